@@ -1,0 +1,1 @@
+"""Streaming real-time inference on Kafka with exactly-once online learning."""

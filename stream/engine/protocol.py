@@ -1,0 +1,232 @@
+"""The worker's protocol as values: what happens to a worker (events), and what it asks for (instructions).
+
+The worker (stream.engine.worker) is a pure state machine between the two. Whoever performs the instructions
+(stream.kafka on a real broker, stream.testing on a simulated one) answers with events, in the order in which things
+happened. Rule numbers are those of docs/guarantees.md.
+
+A task is named by its partition of the event topic. Event offsets, label offsets, journal and snapshots of a task all
+live in the partition of that number of their topics.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from stream.engine.effects import OutputBatch
+from stream.engine.snapshot import Checkpoint
+from stream.records import RecordBatch, RejectReason, TopicPartition
+
+# --- What happens to a worker ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """The group gave these partitions of the event topic to this worker. They deliver nothing before `Fetch`."""
+
+    partitions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """The group asks for these partitions back; they stay this worker's until it answers with `Release`."""
+
+    partitions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """These partitions are another worker's already: nothing may be committed for them."""
+
+    partitions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedOffset:
+    """A committed offset of one partition with the metadata that was committed beside it."""
+
+    next_offset: int
+    metadata: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFound:
+    """Answer to `FindTask`: all that Kafka remembers of a task, read at stable positions (rules 17 and 21)."""
+
+    partition: int
+    committed: Mapping[TopicPartition, CommittedOffset]  # of its input partitions; those without a commit are absent
+    journal: tuple[bytes, ...]  # committed journal records, oldest first, up to the committed cycle
+    checkpoints: tuple[Checkpoint, ...]  # readable snapshots, newest first; damaged ones are left out
+    damaged: tuple[str, ...]  # why snapshots were left out
+    beginnings: Mapping[TopicPartition, int]  # first offset still there, of every input partition
+    ends: Mapping[TopicPartition, int]  # last stable offset
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Records of one partition, in offset order, none skipped, none twice since `Fetch`."""
+
+    batch: RecordBatch
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaFetched:
+    """Answer to `FetchSchema`: the writer's schema, as the registry has it."""
+
+    schema_id: int
+    schema: str
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaRefused:
+    """Answer to `FetchSchema`: the registry answered, and has no usable schema of this id (never: did not answer)."""
+
+    schema_id: int
+    reason: RejectReason
+    message: str
+
+
+class CommitOutcome(Enum):
+    """How a transaction ended."""
+
+    COMMITTED = "committed"
+    REFUSED = "refused"  # aborted; membership was stale or the broker asked for an abort: the effects stay in hand
+    FENCED = "fenced"  # another worker uses this transactional id: the worker stops
+
+
+@dataclass(frozen=True, slots=True)
+class CommitReturned:
+    """Answer to `Commit`, once the outcome is certain (an unknown one is settled first, rule 10)."""
+
+    transaction: int
+    outcome: CommitOutcome
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotPublished:
+    """Answer to `PublishSnapshot`: manifest and chunks are acknowledged; or why not (it is tried again later)."""
+
+    partition: int
+    cycle: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """SIGTERM or Ctrl-C: drain, commit, snapshot, leave."""
+
+
+Event = (
+    Assigned
+    | Revoked
+    | Lost
+    | TaskFound
+    | Fetched
+    | SchemaFetched
+    | SchemaRefused
+    | CommitReturned
+    | SnapshotPublished
+    | StopRequested
+)
+
+# --- What a worker asks for --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FindTask:
+    """Read what Kafka remembers of a task and answer with `TaskFound`."""
+
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Deliver records of this partition from this offset on (for the first time, or again from there)."""
+
+    source: TopicPartition
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Deliver nothing of this partition until `Resume`; what was fetched already may be kept or fetched again."""
+
+    source: TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on behind the last delivered record."""
+
+    source: TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class FetchSchema:
+    """Ask the registry, again and again while it does not answer (rule 3)."""
+
+    schema_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send at once, outside any transaction, by the idempotent producer (delivery="immediate")."""
+
+    outputs: tuple[OutputBatch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Produce:
+    """Produce into this transaction, beginning it (with the group metadata of that moment, rule 7) if it is new."""
+
+    transaction: int
+    outputs: tuple[OutputBatch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetAndMetadata:
+    """An offset to commit, with the cycle and digest it stands for."""
+
+    next_offset: int
+    metadata: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Flush what was sent and produced, send these offsets to the transaction, commit it, say how it ended."""
+
+    transaction: int
+    offsets: Mapping[TopicPartition, OffsetAndMetadata]
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Abort this transaction; no answer."""
+
+    transaction: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishSnapshot:
+    """Write a snapshot of a committed cycle and answer with `SnapshotPublished`."""
+
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Give these partitions back: incremental_unassign, label partitions included. Ends a revocation."""
+
+    partitions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Leave the group and end the process; an error is the reason to tell the operator, None a clean stop."""
+
+    error: Exception | None
+
+
+Instruction = (
+    FindTask | Fetch | Pause | Resume | FetchSchema | Send | Produce | Commit | Abort | PublishSnapshot | Release | Stop
+)

@@ -1,0 +1,82 @@
+# Every target makes what it needs: `make demo`, `make test` and `make check` work in a fresh clone.
+# Needed on the machine: Python 3.11 to 3.13 with venv, git and make.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+LOCKS := requirements.lock requirements-bootstrap.lock requirements-jvm.lock
+ARGS ?=
+
+# `make PYTHON=/path/to/python demo` chooses another one; otherwise the first of these that fits.
+PYTHON ?= python3.13 python3.12 python3.11 python3 python
+PYTHON_FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+
+# Two processes, because the smallest machine this is tested on has two cores. What needs Kafka stays in one of them
+# (pytest's group "kafka"), since all of it shares one broker.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# uv asks the package index that pip is set up for.
+UV = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null)}}" $(BIN)/uv
+INSTALL = $(UV) pip install --python $(BIN)/python
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test check lint types walls unit lock
+
+help: ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+demo: $(STAMP) ## a real Kafka, a worker and a stream of events (make demo ARGS="spam --json")
+	@$(BIN)/stream demo $(ARGS)
+
+test: $(STAMP) ## everything: lint, types, walls and all tests, real Kafka included
+	@$(MAKE) --no-print-directory lint types walls
+	$(PYTEST) --durations 10
+
+check: $(STAMP) ## the quick loop: lint, types, walls and the tests that need no Kafka
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target unit types lint walls
+
+install: $(STAMP) ## only make the virtual environment
+
+lint: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+walls: $(STAMP)
+	$(BIN)/lint-imports
+
+unit: $(STAMP)
+	$(PYTEST) -m "not kafka and not slow"
+
+# The stamp is newer than the locks exactly when the environment holds what they say.
+$(STAMP): Makefile pyproject.toml $(LOCKS)
+	@python=; for candidate in $(PYTHON); do \
+	    if "$$candidate" -c '$(PYTHON_FITS)' 2>/dev/null; then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	    echo "No Python 3.11 to 3.13 with its venv module was found (tried: $(PYTHON))." >&2; \
+	    echo "Install one (on Debian and Ubuntu: apt install python3 python3-venv), or: make PYTHON=/path/to/python" >&2; \
+	    exit 1; \
+	fi; \
+	if $(BIN)/python -c '$(PYTHON_FITS)' 2>/dev/null; \
+	then echo "==> $(VENV) exists; bringing it up to date"; \
+	else echo "==> making $(VENV) with $$($$python --version)"; $$python -m venv --clear $(VENV); fi
+	@echo "==> installing the installer"
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements-bootstrap.lock
+	@echo "==> installing locked dependencies"
+	@# Bytecode now, because a first start would otherwise compile it (some 20 s), and again where it may not be written.
+	@$(INSTALL) --require-hashes --compile-bytecode -r requirements.lock
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m stream.cli.broker.java || { \
+	    echo "==> no Java 17 or newer on this machine; installing one into $(VENV)"; \
+	    $(INSTALL) --require-hashes -r requirements-jvm.lock; }
+	@touch $(STAMP)
+
+COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+lock: $(STAMP) ## after a change of dependencies: write the locks anew
+	$(COMPILE) --extra dev --no-emit-package stream-learn pyproject.toml -o requirements.lock
+	$(COMPILE) --group bootstrap --constraint requirements.lock -o requirements-bootstrap.lock
+	sed -n 's/^jvm = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(COMPILE) - -o requirements-jvm.lock

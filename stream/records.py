@@ -15,6 +15,7 @@ Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Array = NDArray[np.generic]  # of any dtype: state that is saved and loaded
 
 
 class TopicPartition(NamedTuple):

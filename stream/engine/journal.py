@@ -1,32 +1,51 @@
 """The journal: what each cycle of a task consumed, in which order and at which time. State is a function of it.
 
-The record is Avro (schemas/journal/v1.avsc), so that any tool can read it.
+A record is Avro in single-object encoding (the schema is schemas/journal/v1.avsc), so that any Avro tool reads it.
 """
 
-from dataclasses import dataclass
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from itertools import pairwise
+from typing import Any
 
+import fastavro
+import orjson
+
+from stream.errors import TaskCorrupted
 from stream.records import TopicPartition
+from stream.resources import schema_text
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
     """Delivered records first to last of one partition, handled at `now_ms`. Offsets between them may have holes."""
 
-    source: TopicPartition
+    topic: str
+    partition: int
     first: int
     last: int
     count: int
     now_ms: int
+
+    @property
+    def source(self) -> TopicPartition:
+        """The partition that the records came from."""
+        return TopicPartition(self.topic, self.partition)
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaAnswer:
     """A writer's schema id met for the first time: accepted with its text, or refused with the reason."""
 
+    at: int  # the answer came before the range of this index in the cycle
+    topic: str
     schema_id: int
-    at: int  # index in the cycle's ranges before which the answer came
-    schema: str
-    refusal: str
+    schema: str  # "" if refused
+    refusal: str  # the reason's value; "" if accepted
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +54,63 @@ class JournalRecord:
 
     cycle: int  # counts from 1
     previous: str  # hex digest of the cycle before; "" for the first
-    digest: str  # hex, over everything else in this record and `previous`
     plan_digest: str
     epoch: int
     ranges: tuple[Range, ...]
     schemas: tuple[SchemaAnswer, ...]
+    digest: str = ""  # hex, over everything above
+
+    def sealed(self) -> "JournalRecord":
+        """The same record with its digest."""
+        content = orjson.dumps(asdict(replace(self, digest="")), option=orjson.OPT_SORT_KEYS)
+        return replace(self, digest=hashlib.sha256(content).hexdigest()[:32])
+
+
+# Marker of Avro's single-object encoding (Avro 1.12, "Single-object encoding").
+_SINGLE_OBJECT_MARKER = b"\xc3\x01"
+_FINGERPRINT_BYTES = 8
+
+
+def encode(record: JournalRecord) -> bytes:
+    """The record's bytes in the journal topic."""
+    schema, fingerprint = _schema()
+    out = io.BytesIO()
+    out.write(_SINGLE_OBJECT_MARKER + fingerprint)
+    fastavro.schemaless_writer(out, schema, asdict(record))
+    return out.getvalue()
+
+
+def decode(value: bytes) -> JournalRecord:
+    """Read a record of the journal topic; raises TaskCorrupted if it is damaged or of an unknown version."""
+    schema, fingerprint = _schema()
+    header = _SINGLE_OBJECT_MARKER + fingerprint
+    if not value.startswith(header):
+        raise TaskCorrupted("a journal record is not of a version that this release can read (schemas/journal/v1.avsc)")
+    try:
+        fields: Any = fastavro.schemaless_reader(io.BytesIO(value[len(header) :]), schema, None)
+    except (EOFError, ValueError, IndexError, UnicodeDecodeError) as error:
+        raise TaskCorrupted(f"a journal record is damaged: {error}") from error
+    ranges = tuple(Range(**item) for item in fields.pop("ranges"))
+    schemas = tuple(SchemaAnswer(**item) for item in fields.pop("schemas"))
+    return JournalRecord(ranges=ranges, schemas=schemas, **fields)
+
+
+def check_chain(records: Sequence[JournalRecord]) -> None:
+    """Raise TaskCorrupted unless each record is intact and follows the one before it."""
+    for record in records:
+        if record.sealed().digest != record.digest:
+            raise TaskCorrupted(f"the journal record of cycle {record.cycle} does not match its digest {record.digest}")
+    for before, after in pairwise(records):
+        if after.previous != before.digest or after.cycle != before.cycle + 1:
+            raise TaskCorrupted(
+                f"the journal is broken: cycle {after.cycle} names {after.previous or 'no'} predecessor, "
+                f"before it stands cycle {before.cycle} with digest {before.digest}"
+            )
+
+
+@cache
+def _schema() -> tuple[Any, bytes]:
+    parsed: Any = fastavro.parse_schema(orjson.loads(schema_text("journal")))
+    canonical = fastavro.schema.to_parsing_canonical_form(parsed)
+    fingerprint = fastavro.schema.fingerprint(canonical, "CRC-64-AVRO")
+    return parsed, bytes.fromhex(fingerprint)[:_FINGERPRINT_BYTES]

@@ -1,0 +1,224 @@
+"""Labels meet the features of their prediction here (the label join)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from stream.engine import label_table as table
+from stream.errors import TaskCorrupted
+from stream.records import Array, FeatureBatch, FeatureLayout, Floats, Ints
+
+# Rings start small and double: most tasks of a test hold a few rows, a fraud desk's holds millions.
+_FIRST_ROWS = 1024
+# Share of the budget for sparse entries where there are sparse features; the rest is rows and ids.
+_SPARSE_SHARE = 0.4
+# An id is remembered for two horizons (to tell too late from unknown), a row for one; the index has a load of 1/2.
+_ENTRIES_PER_ROW = 2
+_INDEX_PER_ENTRY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedLabels:
+    """Labels that met their features, in the order of the labels: what there is to learn."""
+
+    features: FeatureBatch
+    label_inputs: Ints  # (n, a): what target means need
+    targets: Floats  # (n,)
+    scores: Floats  # (n, scores): at prediction time
+    offsets: Ints  # (n,): of the events
+    times_ms: Ints  # (n,): of the events
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCounts:
+    """What became of labels since the task began."""
+
+    joined: int  # learned when they came
+    early: int  # came before their event
+    early_joined: int  # of those, learned with their event
+    duplicate: int  # a label of that event was there already: the first one wins
+    too_late: int  # the event's row was dropped before (horizon or budget): not learned
+    unknown: int  # early, and no event came within two horizons: not learned
+    rows_evicted: int  # rows dropped for the budget, before their horizon
+
+
+class LabelStore:
+    """Feature rows kept from prediction until the label comes, up to a horizon and a byte budget.
+
+    A label that comes first is kept and learned with its event. Of two labels of an event the first wins. Events with
+    the same id: the label goes to the later one. Ids are 64-bit hashes. Time is the partition's stream time.
+
+    The rows are not paged state: they are to live in a topic (rule 36) and are copied whole into snapshots till then.
+    """
+
+    def __init__(
+        self, layout: FeatureLayout, label_inputs: int, scores: int, horizon_ms: int, state_bytes: int
+    ) -> None:
+        self._dense = len(layout.dense)
+        self._label_inputs = label_inputs
+        self._scores = scores
+        width = table.ROW_HEAD_CELLS + self._dense + label_inputs + scores
+        has_sparse = layout.sparse_size > 0
+        row_bytes = 8 * (width + _ENTRIES_PER_ROW * (table.ENTRY_CELLS + 2 * _INDEX_PER_ENTRY))
+        max_rows = max(_FIRST_ROWS, int(state_bytes * (1 - _SPARSE_SHARE if has_sparse else 1)) // row_bytes)
+        max_sparse = max(_FIRST_ROWS, int(state_bytes * _SPARSE_SHARE) // 16) if has_sparse else 1
+        self._marks = np.zeros(table.MARKS, np.int64)
+        self._marks[table.HORIZON] = horizon_ms
+        self._marks[table.MAX_ROWS] = max_rows
+        self._marks[table.MAX_ENTRIES] = max_rows * _ENTRIES_PER_ROW
+        self._marks[table.MAX_SPARSE] = max_sparse
+        self._rows = np.zeros((_FIRST_ROWS, width), np.int64)
+        self._sparse = np.zeros((_FIRST_ROWS if has_sparse else 1, 2), np.int64)
+        self._entries = np.zeros((_FIRST_ROWS * _ENTRIES_PER_ROW, table.ENTRY_CELLS), np.int64)
+        self._index = _empty_index(len(self._entries))
+
+    def admit(
+        self,
+        ids: Ints,
+        targets: Floats,
+        features: FeatureBatch,
+        label_inputs: Ints,
+        offsets: Ints,
+        times_ms: Ints,
+    ) -> tuple[Floats, Ints]:
+        """Keep the rows of new events; returns their targets, where an early label is known, and their row numbers.
+
+        Args:
+            ids: (n,) hashes of event ids.
+            targets: (n,) NaN where no label is known from the event itself.
+            features: raw features of the events.
+            label_inputs: (n, a) what target means need.
+            offsets: (n,) of the events.
+            times_ms: (n,) event times.
+        """
+        incoming = np.zeros((len(ids), self._rows.shape[1]), np.int64)
+        incoming[:, table.ROW_ID] = ids
+        incoming[:, table.ROW_TARGET] = targets.view(np.int64)
+        incoming[:, table.ROW_OFFSET] = offsets
+        incoming[:, table.ROW_TIME] = times_ms
+        incoming[:, table.ROW_SPARSE_START] = features.indptr[:-1]
+        incoming[:, table.ROW_SPARSE_END] = features.indptr[1:]
+        after = table.ROW_HEAD_CELLS + self._dense
+        incoming[:, table.ROW_HEAD_CELLS : after] = features.dense.view(np.int64)
+        incoming[:, after : after + self._label_inputs] = label_inputs
+        sparse = np.stack((features.indices, features.values.view(np.int64)), axis=1)
+        numbers = np.full(len(ids), -2, np.int64)
+        while table.admit(
+            self._index, self._entries, self._rows, self._sparse, self._marks, incoming, sparse, numbers
+        ) < len(ids):
+            self._grow()
+        return np.ascontiguousarray(incoming[:, table.ROW_TARGET]).view(np.float64), numbers
+
+    def keep_scores(self, numbers: Ints, scores: Floats) -> None:
+        """Put the scores (n, scores) of just admitted events to their rows."""
+        kept = np.flatnonzero(numbers >= self._marks[table.ROW_TAIL])
+        places = numbers[kept] % len(self._rows)
+        self._rows[places, self._rows.shape[1] - self._scores :] = scores[kept].view(np.int64)
+
+    def join(self, ids: Ints, targets: Floats) -> JoinedLabels:
+        """Join labels (n,), in order; what is not learned now is counted (see `counts`)."""
+        numbers = np.full(len(ids), -2, np.int64)
+        bits = np.ascontiguousarray(targets).view(np.int64)
+        while table.join(self._index, self._entries, self._rows, self._marks, ids, bits, numbers) < len(ids):
+            self._grow()
+        learned = numbers >= 0
+        return self._joined(numbers[learned], targets[learned])
+
+    @property
+    def counts(self) -> LabelCounts:
+        """What became of labels so far."""
+        marks = self._marks
+        return LabelCounts(
+            joined=int(marks[table.JOINED]),
+            early=int(marks[table.EARLY_KEPT]),
+            early_joined=int(marks[table.EARLY_JOINED]),
+            duplicate=int(marks[table.DUPLICATE]),
+            too_late=int(marks[table.TOO_LATE]),
+            unknown=int(marks[table.UNKNOWN]),
+            rows_evicted=int(marks[table.ROWS_EVICTED]),
+        )
+
+    @property
+    def waiting(self) -> int:
+        """Rows held."""
+        return int(self._marks[table.ROW_HEAD] - self._marks[table.ROW_TAIL])
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in self.arrays().values())
+
+    def arrays(self) -> dict[str, Array]:
+        """The store's state by name, live."""
+        return {
+            "index": self._index,
+            "entries": self._entries,
+            "rows": self._rows,
+            "sparse": self._sparse,
+            "marks": self._marks,
+        }
+
+    def load(self, arrays: Mapping[str, Array]) -> None:
+        """Take over saved state; raises TaskCorrupted if it is of another shape."""
+        for name, array in self.arrays().items():
+            saved = arrays.get(name)
+            if saved is None or saved.ndim != array.ndim or saved.shape[1:] != array.shape[1:]:
+                raise TaskCorrupted(f"saved labels do not fit this app: array {name}")
+        limits = slice(table.HORIZON, table.MAX_SPARSE + 1)
+        if not np.array_equal(arrays["marks"][limits], self._marks[limits]):
+            raise TaskCorrupted("saved labels were kept under another horizon or budget")
+        self._index, self._entries, self._rows, self._sparse, self._marks = (
+            np.array(arrays[name], np.int64) for name in ("index", "entries", "rows", "sparse", "marks")
+        )
+
+    def _joined(self, numbers: Ints, targets: Floats) -> JoinedLabels:
+        rows = self._rows[numbers % len(self._rows)]
+        starts, ends = rows[:, table.ROW_SPARSE_START], rows[:, table.ROW_SPARSE_END]
+        indptr = np.concatenate((np.zeros(1, np.int64), np.cumsum(ends - starts)))
+        within = np.arange(indptr[-1]) - np.repeat(indptr[:-1], ends - starts)
+        sparse = self._sparse[(np.repeat(starts, ends - starts) + within) % len(self._sparse)]
+        after = table.ROW_HEAD_CELLS + self._dense
+        dense = np.ascontiguousarray(rows[:, table.ROW_HEAD_CELLS : after]).view(np.float64)
+        return JoinedLabels(
+            features=FeatureBatch(
+                dense.reshape(len(rows), self._dense),
+                indptr,
+                np.ascontiguousarray(sparse[:, 0]),
+                np.ascontiguousarray(sparse[:, 1]).view(np.float64),
+            ),
+            label_inputs=np.ascontiguousarray(rows[:, after : after + self._label_inputs]),
+            targets=targets,
+            scores=np.ascontiguousarray(rows[:, after + self._label_inputs :]).view(np.float64),
+            offsets=rows[:, table.ROW_OFFSET],
+            times_ms=rows[:, table.ROW_TIME],
+        )
+
+    def _grow(self) -> None:
+        """Double each ring that is full, up to its budget."""
+        marks = self._marks
+        if marks[table.ENTRY_HEAD] - marks[table.ENTRY_TAIL] >= len(self._entries) < marks[table.MAX_ENTRIES]:
+            self._entries = _doubled(
+                self._entries, marks[table.ENTRY_TAIL], marks[table.ENTRY_HEAD], marks[table.MAX_ENTRIES]
+            )
+            self._index = _empty_index(len(self._entries))
+            table.rebuild_index(self._index, self._entries, marks)
+        elif marks[table.ROW_HEAD] - marks[table.ROW_TAIL] >= len(self._rows) < marks[table.MAX_ROWS]:
+            self._rows = _doubled(self._rows, marks[table.ROW_TAIL], marks[table.ROW_HEAD], marks[table.MAX_ROWS])
+        else:
+            self._sparse = _doubled(
+                self._sparse, marks[table.SPARSE_TAIL], marks[table.SPARSE_HEAD], marks[table.MAX_SPARSE]
+            )
+
+
+def _doubled(ring: Ints, tail: int, head: int, limit: int) -> Ints:
+    """The ring with twice the places (at most `limit`), its live numbers at their new places."""
+    larger = np.zeros((min(2 * len(ring), int(limit)), *ring.shape[1:]), np.int64)
+    numbers = np.arange(tail, head)
+    larger[numbers % len(larger)] = ring[numbers % len(ring)]
+    return larger
+
+
+def _empty_index(entries: int) -> Ints:
+    size = 1 << (_INDEX_PER_ENTRY * entries - 1).bit_length()
+    return np.full(size, table.EMPTY, np.int64)

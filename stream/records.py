@@ -45,6 +45,20 @@ class RecordBatch:
     def __len__(self) -> int:
         return len(self.offsets)
 
+    def part(self, first: int, end: int) -> "RecordBatch":
+        """Records first to end - 1, on the same buffer."""
+        chosen = slice(first, end)
+        return RecordBatch(
+            self.topic,
+            self.partition,
+            self.data,
+            self.keys[chosen],
+            self.values[chosen],
+            self.offsets[chosen],
+            self.timestamps_ms[chosen],
+            self.headers[chosen],
+        )
+
 
 class Kind(Enum):
     """How a column's cells are to be read."""

@@ -25,18 +25,21 @@ class OutputBatch:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What processing one batch gave: predictions may leave before their commit, the rest never does."""
+    """What processing one batch gave. Fewer records taken than given: the engine lacks a writer's schema."""
 
-    predictions: tuple[OutputBatch, ...]
-    transactional: tuple[OutputBatch, ...]  # alerts, dead letters
+    predictions: tuple[OutputBatch, ...]  # may leave before their commit (delivery="immediate")
+    transactional: tuple[OutputBatch, ...]  # alerts and dead letters: always in the transaction
+    taken: int  # records of the batch that were handled, from its first
+    needs_schema: int | None = None  # the writer's schema id that the record behind them wants
 
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What a whole cycle of one task asks of the outside, kept until its commit is known."""
+    """What a whole cycle of one task asks of the outside, kept until its commit is known (rule 9)."""
 
-    predictions: tuple[OutputBatch, ...]
-    transactional: tuple[OutputBatch, ...]  # alerts, dead letters and the journal record
-    next_offsets: Mapping[TopicPartition, int]  # of every input partition of the task, moved or not
+    partition: int
+    outputs: tuple[OutputBatch, ...]  # of the transaction: alerts, dead letters, predictions unless sent already
+    journal_output: OutputBatch  # the journal record, encoded; produced last
+    next_offsets: Mapping[TopicPartition, int]  # of every input partition of the task, moved or not (rule 4)
     journal: JournalRecord
     epoch: int  # the task's ownership count: unchanged while the task is kept, whatever the group's generation does

@@ -137,9 +137,7 @@ class WorkerMetrics:
     def _declare_learning(self) -> None:
         self._labels = self._counter("stream_labels", "labels, by what became of them", ("outcome",))
         self._learned = self._counter("stream_learned", "events learned from, by model", ("model",))
-        self._model_metric = self._gauge(
-            "stream_model_metric", "prequential metrics", ("partition", "model", "metric")
-        )
+        self._model_metric = self._gauge("stream_model_metric", "prequential metrics", ("partition", "model", "metric"))
         self._drift = self._gauge(
             "stream_drift_statistic", "where a detector's signal stands", ("partition", "model", "signal", "detector")
         )

@@ -1,0 +1,65 @@
+"""Whether a worker is alive and ready, as /healthz and /readyz say it."""
+
+import time
+from collections.abc import Callable
+
+# Twice Kafka's default session timeout (45 s, KIP-735): by then the group has given its partitions to others.
+STALL_LIMIT_S = 90.0
+
+
+class WorkerHealth:
+    """`starting`, `restoring 62 %, 4 s left`, `running` or `stopping`; and whether the poll loop still turns.
+
+    The worker's loop calls the methods, the HTTP server's threads read the answers.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._phase = "starting"
+        self._restoring: dict[int, tuple[float, float | None]] = {}
+        self._last_turn = clock()
+
+    def turned(self) -> None:
+        """The poll loop went round once more."""
+        self._last_turn = self._clock()
+
+    def running(self) -> None:
+        """The worker has joined its group and takes records."""
+        self._phase = "running"
+
+    def stopping(self) -> None:
+        """The worker drains, commits and leaves."""
+        self._phase = "stopping"
+
+    def restoring(self, partition: int, share: float, seconds_left: float | None = None) -> None:
+        """`share` (0 to 1) of this task's journal is replayed; the rest takes about `seconds_left`, if known."""
+        self._restoring = {**self._restoring, partition: (share, seconds_left)}
+
+    def restored(self, partition: int) -> None:
+        """This task runs, or is another worker's now."""
+        self._restoring = {other: state for other, state in self._restoring.items() if other != partition}
+
+    @property
+    def is_alive(self) -> bool:
+        """False once the poll loop has not turned for STALL_LIMIT_S: only a restart helps."""
+        return self._clock() - self._last_turn < STALL_LIMIT_S
+
+    @property
+    def is_ready(self) -> bool:
+        """True if every task of this worker takes records."""
+        return self._phase == "running" and not self._restoring
+
+    def sentence(self) -> str:
+        """What the worker is doing, in the words of /readyz."""
+        restoring = self._restoring
+        if self._phase == "stopping" or not restoring:
+            return self._phase
+        share = sum(done for done, _ in restoring.values()) / len(restoring)
+        left = [seconds for _, seconds in restoring.values() if seconds is not None]
+        # Whole per cent, rounded down: 100 % is said when it is so. The small addition keeps 0.29 from being 28 %.
+        percent = f"restoring {int(share * 100 + 1e-9)} %"
+        return f"{percent}, {max(left):.0f} s left" if left else percent
+
+    def stall_sentence(self) -> str:
+        """What /healthz says when the loop hangs."""
+        return f"the poll loop has not turned for {self._clock() - self._last_turn:.0f} s"

@@ -52,7 +52,7 @@ def powers_of_two() -> tuple[Table, Table]:
 
 
 def logarithms() -> tuple[Table, Table, Table]:
-    """For each of 128 intervals of [0.6875, 1.375): a 12-bit inverse of its middle, and minus its logarithm (two parts).
+    """A 12-bit inverse of the middle of each of 128 intervals of [0.6875, 1.375), and minus its logarithm.
 
     The first part is a multiple of 2**-42, so that adding exponent times ln 2 to it is exact. The intervals on both
     sides of 1 have the inverse 1: the logarithm keeps its relative precision there.

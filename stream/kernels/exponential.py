@@ -98,12 +98,10 @@ def expm1_parts(x: float) -> tuple[float, float]:
     base = power - 1.0
     if exponent == 0:
         first = base + r  # base is exact, and 0 or larger than r
-        rest = base - first + r + (power_low + (tail + base * (r + tail)))
+        rest = base - first + r + (power_low * (1.0 + r) + (tail + base * (r + tail)))
     else:
         first = base
-        added = (
-            base - power
-        )  # what was really added to power: the first summand is the exact error of power - 1 (Knuth)
+        added = base - power  # what was really added to power; the first summand is the exact error (Knuth)
         rest = power - (base - added) - (1.0 + added) + (power_low + power * (r + tail))
     high = first + rest
     return high, first - high + rest

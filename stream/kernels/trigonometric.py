@@ -67,7 +67,7 @@ def reduced_huge(x: float) -> tuple[int, float, float]:
     carry = np.uint64(1) if low < second * mantissa else np.uint64(0)
     high = first * mantissa + high_product(second, mantissa) + carry
     two, sixty_two = np.uint64(2), np.uint64(62)
-    quadrant = np.int64(high >> sixty_two)
+    quadrant = int(np.int64(high >> sixty_two))
     signed = np.int64((high << two) | (low >> sixty_two))  # a fraction of one half and more counts from the next one
     if signed < 0:
         quadrant += 1

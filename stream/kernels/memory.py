@@ -95,7 +95,7 @@ def read_varint(data: NDArray[np.uint8], position: int, end: int) -> tuple[int, 
     result = 0
     shift = 0
     for i in range(position, min(end, position + MAX_VARINT_BYTES)):
-        byte = np.int64(data[i])
+        byte = int(np.int64(data[i]))
         result |= (byte & 127) << shift
         if byte < 128:
             if shift == 63 and byte > 1:

@@ -1,0 +1,108 @@
+"""Detectors at work: a declaration, compiled for many signals, and its state."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from stream.drift import adwin
+from stream.drift.declarations import ADWIN, Declaration
+from stream.drift.detections import Detections, Found
+from stream.errors import ConfigError, TaskCorrupted
+from stream.records import Floats, Ints
+
+FOUND_AT_ONCE = 64  # detections a kernel returns at once; it is called again while there are more
+
+Update = Callable[..., tuple[int, int]]
+
+
+class Detector:
+    """One declared detector watching `signals` signals, each on its own. Made by `compile_detector`."""
+
+    def __init__(self, declaration: Declaration, update: Update, settings: Floats, state: Any) -> None:
+        self.declaration = declaration
+        self._update = update
+        self._settings = settings
+        self._state = state
+        self._found = Found(np.zeros((FOUND_AT_ONCE, 7), np.int64), np.zeros((FOUND_AT_ONCE, 4)))
+
+    def update(self, values: Floats, offsets: Ints, times_ms: Ints) -> Detections:
+        """Feed a batch of values, row after row; how a stream is cut into batches changes nothing.
+
+        Args:
+            values: (n, signals). NaN and infinities are missing and skipped.
+            offsets: (n,), of the events that the values belong to.
+            times_ms: (n,), of the same events.
+
+        Returns:
+            What was detected, ordered by row, then by signal.
+
+        Raises:
+            ValueError: The shapes do not fit each other or the number of signals. Nothing was fed.
+        """
+        signals = self._state[0].shape[0]
+        rows = len(offsets)
+        if values.shape != (rows, signals) or times_ms.shape != (rows,):
+            raise ValueError(
+                f"values {values.shape}, offsets {offsets.shape}, times_ms {times_ms.shape}: "
+                f"expected (n, {signals}), (n,), (n,)"
+            )
+        values = np.ascontiguousarray(values, np.float64)
+        offsets = np.ascontiguousarray(offsets, np.int64)
+        times_ms = np.ascontiguousarray(times_ms, np.int64)
+        places, statistics = [self._found.places[:0]], [self._found.statistics[:0]]
+        cell = 0
+        while cell < rows * signals:
+            cell, count = self._update(values, offsets, times_ms, cell, self._settings, self._state, self._found)
+            places.append(self._found.places[:count].copy())
+            statistics.append(self._found.statistics[:count].copy())
+        return Detections.of(np.concatenate(places), np.concatenate(statistics))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything needed to continue: live arrays by stable names."""
+        return dict(self._state._asdict())
+
+    def load(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Copy saved arrays in and continue from there.
+
+        Raises:
+            TaskCorrupted: An array is missing, or its shape or dtype is another. Nothing was loaded.
+        """
+        for name, live in self.arrays().items():
+            saved = arrays.get(name)
+            if saved is None or saved.shape != live.shape or saved.dtype != live.dtype:
+                got = "nothing" if saved is None else f"{saved.dtype} {saved.shape}"
+                raise TaskCorrupted(
+                    f"{self.declaration.definition}: saved array {name!r} is {got}, "
+                    f"expected {live.dtype} {live.shape}. Restore the task from an older snapshot."
+                )
+        for name, live in self.arrays().items():
+            live[:] = arrays[name]
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of state, all signals together."""
+        return sum(array.nbytes for array in self.arrays().values())
+
+
+def compile_detector(declaration: Declaration, signals: int) -> Detector:
+    """Make a declared detector ready for `signals` signals.
+
+    Raises:
+        ConfigError: `signals` is not positive, or the declaration is none of this room's.
+    """
+    if signals < 1:
+        raise ConfigError(f"{declaration.name}: it watches {signals} signals, but needs at least one.")
+    match declaration:
+        case ADWIN():
+            settings = [
+                declaration.delta,
+                declaration.clock,
+                declaration.max_buckets,
+                declaration.min_window_length,
+                declaration.grace_period,
+            ]
+            update, state = adwin.update_adwin, adwin.new_state(signals, declaration.max_buckets)
+        case _:
+            raise ConfigError(f"{declaration!r} is no detector: use ADWIN, DDM, PageHinkley or KSWIN.")
+    return Detector(declaration, update, np.array(settings, np.float64), state)

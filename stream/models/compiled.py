@@ -1,0 +1,99 @@
+"""A model whose pipeline runs as one generated kernel."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.errors import ConfigError, TaskCorrupted
+from stream.models.declaration import Declaration, steps_of
+from stream.models.estimator import Estimator, Scaler
+from stream.models.kernels.arguments import INVALID_INPUTS, INVALID_TARGETS, ROWS_LEARNED, STRONGEST, Output, Rows
+from stream.models.loading import load_kernel
+from stream.models.model import ScaleAt, Scored
+from stream.models.program import source_of
+from stream.models.task import Task
+from stream.records import FeatureBatch, FeatureLayout, Floats
+
+
+class CompiledModel:
+    """See stream.models.model.Model."""
+
+    is_pickled = False
+
+    def __init__(self, declared: Declaration, layout: FeatureLayout, task: Task, scale_at: ScaleAt) -> None:
+        scalers, estimator = split(declared)
+        estimator.check(task, layout, scalers)
+        self.task = task
+        self.definition = f"{declared.definition} on {layout!r} for {task!r}, scalers learn at {scale_at.value}"
+        self.digest = hashlib.sha256(self.definition.encode()).hexdigest()
+        lines = [scaler.first_lines(len(layout.dense)) for scaler in scalers]
+        self._parameters = estimator.parameters(task)
+        self._state = estimator.first_state(
+            layout, task, np.concatenate(lines) if lines else np.zeros((0, len(layout.dense)))
+        )
+        self._run: Callable[..., None] = load_kernel(source_of(scalers, estimator, scale_at))
+
+    def score_and_learn(self, batch: FeatureBatch, targets: Floats) -> Scored:
+        out = Output(
+            np.empty((len(batch), self.task.scores)),
+            np.full((len(batch), STRONGEST), -1, dtype=np.int32),
+            np.zeros((len(batch), STRONGEST)),
+        )
+        self._run(rows_of(batch), targets, self._state, self._parameters, out, True)
+        return Scored(*out)
+
+    def score(self, batch: FeatureBatch) -> Scored:
+        return self.score_and_learn(batch, np.full(len(batch), np.nan))
+
+    def learn(self, batch: FeatureBatch, targets: Floats) -> None:
+        nothing = Output(np.empty((0, 1)), np.empty((0, STRONGEST), dtype=np.int32), np.empty((0, STRONGEST)))
+        self._run(rows_of(batch), targets, self._state, self._parameters, nothing, False)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        state = self._state
+        return {"scalars": state.scalars, "scalers": state.scalers, "weights": state.weights, "table": state.table}
+
+    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        own = self.arrays()
+        if set(arrays) != set(own):
+            raise TaskCorrupted(f"state of a model holds {sorted(arrays)}, expected {sorted(own)}")
+        for name, target in own.items():
+            found = arrays[name]
+            if found.shape != target.shape or found.dtype != target.dtype:
+                raise TaskCorrupted(
+                    f"state of a model: {name} is {found.dtype}{found.shape}, expected {target.dtype}{target.shape}"
+                )
+        for name, target in own.items():
+            target[...] = arrays[name]
+
+    def metrics(self) -> Mapping[str, float]:
+        state = self._state
+        squares = sum(float(np.nansum(np.square(weights[:, 0]))) for weights in (state.weights, state.table))
+        return {
+            "rows_learned": float(state.scalars[ROWS_LEARNED]),
+            "invalid_inputs": float(state.scalars[INVALID_INPUTS]),
+            "invalid_targets": float(state.scalars[INVALID_TARGETS]),
+            "weight_norm": float(np.sqrt(squares)),
+            "state_bytes": float(sum(array.nbytes for array in self.arrays().values())),
+        }
+
+
+def rows_of(batch: FeatureBatch) -> Rows:
+    return Rows(batch.dense, batch.indptr, batch.indices, batch.values)
+
+
+def split(declared: Declaration) -> tuple[tuple[Scaler, ...], Estimator]:
+    """Scalers and the estimator behind them; ConfigError where the pipeline is not of that shape."""
+    *before, last = steps_of(declared)
+    if not isinstance(last, Estimator):
+        raise ConfigError(f"the model {declared.definition} must end in an estimator, such as LogisticRegression()")
+    for step in before:
+        if not isinstance(step, Scaler):
+            raise ConfigError(
+                f"{type(step).__name__} cannot come before another step in {declared.definition}: "
+                f"only scalers come before the one estimator"
+            )
+    return tuple(step for step in before if isinstance(step, Scaler)), last

@@ -1,0 +1,2 @@
+class JsonReader: 
+    def __init__(self, r): pass

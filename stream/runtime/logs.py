@@ -99,5 +99,7 @@ def _shared() -> list[Processor]:
 
 def _rendering(json_lines: bool) -> Sequence[Processor]:
     if json_lines:
-        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer()]
+        # Without local variables, here and below: among them are passwords and tokens.
+        frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        return [structlog.processors.ExceptionRenderer(frames), structlog.processors.JSONRenderer()]
+    return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]

@@ -64,6 +64,25 @@ def test_libraries_log_the_same_way() -> None:
     assert line["exception"][0]["exc_value"] == "disk full"
 
 
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_traceback_shows_no_local_variables(as_json: bool) -> None:
+    """Locals hold passwords and tokens; logs are read by more people than those."""
+    out = io.StringIO()
+    configure_logs("warning", out, as_json=as_json)
+
+    def connect(password: str) -> None:
+        assert password
+        raise OSError("refused")
+
+    try:
+        connect("hunter" + "2")
+    except OSError:
+        logging.getLogger("faust").exception("no connection")
+
+    assert "refused" in out.getvalue()
+    assert "hunter2" not in out.getvalue()
+
+
 def test_a_repeated_line_of_a_library_is_held_back_and_counted() -> None:
     """Within the interval one line passes; the next one after it says how many were held back."""
     clock = [0.0]

@@ -1,0 +1,42 @@
+"""What the control plane needs to know, as plain values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stream.control.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """One instance of the control plane of one app.
+
+    Several instances of an app share its topics and `group`; each has an `url` by which the others reach it, and all
+    know the same tokens.
+    """
+
+    app: str
+    alerts_topic: str
+    kafka: Mapping[str, str]  # librdkafka's names: bootstrap.servers, security.protocol, sasl.*, ssl.*
+    tokens: Tokens
+    data_folder: Path  # Faust's scratch; nothing in it is needed after a restart
+    host: str = "127.0.0.1"
+    port: int = 8600
+    url: str = ""  # as the other instances reach it; http://host:port if empty
+    replication: int = 1  # of the topics it creates
+    topic_prefix: str = field(default="")  # of the topics it creates and of its group; `<app>-control` if empty
+
+    @property
+    def prefix(self) -> str:
+        """Group, and what the names of the command topic and the changelog begin with."""
+        return self.topic_prefix or f"{self.app}-control"
+
+    @property
+    def commands_topic(self) -> str:
+        """Where operators' commands are written down."""
+        return f"{self.prefix}-commands"
+
+    @property
+    def own_url(self) -> str:
+        """By which other instances reach this one."""
+        return (self.url or f"http://{self.host}:{self.port}").rstrip("/")

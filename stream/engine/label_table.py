@@ -15,15 +15,17 @@ ENTRY_CELLS = 5
 # States of an entry: its row waits for a label; a label was learned; a label waits for its event.
 WAITING, LABELLED, EARLY = 1, 2, 3
 
-# First cells of a row; raw features, what target means need and scores follow.
-ROW_ID, ROW_TARGET, ROW_OFFSET, ROW_TIME, ROW_SPARSE_START, ROW_SPARSE_END = 0, 1, 2, 3, 4, 5
-ROW_HEAD_CELLS = 6
+# First cells of a row; raw features, what target means need and scores follow. ROW_OFFSET is -1 in a row whose sparse
+# entries alone exceed the budget: it holds its place, and no more.
+ROW_STREAM_TIME, ROW_OFFSET, ROW_TIME, ROW_SPARSE_START, ROW_SPARSE_END = 0, 1, 2, 3, 4
+ROW_HEAD_CELLS = 5
 
 # Cells of `marks`: the live part of each ring (tail to head), the stream's time, limits, counters.
 ENTRY_TAIL, ENTRY_HEAD, ROW_TAIL, ROW_HEAD, SPARSE_TAIL, SPARSE_HEAD, STREAM_TIME, HORIZON = 0, 1, 2, 3, 4, 5, 6, 7
 MAX_ENTRIES, MAX_ROWS, MAX_SPARSE = 8, 9, 10
-JOINED, EARLY_KEPT, EARLY_JOINED, DUPLICATE, TOO_LATE, UNKNOWN, ROWS_EVICTED = 11, 12, 13, 14, 15, 16, 17
-MARKS = 18
+NEXT_ROW = 11  # number of the next row that an entry will name; rows are copied a moment later
+JOINED, EARLY_KEPT, EARLY_JOINED, DUPLICATE, TOO_LATE, UNKNOWN, ROWS_EVICTED = 12, 13, 14, 15, 16, 17, 18
+MARKS = 19
 
 EMPTY = -1
 
@@ -75,16 +77,21 @@ def drop_row(rows: np.ndarray, marks: np.ndarray) -> None:
 
 
 @kernel
-def expire(index: np.ndarray, entries: np.ndarray, rows: np.ndarray, marks: np.ndarray) -> None:
-    """Drop rows older than the horizon and ids older than two of them, by the stream's time."""
-    while marks[ROW_TAIL] < marks[ROW_HEAD]:
-        if rows[marks[ROW_TAIL] % len(rows), ROW_TIME] + marks[HORIZON] >= marks[STREAM_TIME]:
-            break
-        drop_row(rows, marks)
+def expire_entries(index: np.ndarray, entries: np.ndarray, marks: np.ndarray) -> None:
+    """Drop ids older than two horizons, by the stream's time."""
     while marks[ENTRY_TAIL] < marks[ENTRY_HEAD]:
         if entries[marks[ENTRY_TAIL] % len(entries), TIME] + 2 * marks[HORIZON] >= marks[STREAM_TIME]:
             break
         drop_entry(index, entries, marks)
+
+
+@kernel
+def expire_rows(rows: np.ndarray, marks: np.ndarray, stream_time_ms: int) -> None:
+    """Drop rows older than the horizon."""
+    while marks[ROW_TAIL] < marks[ROW_HEAD]:
+        if rows[marks[ROW_TAIL] % len(rows), ROW_TIME] + marks[HORIZON] >= stream_time_ms:
+            break
+        drop_row(rows, marks)
 
 
 @kernel
@@ -138,68 +145,83 @@ def add_entry(
 
 
 @kernel
-def copy_row(rows: np.ndarray, sparse: np.ndarray, marks: np.ndarray, incoming: np.ndarray, entries: np.ndarray) -> int:
-    """Append one incoming row with its sparse entries; returns its number."""
-    number = marks[ROW_HEAD]
-    place = number % len(rows)
+def copy_row(
+    rows: np.ndarray, sparse: np.ndarray, marks: np.ndarray, incoming: np.ndarray, entries: np.ndarray
+) -> None:
+    """Append one incoming row with its sparse entries."""
+    place = marks[ROW_HEAD] % len(rows)
     for cell in range(len(incoming)):
         rows[place, cell] = incoming[cell]
     start, head = incoming[ROW_SPARSE_START], marks[SPARSE_HEAD]
     wanted = incoming[ROW_SPARSE_END] - start
+    if wanted > marks[MAX_SPARSE]:
+        rows[place, ROW_OFFSET] = -1
+        marks[ROWS_EVICTED] += 1
+        wanted = 0
     for entry in range(wanted):
         sparse[(head + entry) % len(sparse), 0] = entries[start + entry, 0]
         sparse[(head + entry) % len(sparse), 1] = entries[start + entry, 1]
     rows[place, ROW_SPARSE_START] = head
     rows[place, ROW_SPARSE_END] = head + wanted
     marks[SPARSE_HEAD] = head + wanted
-    marks[ROW_HEAD] = number + 1
-    return int(number)
+    marks[ROW_HEAD] += 1
 
 
 @kernel
-def admit(
+def register(
     index: np.ndarray,
     entries: np.ndarray,
+    marks: np.ndarray,
+    ids: np.ndarray,
+    times_ms: np.ndarray,
+    targets: np.ndarray,
+    numbers: np.ndarray,
+    first: int,
+) -> int:
+    """Enter events, from `first` on: those whose label waits for them get it as target, the others a row number.
+
+    `targets[i]` becomes the early label (bits of a float64) and `numbers[i]` -1, or `numbers[i]` the number of the row
+    that is to be copied next by `keep`. `times_ms` becomes the stream's time at each event. Returns how many events
+    are done; fewer than given means that the ids ring must grow first.
+    """
+    for i in range(first, len(ids)):
+        if marks[STREAM_TIME] == 0:
+            date_entries(entries, marks, times_ms[i])
+        marks[STREAM_TIME] = max(marks[STREAM_TIME], times_ms[i])
+        expire_entries(index, entries, marks)
+        if not has_entry_room(index, entries, marks):
+            return i
+        known = index[place_of(index, entries, ids[i])]
+        if known != EMPTY and entries[known % len(entries), STATE] == EARLY:
+            targets[i] = entries[known % len(entries), TARGET]
+            entries[known % len(entries), STATE] = LABELLED
+            marks[EARLY_JOINED] += 1
+            numbers[i] = -1
+        else:
+            add_entry(index, entries, marks, ids[i], times_ms[i], WAITING, marks[NEXT_ROW])
+            numbers[i] = marks[NEXT_ROW]
+            marks[NEXT_ROW] += 1
+        times_ms[i] = marks[STREAM_TIME]
+    return len(ids)
+
+
+@kernel
+def keep(
     rows: np.ndarray,
     sparse: np.ndarray,
     marks: np.ndarray,
     incoming: np.ndarray,
     incoming_sparse: np.ndarray,
-    numbers: np.ndarray,
+    first: int,
 ) -> int:
-    """Keep rows of events until their labels come, from the first whose number is still unknown (-2).
-
-    `numbers[i]` becomes the number of the row kept, or -1 where none is: a label was there already, and then it is put
-    into the row's ROW_TARGET (as bits of a float64) to be learned with the event. Returns how many rows are done; fewer
-    than given means that a ring must grow first.
-    """
-    first = 0
-    while first < len(numbers) and numbers[first] != -2:
-        first += 1
-    for i in range(first, len(numbers)):
+    """Copy the rows of registered events, from `first` on; fewer done than given means that a ring must grow first."""
+    for i in range(first, len(incoming)):
         wanted = incoming[i, ROW_SPARSE_END] - incoming[i, ROW_SPARSE_START]
-        if marks[STREAM_TIME] == 0:
-            date_entries(entries, marks, incoming[i, ROW_TIME])
-        marks[STREAM_TIME] = max(marks[STREAM_TIME], incoming[i, ROW_TIME])
-        expire(index, entries, rows, marks)
-        if wanted > marks[MAX_SPARSE]:
-            marks[ROWS_EVICTED] += 1
-            numbers[i] = -1
-            continue
-        if not has_entry_room(index, entries, marks) or not has_row_room(rows, sparse, marks, wanted):
+        expire_rows(rows, marks, incoming[i, ROW_STREAM_TIME])
+        if not has_row_room(rows, sparse, marks, wanted if wanted <= marks[MAX_SPARSE] else 0):
             return i
-        event_id = incoming[i, ROW_ID]
-        known = index[place_of(index, entries, event_id)]
-        if known != EMPTY and entries[known % len(entries), STATE] == EARLY:
-            incoming[i, ROW_TARGET] = entries[known % len(entries), TARGET]
-            entries[known % len(entries), STATE] = LABELLED
-            marks[EARLY_JOINED] += 1
-            numbers[i] = -1
-            continue
-        number = copy_row(rows, sparse, marks, incoming[i], incoming_sparse)
-        add_entry(index, entries, marks, event_id, incoming[i, ROW_TIME], WAITING, number)
-        numbers[i] = number
-    return len(numbers)
+        copy_row(rows, sparse, marks, incoming[i], incoming_sparse)
+    return len(incoming)
 
 
 @kernel
@@ -211,16 +233,15 @@ def join(
     ids: np.ndarray,
     targets: np.ndarray,
     numbers: np.ndarray,
+    first: int,
 ) -> int:
-    """Join labels to rows, from the first whose number is still unknown (-2); `targets` holds bits of float64.
+    """Join labels to rows, from `first` on; `targets` holds bits of float64.
 
     `numbers[i]` becomes the row's number, or -1 where there is nothing to learn now (early, duplicate, too late).
     Returns how many labels are done; fewer than given means that the ids ring must grow first.
     """
-    first = 0
-    while first < len(numbers) and numbers[first] != -2:
-        first += 1
     for i in range(first, len(numbers)):
+        numbers[i] = -1
         known = index[place_of(index, entries, ids[i])]
         if known == EMPTY:
             if not has_entry_room(index, entries, marks):
@@ -228,18 +249,17 @@ def join(
             number = add_entry(index, entries, marks, ids[i], marks[STREAM_TIME], EARLY, -1)
             entries[number % len(entries), TARGET] = targets[i]
             marks[EARLY_KEPT] += 1
-            numbers[i] = -1
             continue
         place = known % len(entries)
-        numbers[i] = -1
+        row = entries[place, ROW]
         if entries[place, STATE] != WAITING:
             marks[DUPLICATE] += 1
-        elif entries[place, ROW] < marks[ROW_TAIL]:
+        elif row < marks[ROW_TAIL] or rows[row % len(rows), ROW_OFFSET] < 0:
             marks[TOO_LATE] += 1
         else:
             marks[JOINED] += 1
             entries[place, STATE] = LABELLED
-            numbers[i] = entries[place, ROW]
+            numbers[i] = row
     return len(numbers)
 
 

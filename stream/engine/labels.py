@@ -19,6 +19,14 @@ _INDEX_PER_ENTRY = 2
 
 
 @dataclass(frozen=True, slots=True)
+class Registered:
+    """Events that were entered and are to be kept."""
+
+    numbers: Ints  # (n,): of their rows; -1 where the label was there already
+    stream_times_ms: Ints  # (n,): the stream's time at each
+
+
+@dataclass(frozen=True, slots=True)
 class JoinedLabels:
     """Labels that met their features, in the order of the labels: what there is to learn."""
 
@@ -73,28 +81,43 @@ class LabelStore:
         self._entries = np.zeros((_FIRST_ROWS * _ENTRIES_PER_ROW, table.ENTRY_CELLS), np.int64)
         self._index = _empty_index(len(self._entries))
 
-    def admit(
+    def register(self, ids: Ints, times_ms: Ints) -> tuple[Floats, Registered]:
+        """Enter events (n,) before they are scored: targets (n,) where a label came early, NaN elsewhere.
+
+        Follow it by `keep` with the same events, before any other call.
+        """
+        targets = np.full(len(ids), np.nan)
+        numbers = np.empty(len(ids), np.int64)
+        stream_times = times_ms.copy()
+        done, bits = 0, targets.view(np.int64)
+        while True:
+            done = table.register(self._index, self._entries, self._marks, ids, stream_times, bits, numbers, done)
+            if done == len(ids):
+                return targets, Registered(numbers, stream_times)
+            self._grow_entries()
+
+    def keep(
         self,
-        ids: Ints,
-        targets: Floats,
+        registered: Registered,
         features: FeatureBatch,
         label_inputs: Ints,
+        scores: Floats,
         offsets: Ints,
         times_ms: Ints,
-    ) -> tuple[Floats, Ints]:
-        """Keep the rows of new events; returns their targets, where an early label is known, and their row numbers.
+    ) -> None:
+        """Keep the rows of registered events until their labels come.
 
         Args:
-            ids: (n,) hashes of event ids.
-            targets: (n,) NaN where no label is known from the event itself.
-            features: raw features of the events.
+            registered: what `register` returned for these events.
+            features: raw features of the n events.
             label_inputs: (n, a) what target means need.
+            scores: (n, s) of all models.
             offsets: (n,) of the events.
             times_ms: (n,) event times.
         """
-        incoming = np.zeros((len(ids), self._rows.shape[1]), np.int64)
-        incoming[:, table.ROW_ID] = ids
-        incoming[:, table.ROW_TARGET] = targets.view(np.int64)
+        waits = registered.numbers >= 0
+        incoming = np.zeros((len(offsets), self._rows.shape[1]), np.int64)
+        incoming[:, table.ROW_STREAM_TIME] = registered.stream_times_ms
         incoming[:, table.ROW_OFFSET] = offsets
         incoming[:, table.ROW_TIME] = times_ms
         incoming[:, table.ROW_SPARSE_START] = features.indptr[:-1]
@@ -102,26 +125,22 @@ class LabelStore:
         after = table.ROW_HEAD_CELLS + self._dense
         incoming[:, table.ROW_HEAD_CELLS : after] = features.dense.view(np.int64)
         incoming[:, after : after + self._label_inputs] = label_inputs
+        incoming[:, after + self._label_inputs :] = scores.view(np.int64)
         sparse = np.stack((features.indices, features.values.view(np.int64)), axis=1)
-        numbers = np.full(len(ids), -2, np.int64)
-        while table.admit(
-            self._index, self._entries, self._rows, self._sparse, self._marks, incoming, sparse, numbers
-        ) < len(ids):
-            self._grow()
-        return np.ascontiguousarray(incoming[:, table.ROW_TARGET]).view(np.float64), numbers
-
-    def keep_scores(self, numbers: Ints, scores: Floats) -> None:
-        """Put the scores (n, scores) of just admitted events to their rows."""
-        kept = np.flatnonzero(numbers >= self._marks[table.ROW_TAIL])
-        places = numbers[kept] % len(self._rows)
-        self._rows[places, self._rows.shape[1] - self._scores :] = scores[kept].view(np.int64)
+        incoming, done = incoming[waits], 0
+        while (done := table.keep(self._rows, self._sparse, self._marks, incoming, sparse, done)) < len(incoming):
+            self._grow_rows()
 
     def join(self, ids: Ints, targets: Floats) -> JoinedLabels:
         """Join labels (n,), in order; what is not learned now is counted (see `counts`)."""
-        numbers = np.full(len(ids), -2, np.int64)
+        numbers = np.empty(len(ids), np.int64)
         bits = np.ascontiguousarray(targets).view(np.int64)
-        while table.join(self._index, self._entries, self._rows, self._marks, ids, bits, numbers) < len(ids):
-            self._grow()
+        done = 0
+        while True:
+            done = table.join(self._index, self._entries, self._rows, self._marks, ids, bits, numbers, done)
+            if done == len(ids):
+                break
+            self._grow_entries()
         learned = numbers >= 0
         return self._joined(numbers[learned], targets[learned])
 
@@ -194,21 +213,22 @@ class LabelStore:
             times_ms=rows[:, table.ROW_TIME],
         )
 
-    def _grow(self) -> None:
-        """Double each ring that is full, up to its budget."""
+    def _grow_entries(self) -> None:
         marks = self._marks
-        if marks[table.ENTRY_HEAD] - marks[table.ENTRY_TAIL] >= len(self._entries) < marks[table.MAX_ENTRIES]:
-            self._entries = _doubled(
-                self._entries, marks[table.ENTRY_TAIL], marks[table.ENTRY_HEAD], marks[table.MAX_ENTRIES]
-            )
-            self._index = _empty_index(len(self._entries))
-            table.rebuild_index(self._index, self._entries, marks)
-        elif marks[table.ROW_HEAD] - marks[table.ROW_TAIL] >= len(self._rows) < marks[table.MAX_ROWS]:
-            self._rows = _doubled(self._rows, marks[table.ROW_TAIL], marks[table.ROW_HEAD], marks[table.MAX_ROWS])
+        tail, head = marks[table.ENTRY_TAIL], marks[table.ENTRY_HEAD]
+        self._entries = _doubled(self._entries, tail, head, marks[table.MAX_ENTRIES])
+        self._index = _empty_index(len(self._entries))
+        table.rebuild_index(self._index, self._entries, marks)
+
+    def _grow_rows(self) -> None:
+        """Double the ring that is full: of rows, or of their sparse entries."""
+        marks = self._marks
+        tail, head = marks[table.ROW_TAIL], marks[table.ROW_HEAD]
+        if head - tail == len(self._rows):
+            self._rows = _doubled(self._rows, tail, head, marks[table.MAX_ROWS])
         else:
-            self._sparse = _doubled(
-                self._sparse, marks[table.SPARSE_TAIL], marks[table.SPARSE_HEAD], marks[table.MAX_SPARSE]
-            )
+            tail, head = marks[table.SPARSE_TAIL], marks[table.SPARSE_HEAD]
+            self._sparse = _doubled(self._sparse, tail, head, marks[table.MAX_SPARSE])
 
 
 def _doubled(ring: Ints, tail: int, head: int, limit: int) -> Ints:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stream.engine import journal
 from stream.engine.journal import JournalRecord, Range
-from stream.engine.protocol import CommittedOffset, TaskFound
+from stream.engine.protocol import TaskFound
 from stream.engine.snapshot import Checkpoint
 from stream.errors import ConfigError, TaskCorrupted
 from stream.records import TopicPartition
@@ -62,15 +62,12 @@ def find_beginning(
 
 def _committed_cycle(found: TaskFound, sources: Sequence[TopicPartition]) -> tuple[int, str] | None:
     """Cycle and digest of the last commit, or None for a task that never committed."""
-    newest: CommittedOffset | None = None
     for source in sources:
         offset = found.committed.get(source)
         if offset and ":" in offset.metadata:
-            newest = offset
-    if newest is None:
-        return None
-    cycle, digest = newest.metadata.split(":", 1)
-    return int(cycle), digest
+            cycle, digest = offset.metadata.split(":", 1)
+            return int(cycle), digest
+    return None
 
 
 def _committed_journal(found: TaskFound, cycle: int, digest: str) -> list[JournalRecord]:
@@ -79,8 +76,8 @@ def _committed_journal(found: TaskFound, cycle: int, digest: str) -> list[Journa
     ends = [place for place, record in enumerate(records) if (record.cycle, record.digest) == (cycle, digest)]
     if not ends:
         raise TaskCorrupted(
-            f"partition {found.partition}: cycle {cycle} ({digest}) is committed, but its record is not in the journal. "
-            "The journal topic was deleted or trimmed: reset the task, and choose whether to read from the beginning"
+            f"partition {found.partition}: cycle {cycle} ({digest}) is committed, but its record is not in the "
+            "journal: the journal topic was deleted or trimmed. Reset the task, and choose where it is to read from"
         )
     records = records[: ends[-1] + 1]
     journal.check_chain(records)

@@ -1,0 +1,210 @@
+"""From a declaration to a plan. Reads no files: schemas come as texts."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+
+import orjson
+
+from stream import avro, features, models
+from stream.app.declaration import App, Events, Labels, Monitor, SchemaSource
+from stream.app.suggest import one_of
+from stream.app.target import problem_of, target_plan
+from stream.engine.plan import (
+    DecisionPlan,
+    EventPlan,
+    KeyEncoding,
+    LabelPlan,
+    ModelPlan,
+    MonitorPlan,
+    Plan,
+    Signal,
+)
+from stream.errors import ConfigError, SchemaError
+from stream.features.duration import duration_ms
+from stream.records import Column, FeatureLayout, Kind
+
+# What computes: another version of one of these may give other bits (rule 5).
+_LIBRARIES = ("numpy", "numba", "river", "stream-learn")
+
+
+def schema_names(app: App) -> tuple[str, ...]:
+    """The schemas that the app names, whose texts `compile_app` wants."""
+    streams = (app.event_stream, app.label_stream)
+    return tuple(stream.schema for stream in streams if stream is not None and isinstance(stream.schema, str))
+
+
+def compile_app(app: App, schemas: Mapping[str, str]) -> Plan:
+    """Check the declaration against its schemas and compile it.
+
+    Args:
+        app: the declaration.
+        schemas: text of each schema that the app names.
+
+    Raises:
+        ConfigError: what is wrong, where, and what was expected.
+    """
+    events = app.event_stream
+    if events is None:
+        raise ConfigError(f"app {app.name!r} has no event topic: declare app.events(...)")
+    if not app.models:
+        raise ConfigError(f"app {app.name!r} has no model: declare app.model(NAME, ...)")
+    schema = _schema(events.schema, schemas)
+    columns = {column.name: column for column in avro.columns_of(schema)}
+    feature_plan = _features(events, columns)
+    labels = _labels(app, app.label_stream, events, schemas) if app.label_stream else None
+    target = target_plan(app, columns, events.target, f"label of {events.topic}") if events.target else None
+    problem = problem_of(app, labels.target if labels else target)
+    scale_at = models.ScaleAt.ARRIVAL if labels else models.ScaleAt.LABEL
+    model_plans = _models(app, feature_plan.layout, problem, scale_at)
+    monitors = tuple(_monitor(app, monitor, feature_plan.layout.dense) for monitor in app.monitors)
+    event_id = _column(columns, events.id, f"id of {events.topic}") if events.id else None
+    event_plan = EventPlan(
+        topic=events.topic,
+        schema=schema,
+        framing=avro.Framing(events.framing),
+        wanted=frozenset(feature_plan.wanted) | _named(*events.key, events.time, events.id, events.target),
+        key=tuple(_column(columns, name, f"key of {events.topic}") for name in events.key),
+        key_encoding=KeyEncoding(events.key_encoding),
+        rejects_null_key=events.null_key == "reject",
+        time=_time(columns, events) if events.time else None,
+        event_id=event_id,
+        target=target,
+        ahead_ms=duration_ms(events.ahead),
+    )
+    parts = _parts(events, feature_plan, labels, model_plans, monitors)
+    return Plan(
+        app=app.name,
+        events=event_plan,
+        labels=labels,
+        features=feature_plan,
+        problem=problem,
+        scale_at=scale_at,
+        models=model_plans,
+        decision=_decision(app),
+        monitors=monitors,
+        rejection_limit=app.rejection_limit,
+        digest=_digest(app, schema, parts),
+        parts=parts,
+    )
+
+
+def _schema(source: SchemaSource, schemas: Mapping[str, str]) -> avro.Schema:
+    if not isinstance(source, str):
+        return avro.parse_schema(orjson.dumps(source).decode())
+    try:
+        return avro.parse_schema(schemas[source])
+    except SchemaError as error:
+        raise SchemaError(f"schema {source!r}: {error}") from error
+
+
+def _column(columns: Mapping[str, Column], name: str, what: str) -> Column:
+    return columns[one_of(name, columns, what, "column")]
+
+
+def _named(*names: str | None) -> frozenset[str]:
+    return frozenset(name for name in names if name is not None)
+
+
+def _time(columns: Mapping[str, Column], events: Events) -> Column:
+    assert events.time is not None
+    column = _column(columns, events.time, f"time of {events.topic}")
+    if column.kind is not Kind.LONG or not (column.logical or "").endswith(("timestamp-millis", "timestamp-micros")):
+        raise ConfigError(
+            f"time of {events.topic}: column {column.name!r} is {column.logical or column.kind.value}; "
+            "a long with logicalType timestamp-millis or timestamp-micros is wanted"
+        )
+    return column
+
+
+def _features(events: Events, columns: Mapping[str, Column]) -> features.FeaturePlan:
+    if not events.declared:
+        raise ConfigError(f"{events.topic!r} has no features: declare events.features(NAME=expression, ...)")
+    return features.compile_features(
+        events.declared,
+        tuple(columns.values()),
+        key=events.key or None,
+        state_bytes=events.state_bytes,
+        lateness_ms=duration_ms(events.lateness),
+        key_expiry_ms=duration_ms(events.key_expiry),
+    )
+
+
+def _labels(app: App, labels: Labels, events: Events, schemas: Mapping[str, str]) -> LabelPlan:
+    schema = _schema(labels.schema, schemas)
+    columns = {column.name: column for column in avro.columns_of(schema)}
+    return LabelPlan(
+        topic=labels.topic,
+        schema=schema,
+        framing=avro.Framing(labels.framing),
+        wanted=_named(labels.id, labels.target),
+        event_id=_column(columns, labels.id, f"id of {labels.topic}"),
+        target=target_plan(app, columns, labels.target, f"target of {labels.topic}"),
+        horizon_ms=duration_ms(labels.horizon),
+        state_bytes=labels.state_bytes,
+    )
+
+
+def _models(app: App, layout: FeatureLayout, problem: models.Task, scale_at: models.ScaleAt) -> tuple[ModelPlan, ...]:
+    plans = []
+    for name, declaration in app.models.items():
+        try:
+            digest = models.compile_model(declaration, layout, problem, scale_at).digest
+        except ConfigError as error:
+            raise ConfigError(f"model {name!r}: {error}") from error
+        plans.append(ModelPlan(name, declaration, digest))
+    return tuple(plans)
+
+
+def _decision(app: App) -> DecisionPlan:
+    names = list(app.models)
+    if app.decision is None:
+        return DecisionPlan(0, 0.5)
+    return DecisionPlan(names.index(one_of(app.decision.by, names, "decide", "model")), app.decision.threshold)
+
+
+def _monitor(app: App, monitor: Monitor, dense: Sequence[str]) -> MonitorPlan:
+    signals = tuple(signal for name in monitor.signals for signal in _signals(app, name, dense))
+    digest = _sha(monitor.detector.definition, *(f"{signal.model}:{signal.name}" for signal in signals))
+    return MonitorPlan(monitor.detector, signals, monitor.min_effect, digest)
+
+
+def _signals(app: App, name: str, dense: Sequence[str]) -> list[Signal]:
+    """The series that one word of `monitor(on=...)` means."""
+    if name in ("error", "score"):
+        return [Signal(name, model, -1, name) for model in range(len(app.models))]
+    if name == "features":
+        return [Signal("feature", -1, place, f"feature:{feature}") for place, feature in enumerate(dense)]
+    one_of(name, ["error", "score", "features", *(f"feature:{feature}" for feature in dense)], "monitor", "signal")
+    feature = name.removeprefix("feature:")
+    return [Signal("feature", -1, list(dense).index(feature), name)]
+
+
+def _parts(
+    events: Events,
+    feature_plan: features.FeaturePlan,
+    labels: LabelPlan | None,
+    model_plans: Sequence[ModelPlan],
+    monitors: Sequence[MonitorPlan],
+) -> dict[str, str]:
+    """Digest of each stateful part, by the prefix of its arrays in a snapshot."""
+    parts = {"features": feature_plan.digest}
+    parts |= {f"model/{plan.name}": plan.digest for plan in model_plans}
+    parts |= {f"monitor/{place}": plan.digest for place, plan in enumerate(monitors)}
+    if labels is not None:
+        names = [f"{labels.horizon_ms}", f"{labels.state_bytes}", *(plan.name for plan in model_plans)]
+        parts["labels"] = _sha(feature_plan.digest, *names)
+    return parts
+
+
+def _digest(app: App, schema: avro.Schema, parts: Mapping[str, str]) -> str:
+    events = app.event_stream
+    assert events is not None
+    settings = [app.name, schema.canonical, app.problem, app.classes, app.decision, app.rejection_limit]
+    stream = [events.key, events.time, events.id, events.target, events.null_key, events.ahead, events.key_encoding]
+    versions = [f"{name} {metadata.version(name)}" for name in _LIBRARIES]
+    return _sha(*map(repr, settings), *map(repr, stream), *versions, *(f"{name} {parts[name]}" for name in parts))
+
+
+def _sha(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:32]

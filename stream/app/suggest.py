@@ -1,0 +1,16 @@
+"""Errors for misspelt names."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from stream.errors import ConfigError
+
+
+def one_of(name: str, known: Iterable[str], where: str, what: str) -> str:
+    """`name`, if it is known; otherwise a ConfigError that says where it stands and which name is near."""
+    names = list(known)
+    if name in names:
+        return name
+    near = get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+    raise ConfigError(f"{where}: there is no {what} {name!r}; {hint}")

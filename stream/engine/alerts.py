@@ -1,0 +1,102 @@
+"""Alerts become records (schemas/alert/v1.avsc)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from stream import drift
+from stream.engine.encoded import EncodedRecord
+from stream.engine.monitoring import REJECTION_WINDOW, FoundDrift
+from stream.engine.plan import Plan
+from stream.engine.small_avro import encode_small
+from stream.records import RecordBatch
+
+
+@dataclass(frozen=True, slots=True)
+class AlertWriter:
+    """Writes the alerts of one task."""
+
+    plan: Plan
+    partition: int
+    header: bytes | None  # wire format and schema id; None writes JSON
+
+    def drift(self, found: FoundDrift, now_ms: int) -> EncodedRecord:
+        """A change that a detector found."""
+        monitor = self.plan.monitors[found.monitor]
+        signal = monitor.signals[found.signal]
+        model = self.plan.models[signal.model].name if signal.model >= 0 else None
+        detection = found.detection
+        described = drift.describe(
+            detection,
+            monitor.detector,
+            app=self.plan.app,
+            model=model,
+            partition=self.partition,
+            signal=signal.name,
+        )
+        return self._record(
+            now_ms,
+            {
+                "kind": "DRIFT",
+                "model": model,
+                "offset": found.offset,
+                "signal": signal.name,
+                "detector": type(monitor.detector).__name__,
+                "parameters": monitor.detector.parameters,
+                "before": detection.before,
+                "after": detection.after,
+                "placed_offset": detection.placed_offset,
+                "placed_time": detection.placed_time_ms,
+                "severity": described.severity.name,
+                "sentence": described.sentence,
+                "event_time": found.time_ms,
+            },
+        )
+
+    def rejections(self, batch: RecordBatch, row: int, before: float, after: float, now_ms: int) -> EncodedRecord:
+        """A share of rejected records above the limit."""
+        offset, time_ms = int(batch.offsets[row]), int(batch.timestamps_ms[row])
+        limit = self.plan.rejection_limit
+        sentence = (
+            f"{self.plan.app}, partition {self.partition}: {after:.1%} of the {REJECTION_WINDOW} records up to offset "
+            f"{offset:,} were rejected (limit {limit:.1%}); the dead-letter topic says why"
+        )
+        return self._record(
+            now_ms,
+            {
+                "kind": "REJECTIONS",
+                "model": None,
+                "offset": offset,
+                "signal": "rejections",
+                "detector": "share",
+                "parameters": {"limit": limit, "window": float(REJECTION_WINDOW)},
+                "before": before,
+                "after": after,
+                "placed_offset": offset,
+                "placed_time": time_ms,
+                "severity": "CRITICAL" if after > 0.5 else "WARNING",
+                "sentence": sentence,
+                "event_time": time_ms,
+            },
+        )
+
+    def _record(self, now_ms: int, alert: Mapping[str, Any]) -> EncodedRecord:
+        plan = self.plan
+        names = [plan.app, plan.events.topic, self.partition, alert["offset"], alert["signal"], alert["detector"]]
+        if alert["model"]:
+            names.insert(4, alert["model"])
+        value = {
+            **alert,
+            "id": "/".join(map(str, names)),
+            "app": plan.app,
+            "topic": plan.events.topic,
+            "partition": self.partition,
+            "processing_time": now_ms,
+        }
+        if self.header is None:
+            encoded = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+        else:
+            encoded = self.header + encode_small("alert", value)
+        return EncodedRecord(value["id"].encode(), encoded, None, now_ms)

@@ -1,0 +1,164 @@
+"""A task's place in a worker: its state, what was fetched for it, and its replay."""
+
+from collections import deque
+from collections.abc import Mapping
+
+from stream.engine.effects import Outputs
+from stream.engine.lifecycle import TaskState, transition
+from stream.engine.protocol import Instruction, Pause, Resume, SchemaFetched, SchemaRefused, TaskFound
+from stream.engine.restore import Replay, find_beginning
+from stream.engine.snapshot import Checkpoint
+from stream.engine.task import Task
+from stream.records import RecordBatch, TopicPartition
+
+# Records fetched and not yet handled, per partition, at which fetching pauses; it goes on at half of it. Two slices of
+# 50 ms at a million events/s.
+_QUEUED_RECORDS = 100_000
+
+
+class Slot:
+    """One task of a worker.
+
+    Args:
+        task: the engine of the partition, empty.
+        ready_after: number of the transaction that must be over before this task's outputs may be produced (rule 7).
+    """
+
+    def __init__(self, task: Task, ready_after: int) -> None:
+        self.task = task
+        self.ready_after = ready_after
+        self.state = TaskState.CREATED
+        self.served = 0
+        self.snapshot_ms = 0
+        self._queues: dict[TopicPartition, deque[RecordBatch]] = {source: deque() for source in task.sources}
+        self._paused: set[TopicPartition] = set()
+        self._awaited_schema: int | None = None
+        self._replay = Replay(())
+        self._snapshot_cycle = 0
+        self._has_run = False
+
+    def begin(self, found: TaskFound, offset_reset: str, now_ms: int) -> Mapping[TopicPartition, int]:
+        """Load the state that Kafka remembers; returns where fetching begins."""
+        beginning = find_beginning(found, self.task.sources, self.task.plan_digest, offset_reset)
+        if beginning.checkpoint is not None:
+            self.task.load(beginning.checkpoint, is_new_plan=beginning.is_new_plan)
+            self._snapshot_cycle = beginning.checkpoint.cycle
+        else:
+            self.task.start_at(beginning.starts)
+        self.snapshot_ms = now_ms
+        self._replay = Replay(beginning.replay)
+        self._move(TaskState.RESTORING)
+        self._finish_replayed()
+        return beginning.starts
+
+    def enqueue(self, batch: RecordBatch) -> list[Instruction]:
+        """Take fetched records; pauses their partition when enough wait."""
+        source = TopicPartition(batch.topic, batch.partition)
+        if self.state not in (TaskState.RESTORING, TaskState.RUNNING) or not len(batch):
+            return []
+        self._queues[source].append(batch)
+        if source in self._paused or self.queued(source) < _QUEUED_RECORDS:
+            return []
+        self._paused.add(source)
+        return [Pause(source)]
+
+    def queued(self, source: TopicPartition) -> int:
+        """Records of this partition that were fetched and not yet handled."""
+        return sum(len(batch) for batch in self._queues[source])
+
+    def answer_schema(self, answer: SchemaFetched | SchemaRefused) -> None:
+        """Go on if this answer was awaited."""
+        if self._awaited_schema == answer.schema_id:
+            self.task.answer_schema(answer)
+            self._awaited_schema = None
+
+    @property
+    def has_work(self) -> bool:
+        """True if `handle` would handle records."""
+        if self._awaited_schema is not None:
+            return False
+        if self.state is TaskState.RESTORING:
+            item = self._replay.range
+            return item is not None and bool(self._queues[item.source])
+        return self.state is TaskState.RUNNING and any(self._queues.values())
+
+    @property
+    def restored_share(self) -> float:
+        """Share of the journal that is replayed, 0 to 1."""
+        return self._replay.done / self._replay.total if self._replay.total else 1.0
+
+    def handle(self, now_ms: int, records: int) -> tuple[Outputs | None, list[Instruction]]:
+        """Handle at most `records` records: live ones give outputs, replayed ones none."""
+        if self.state is TaskState.RESTORING:
+            source = self._handle_replay(records)
+            return None, self._resume_if_low(source)
+        source = self._next_source()
+        batch = self._queues[source][0].part(0, records)
+        outputs = self.task.process(batch, now_ms)
+        self._drop(source, outputs.taken)
+        self._awaited_schema = outputs.needs_schema
+        return outputs, self._resume_if_low(source)
+
+    def checkpoint(self, now_ms: int) -> Checkpoint:
+        """The task's state at the end of its last cycle."""
+        self.snapshot_ms, self._snapshot_cycle = now_ms, self.task.cycle
+        return self.task.checkpoint(now_ms)
+
+    @property
+    def is_ahead_of_snapshot(self) -> bool:
+        """True if cycles were committed since the last snapshot, and none is open."""
+        return self._has_run and not self.task.has_open_cycle and self.task.cycle > self._snapshot_cycle
+
+    def suspend(self) -> None:
+        """Take nothing more; the open cycle may still be committed."""
+        if self.state is not TaskState.SUSPENDED:
+            self._move(TaskState.SUSPENDED)
+        for queue in self._queues.values():
+            queue.clear()
+
+    def close(self) -> None:
+        """Nothing of the task may leave any more."""
+        self._move(TaskState.CLOSED)
+
+    def _move(self, to: TaskState) -> None:
+        self.state = transition(self.state, to)
+
+    def _next_source(self) -> TopicPartition:
+        """The partition whose next record is oldest, so that labels meet events about as they did in time."""
+        waiting = [source for source, queue in self._queues.items() if queue]
+        return min(waiting, key=lambda source: int(self._queues[source][0].timestamps_ms[0]))
+
+    def _handle_replay(self, records: int) -> TopicPartition:
+        replay = self._replay
+        item = replay.range
+        assert item is not None and replay.record is not None
+        if replay.at_range_start is not None:
+            self.task.replay_schemas(replay.record, replay.at_range_start)
+        batch = self._queues[item.source][0]
+        batch = batch.part(0, min(records, replay.wanted))
+        self.task.process(batch, item.now_ms)
+        replay.take(int(batch.offsets[0]), int(batch.offsets[-1]), len(batch))
+        self._drop(item.source, len(batch))
+        self._finish_replayed()
+        return item.source
+
+    def _finish_replayed(self) -> None:
+        """Close cycles whose ranges are replayed; run when there is none left."""
+        while self._replay.record is not None and self._replay.range is None:
+            self.task.replay_schemas(self._replay.record, len(self._replay.record.ranges))
+            self.task.close_replayed(self._replay.finish_cycle())
+        if self._replay.record is None:
+            self._move(TaskState.RUNNING)
+            self._has_run = True
+
+    def _drop(self, source: TopicPartition, count: int) -> None:
+        queue = self._queues[source]
+        batch = queue.popleft()
+        if count < len(batch):
+            queue.appendleft(batch.part(count, len(batch)))
+
+    def _resume_if_low(self, source: TopicPartition) -> list[Instruction]:
+        if source not in self._paused or self.queued(source) > _QUEUED_RECORDS // 2:
+            return []
+        self._paused.discard(source)
+        return [Resume(source)]

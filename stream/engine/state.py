@@ -1,0 +1,99 @@
+"""The state of a task: everything that learning and features change, under one roof for snapshots."""
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from stream import features, models
+from stream.engine.labels import LabelStore
+from stream.engine.monitoring import Monitoring, RejectionShare
+from stream.engine.plan import Plan
+from stream.errors import TaskCorrupted
+from stream.records import Array
+
+
+class LearnedState:
+    """The stateful parts of a task, each under the prefix of its arrays.
+
+    Args:
+        plan: whose parts.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.features = features.FeatureState(plan.features)
+        self.models = tuple(
+            models.compile_model(item.declaration, plan.features.layout, plan.problem, plan.scale_at)
+            for item in plan.models
+        )
+        self.monitoring = Monitoring(plan)
+        self.rejections = RejectionShare(plan.rejection_limit)
+        self.labels: LabelStore | None = None
+        if plan.labels is not None:
+            scores = len(plan.models) * plan.problem.scores
+            self.labels = LabelStore(
+                plan.features.layout,
+                plan.features.label_inputs,
+                scores,
+                plan.labels.horizon_ms,
+                plan.labels.state_bytes,
+            )
+
+    def arrays(self) -> dict[str, Array]:
+        """All arrays, live, by prefix and name."""
+        arrays = {f"features/{name}": array for name, array in self.features.arrays().items()}
+        for item, model in zip(self._plan.models, self.models, strict=True):
+            arrays |= {f"model/{item.name}/{name}": array for name, array in model.arrays().items()}
+        arrays |= self.monitoring.arrays()
+        arrays |= {f"share/{name}": array for name, array in self.rejections.arrays().items()}
+        if self.labels is not None:
+            arrays |= {f"labels/{name}": array for name, array in self.labels.arrays().items()}
+        return arrays
+
+    def load(self, arrays: Mapping[str, Array], kept: Mapping[str, str]) -> tuple[str, ...]:
+        """Take over the parts whose digest is the plan's; returns the prefixes of parts that start anew.
+
+        Args:
+            arrays: as `arrays` gave them.
+            kept: digest of each part when it was saved.
+
+        Raises:
+            TaskCorrupted: arrays do not fit the part whose digest they carry.
+        """
+        self.rejections.load(_under(arrays, "share"))
+        anew = []
+        for prefix, digest in self._plan.parts.items():
+            if kept.get(prefix) == digest:
+                self._load_part(prefix, _under(arrays, prefix))
+            else:
+                anew.append(prefix)
+        return tuple(anew)
+
+    def _load_part(self, prefix: str, arrays: Mapping[str, Array]) -> None:
+        kind, _, name = prefix.partition("/")
+        if kind == "features":
+            self.features.load(arrays)
+        elif kind == "model":
+            place = [item.name for item in self._plan.models].index(name)
+            self.models[place].load(arrays)
+        elif kind == "monitor":
+            self.monitoring.load(int(name), arrays)
+        elif self.labels is not None:
+            self.labels.load(arrays)
+
+    def digest(self) -> str:
+        """Hex digest of every bit of the state."""
+        content = hashlib.sha256()
+        for name, array in sorted(self.arrays().items()):
+            content.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+            content.update(np.ascontiguousarray(array).tobytes())
+        return content.hexdigest()
+
+
+def _under(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """The arrays whose names begin with the prefix, without it."""
+    under = {name[len(prefix) + 1 :]: array for name, array in arrays.items() if name.startswith(prefix + "/")}
+    if not under:
+        raise TaskCorrupted(f"the snapshot has no arrays of {prefix}")
+    return under

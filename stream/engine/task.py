@@ -1,0 +1,311 @@
+"""The engine of one partition: batches in, outputs and effects out. It reads no clock and performs nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+
+from stream.engine import journal
+from stream.engine.admission import admit
+from stream.engine.alerts import AlertWriter
+from stream.engine.counts import CycleCounts, label_outcomes
+from stream.engine.dead_letters import dead_letters
+from stream.engine.effects import Effects, OutputBatch, Outputs
+from stream.engine.encoded import EncodedRecord, output_batch
+from stream.engine.journal import JournalRecord, Range, SchemaAnswer
+from stream.engine.metrics import CycleMetrics
+from stream.engine.plan import Plan, Topics
+from stream.engine.predictions import PredictionEncoder
+from stream.engine.protocol import SchemaFetched, SchemaRefused
+from stream.engine.snapshot import Checkpoint
+from stream.engine.source import Source, sources_of
+from stream.engine.state import LearnedState
+from stream.engine.values import event_ids, targets
+from stream.models import Scored
+from stream.records import ColumnBatch, Floats, Ints, RecordBatch, Rejection, TopicPartition
+
+_NOTHING = JournalRecord(0, "", "", 0, (), ())
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFormat:
+    """Where outputs go, and what stands before each: wire format and schema id; None writes JSON."""
+
+    topics: Topics
+    prediction_header: bytes | None
+    alert_header: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a batch of events gave, for whoever evaluates: one row per accepted event."""
+
+    rows: Ints  # (n,): index in the batch
+    times_ms: Ints  # (n,)
+    scores: Floats  # (n, models * scores per model)
+    targets: Floats  # (n,): NaN where no label is known yet
+
+
+class Task:
+    """One partition's engine.
+
+    Args:
+        plan: what to do.
+        partition: of the event topic, and of the label topic, journal and snapshots.
+        epoch: how often this worker has owned the partition.
+        format: where outputs go and in which format.
+    """
+
+    def __init__(self, plan: Plan, partition: int, epoch: int, format: OutputFormat) -> None:
+        self.partition = partition
+        self.epoch = epoch
+        self.plan_digest = plan.digest
+        self._plan = plan
+        self._format = format
+        events, labels = plan.events, plan.labels
+        self._sources = {events.topic: Source(events.topic, events.schema, events.wanted, events.framing)}
+        if labels is not None:
+            self._sources[labels.topic] = Source(labels.topic, labels.schema, labels.wanted, labels.framing)
+        self.state = LearnedState(plan)
+        self._predictions = PredictionEncoder(plan, format.topics.predictions, format.prediction_header, partition)
+        self._alerts = AlertWriter(plan, partition, format.alert_header)
+        self._next_offsets = dict.fromkeys(self.sources, 0)
+        self._last = _NOTHING
+        self._ranges: list[Range] = []
+        self._schemas: list[SchemaAnswer] = []
+        self._outputs: list[OutputBatch] = []
+        self._counts = CycleCounts()
+        self._needing = events.topic
+        self.observed: Observed | None = None
+        self.metrics = self._metrics()
+
+    # --- what a task is ------------------------------------------------------------------------------------------
+
+    @property
+    def sources(self) -> tuple[TopicPartition, ...]:
+        """Its input partitions, the events' first."""
+        return tuple(TopicPartition(topic, self.partition) for topic in self._sources)
+
+    @property
+    def cycle(self) -> int:
+        """Number of the last closed cycle; 0 before the first."""
+        return self._last.cycle
+
+    @property
+    def has_open_cycle(self) -> bool:
+        """True if records were handled since the last cycle was closed."""
+        return bool(self._ranges)
+
+    @property
+    def cycle_outputs(self) -> tuple[OutputBatch, ...]:
+        """Outputs of the open cycle that belong to its transaction."""
+        return tuple(self._outputs)
+
+    @property
+    def next_offsets(self) -> Mapping[TopicPartition, int]:
+        """Where each input partition goes on."""
+        return dict(self._next_offsets)
+
+    # --- a cycle -------------------------------------------------------------------------------------------------
+
+    def process(self, batch: RecordBatch, now_ms: int) -> Outputs:
+        """Handle records of one input partition, up to the first whose writer's schema is unknown.
+
+        Args:
+            batch: records behind the last ones of that partition.
+            now_ms: processing time; it only stamps outputs.
+        """
+        if batch.topic == self._plan.events.topic:
+            outputs = self._process_events(batch, now_ms)
+        else:
+            outputs = self._process_labels(batch, now_ms)
+        if outputs.taken:
+            first, last = int(batch.offsets[0]), int(batch.offsets[outputs.taken - 1])
+            self._ranges.append(Range(batch.topic, batch.partition, first, last, outputs.taken, now_ms))
+            self._next_offsets[TopicPartition(batch.topic, batch.partition)] = last + 1
+        return outputs
+
+    def keep_outputs(self, outputs: Sequence[OutputBatch]) -> None:
+        """Keep outputs in hand until the cycle's commit is known (rule 9)."""
+        self._outputs += outputs
+
+    def answer_schema(self, answer: SchemaFetched | SchemaRefused) -> None:
+        """Take the registry's answer to the need of the last `process`; it is journaled (rule 3)."""
+        source, at = self._sources[self._needing], len(self._ranges)
+        if isinstance(answer, SchemaFetched):
+            self._schemas.append(source.accept(at, answer.schema_id, answer.schema))
+        else:
+            self._schemas.append(source.refuse(at, answer.schema_id, answer.reason, answer.message))
+
+    def close_cycle(self) -> Effects:
+        """End the open cycle: its outputs, offsets and journal record."""
+        record = JournalRecord(
+            cycle=self._last.cycle + 1,
+            previous=self._last.digest,
+            plan_digest=self.plan_digest,
+            epoch=self.epoch,
+            ranges=tuple(self._ranges),
+            schemas=tuple(self._schemas),
+        ).sealed()
+        now_ms = self._ranges[-1].now_ms
+        encoded = EncodedRecord(None, journal.encode(record), None, now_ms)
+        effects = Effects(
+            partition=self.partition,
+            outputs=tuple(self._outputs),
+            journal_output=output_batch(self._format.topics.journal, self.partition, [encoded]),
+            next_offsets=self.next_offsets,
+            journal=record,
+            epoch=self.epoch,
+        )
+        self._end_cycle(record)
+        return effects
+
+    # --- restore -------------------------------------------------------------------------------------------------
+
+    def start_at(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Begin empty, at these offsets."""
+        self._next_offsets.update(offsets)
+
+    def replay_schemas(self, record: JournalRecord, at: int) -> None:
+        """Repeat the answers about schemas that came before range `at` of a journaled cycle."""
+        for answer in record.schemas:
+            if answer.at == at:
+                self._sources[answer.topic].repeat(answer)
+
+    def close_replayed(self, record: JournalRecord) -> None:
+        """End a cycle whose ranges were all replayed."""
+        self._end_cycle(record)
+
+    def checkpoint(self, created_ms: int) -> Checkpoint:
+        """A copy of the state at the end of the last cycle."""
+        facts = {f"part/{prefix}": digest for prefix, digest in self._plan.parts.items()}
+        answers = [[a.topic, a.schema_id, a.schema, a.refusal, a.message] for a in sources_of(self._sources)]
+        facts["schemas"] = orjson.dumps(answers).decode()
+        return Checkpoint(
+            partition=self.partition,
+            cycle=self._last.cycle,
+            digest=self._last.digest,
+            plan_digest=self.plan_digest,
+            next_offsets=self.next_offsets,
+            created_ms=created_ms,
+            arrays={name: array.copy() for name, array in self.state.arrays().items()},
+            facts=facts,
+        )
+
+    def load(self, checkpoint: Checkpoint, is_new_plan: bool) -> tuple[str, ...]:
+        """Take over a checkpoint; returns the parts that start anew because their definition changed."""
+        kept = {name.removeprefix("part/"): digest for name, digest in checkpoint.facts.items()}
+        anew = self.state.load(checkpoint.arrays, kept)
+        for topic, schema_id, schema, refusal, message in orjson.loads(checkpoint.facts["schemas"]):
+            if topic in self._sources and not (is_new_plan and refusal):
+                self._sources[topic].repeat(SchemaAnswer(0, topic, schema_id, schema, refusal, message))
+        self._next_offsets.update(checkpoint.next_offsets)
+        self._last = JournalRecord(checkpoint.cycle, "", checkpoint.plan_digest, self.epoch, (), (), checkpoint.digest)
+        return anew
+
+    # --- events --------------------------------------------------------------------------------------------------
+
+    def _process_events(self, batch: RecordBatch, now_ms: int) -> Outputs:
+        plan, state = self._plan, self.state
+        decoded = self._sources[batch.topic].decode(batch)
+        self._needing = batch.topic
+        taken = batch.part(0, decoded.end)
+        admitted = admit(plan.events, taken, decoded.columns)
+        columns, times = admitted.columns, admitted.times_ms
+        offsets = taken.offsets[columns.rows]
+        rejections = sorted((*decoded.rejections, *admitted.rejections), key=lambda rejection: rejection.row)
+        labels, registered = np.full(len(columns), np.nan), None
+        if plan.events.target is not None:
+            labels = targets(plan.events.target, plan.problem, columns)
+        elif state.labels is not None and plan.events.event_id is not None:
+            labels, registered = state.labels.register(event_ids(plan.events.event_id, columns), times)
+        computed = state.features.compute(columns, times, labels)
+        scored = [model.score_and_learn(computed.batch, labels) for model in state.models]
+        scores = np.ascontiguousarray(np.concatenate([model.scores for model in scored], axis=1))
+        if state.labels is not None and registered is not None:
+            state.labels.keep(registered, computed.batch, computed.label_inputs, scores, offsets, times)
+        self.observed = Observed(columns.rows, times, scores, labels)
+        self._count(len(columns), rejections, labels, admitted.key_mismatches)
+        found = state.monitoring.observe_events(computed.batch.dense, scores, labels, offsets, times)
+        alerts = [self._alerts.drift(item, now_ms) for item in found]
+        alerts += self._rejection_alerts(taken, rejections, now_ms)
+        predictions = self._encode(taken, columns, times, scored, now_ms)
+        return Outputs(predictions, self._told(taken, alerts, rejections, now_ms), decoded.end, decoded.needs)
+
+    def _encode(
+        self, batch: RecordBatch, columns: ColumnBatch, times_ms: Ints, scored: Sequence[Scored], now_ms: int
+    ) -> tuple[OutputBatch, ...]:
+        if not len(columns):
+            return ()
+        return (self._predictions.encode(batch, columns, times_ms, scored, now_ms),)
+
+    def _rejection_alerts(
+        self, batch: RecordBatch, rejections: Sequence[Rejection], now_ms: int
+    ) -> list[EncodedRecord]:
+        passed = self.state.rejections.observe(len(batch), [rejection.row for rejection in rejections])
+        return [self._alerts.rejections(batch, row, before, after, now_ms) for row, before, after in passed]
+
+    def _told(
+        self, batch: RecordBatch, alerts: list[EncodedRecord], rejections: Sequence[Rejection], now_ms: int
+    ) -> tuple[OutputBatch, ...]:
+        """Alerts and dead letters as outputs."""
+        topics, outputs = self._format.topics, []
+        self._counts.alerts += len(alerts)
+        if alerts:
+            outputs.append(output_batch(topics.alerts, -1, alerts))
+        if rejections:
+            outputs.append(dead_letters(topics.dead_letters, self._plan.app, batch, rejections, now_ms))
+        return tuple(outputs)
+
+    def _count(self, events: int, rejections: Sequence[Rejection], labels: Floats, key_mismatches: int) -> None:
+        self._counts.events += events
+        self._counts.reject(rejections)
+        self._counts.learned += int(np.count_nonzero(~np.isnan(labels)))
+        self._counts.key_mismatches += key_mismatches
+
+    # --- labels --------------------------------------------------------------------------------------------------
+
+    def _process_labels(self, batch: RecordBatch, now_ms: int) -> Outputs:
+        plan, state = self._plan, self.state
+        assert plan.labels is not None and state.labels is not None
+        decoded = self._sources[batch.topic].decode(batch)
+        self._needing = batch.topic
+        taken = batch.part(0, decoded.end)
+        columns = decoded.columns
+        values = targets(plan.labels.target, plan.problem, columns)
+        is_known = ~np.isnan(values)
+        joined = state.labels.join(event_ids(plan.labels.event_id, columns)[is_known], values[is_known])
+        state.features.learn_labels(joined.label_inputs, joined.targets)
+        for model in state.models:
+            model.learn(joined.features, joined.targets)
+        self._count(0, decoded.rejections, joined.targets, 0)
+        found = state.monitoring.observe_labels(joined.scores, joined.targets, joined.offsets, joined.times_ms)
+        alerts = [self._alerts.drift(item, now_ms) for item in found]
+        return Outputs((), self._told(taken, alerts, decoded.rejections, now_ms), decoded.end, decoded.needs)
+
+    # --- the end of a cycle --------------------------------------------------------------------------------------
+
+    def _end_cycle(self, record: JournalRecord) -> None:
+        self._last = record
+        self._ranges, self._schemas, self._outputs = [], [], []
+        self.metrics = self._metrics()
+        self._counts = CycleCounts(
+            labels_before=self.state.labels.counts if self.state.labels else None,
+            evictions_before=self.state.features.evictions,
+        )
+
+    def _metrics(self) -> CycleMetrics:
+        counts, state, names = self._counts, self.state, [item.name for item in self._plan.models]
+        return CycleMetrics(
+            events=counts.events,
+            rejections=dict(counts.rejections),
+            labels=label_outcomes(counts.labels_before, state.labels.counts) if state.labels else {},
+            learned=dict.fromkeys(names, counts.learned),
+            alerts=counts.alerts,
+            evictions=state.features.evictions - counts.evictions_before,
+            models={name: model.metrics() for name, model in zip(names, state.models, strict=True)},
+            drift=(),
+            state_bytes=sum(array.nbytes for array in state.arrays().values()),
+            state_keys=state.features.keys,
+        )

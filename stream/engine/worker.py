@@ -1,0 +1,347 @@
+"""The worker's protocol as a pure state machine: events in, instructions out (stream.engine.protocol).
+
+One transaction is open at a time. While it is being committed the engine computes the next cycle, whose outputs are
+held back until the commit has returned (rule 11); the effects of the cycle being committed stay in hand till then, and
+are sent again, for the tasks still owned, when the broker refuses them (rule 9).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from stream.engine.effects import Effects, OutputBatch
+from stream.engine.lifecycle import TaskState
+from stream.engine.protocol import (
+    Abort,
+    Assigned,
+    Commit,
+    CommitOutcome,
+    CommitReturned,
+    Event,
+    Fetch,
+    Fetched,
+    FetchSchema,
+    FindTask,
+    Instruction,
+    Lost,
+    OffsetAndMetadata,
+    Produce,
+    PublishSnapshot,
+    Release,
+    Revoked,
+    SchemaFetched,
+    SchemaRefused,
+    Send,
+    SnapshotPublished,
+    Stop,
+    StopRequested,
+    TaskFound,
+)
+from stream.engine.restore import metadata_of
+from stream.engine.slot import Slot
+from stream.engine.snapshot import Checkpoint
+from stream.engine.task import Task
+from stream.errors import RetriableError, StreamError
+
+# Refusals in a row after which the worker gives up: one is ordinary while others join or leave (7 in 8 joins), this
+# many means that something else is wrong.
+_REFUSALS_AT_MOST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How often a worker commits and snapshots, and how it delivers."""
+
+    is_immediate: bool = False  # predictions leave at once, outside the transaction
+    commit_interval_ms: int = 100
+    snapshot_interval_ms: int = 60_000
+    offset_reset: str = "earliest"  # for a task without a journal
+    held_bytes: int = 64 << 20  # outputs of the cycle ahead of a commit, at most
+
+
+@dataclass(slots=True)
+class _InFlight:
+    transaction: int
+    effects: list[Effects]
+    checkpoints: list[Checkpoint]
+    refusals: int = 0
+
+
+@dataclass(slots=True)
+class _Open:
+    """The transaction that outputs go into now, or will once the one in flight is committed."""
+
+    number: int = 1
+    has_begun: bool = False
+    held: list[OutputBatch] = field(default_factory=list)
+
+    @property
+    def held_bytes(self) -> int:
+        return sum(batch.data.nbytes for batch in self.held)
+
+
+class Worker:
+    """A worker's tasks and its one transaction.
+
+    `on` takes what happened, `work` handles one slice of what was fetched; both return what is to be done, in order.
+
+    Args:
+        build_task: makes the empty task of a partition: (partition, epoch) -> Task.
+        settings: see WorkerSettings.
+    """
+
+    def __init__(self, build_task: Callable[[int, int], Task], settings: WorkerSettings) -> None:
+        self._build_task = build_task
+        self._settings = settings
+        self._slots: dict[int, Slot] = {}
+        self._epochs: dict[int, int] = {}
+        self._open = _Open()
+        self._in_flight: _InFlight | None = None
+        self._committed_ms = 0
+        self._releasing: tuple[int, ...] = ()
+        self._served = 0
+        self._is_stopping = False
+        self._publishing: set[int] = set()
+        self._schemas: dict[int, SchemaFetched | SchemaRefused] = {}
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """The tasks of this worker with their queues, for metrics and readiness."""
+        return tuple(self._slots.values())
+
+    @property
+    def has_work(self) -> bool:
+        """True if `work` would handle records now."""
+        return not self._is_full and any(slot.has_work for slot in self._slots.values())
+
+    @property
+    def is_committing(self) -> bool:
+        """True while the outcome of a commit is awaited."""
+        return self._in_flight is not None
+
+    def on(self, event: Event, now_ms: int) -> list[Instruction]:
+        """Take an event; a StreamError of a task stops the worker with that reason."""
+        try:
+            return self._on(event, now_ms)
+        except StreamError as error:
+            return [Stop(error)]
+
+    def work(self, now_ms: int, records: int) -> list[Instruction]:
+        """Handle at most `records` records of one task, and commit if the interval is over."""
+        try:
+            return self._work(now_ms, records)
+        except StreamError as error:
+            return [Stop(error)]
+
+    def _on(self, event: Event, now_ms: int) -> list[Instruction]:
+        match event:
+            case Assigned(partitions):
+                return [self._assign(partition) for partition in partitions]
+            case Revoked(partitions):
+                return self._revoke(partitions, now_ms)
+            case Lost(partitions):
+                return self._lose(partitions)
+            case TaskFound():
+                return self._begin_task(event, now_ms)
+            case Fetched(batch):
+                slot = self._slots.get(batch.partition)
+                return slot.enqueue(batch) if slot else []
+            case SchemaFetched() | SchemaRefused():
+                self._schemas[event.schema_id] = event
+                for slot in self._slots.values():
+                    slot.answer_schema(event)
+                return []
+            case CommitReturned():
+                return self._commit_returned(event, now_ms)
+            case SnapshotPublished(partition):
+                self._publishing.discard(partition)
+                return self._stop_if_done(now_ms)
+            case StopRequested():
+                self._is_stopping = True
+                for slot in self._slots.values():
+                    slot.suspend()
+                return self._close(now_ms) or self._stop_if_done(now_ms)
+
+    # --- assignment ----------------------------------------------------------------------------------------------
+
+    def _assign(self, partition: int) -> Instruction:
+        self._epochs[partition] = self._epochs.get(partition, 0) + 1
+        task = self._build_task(partition, self._epochs[partition])
+        # A task's outputs never enter a transaction begun before the task was assigned (rule 7).
+        ready_after = self._open.number if self._open.has_begun else self._open.number - 1
+        self._slots[partition] = Slot(task, ready_after)
+        return FindTask(partition)
+
+    def _begin_task(self, found: TaskFound, now_ms: int) -> list[Instruction]:
+        slot = self._slots.get(found.partition)
+        if slot is None or slot.state is not TaskState.CREATED:
+            return []
+        starts = slot.begin(found, self._settings.offset_reset, now_ms)
+        return [Fetch(source, offset) for source, offset in starts.items()]
+
+    def _revoke(self, partitions: tuple[int, ...], now_ms: int) -> list[Instruction]:
+        """Rule 16: take no more, commit the whole open transaction, then release."""
+        for partition in partitions:
+            if slot := self._slots.get(partition):
+                slot.suspend()
+        self._releasing = (*self._releasing, *partitions)
+        return self._close(now_ms) or self._release_if_done()
+
+    def _lose(self, partitions: tuple[int, ...]) -> list[Instruction]:
+        """Another worker owns them: nothing of them may be committed; the rest is sent again without them."""
+        for partition in partitions:
+            if slot := self._slots.pop(partition, None):
+                slot.close()
+        if not self._open.has_begun and self._in_flight is None:
+            return [Release(partitions)]
+        if self._in_flight is not None:
+            # The commit in flight is refused by the broker, or was done before the loss: its answer says which.
+            self._open.held = self._outputs_in_hand()
+            return [Release(partitions)]
+        aborted = Abort(self._open.number)
+        self._open = _Open(self._open.number + 1, held=self._outputs_in_hand())
+        return [aborted, *self._produce_held(), Release(partitions)]
+
+    def _outputs_in_hand(self) -> list[OutputBatch]:
+        return [batch for slot in self._slots.values() for batch in slot.task.cycle_outputs]
+
+    # --- work ----------------------------------------------------------------------------------------------------
+
+    def _work(self, now_ms: int, records: int) -> list[Instruction]:
+        instructions: list[Instruction] = []
+        committed = self._open.number - 1 if self._in_flight is None else self._in_flight.transaction - 1
+        slot = next((slot for slot in self._fairly() if slot.has_work and slot.ready_after <= committed), None)
+        if slot is not None and not self._is_full:
+            instructions += self._handle(slot, now_ms, records)
+        if self._in_flight is None and now_ms - self._committed_ms >= self._settings.commit_interval_ms:
+            instructions += self._close(now_ms)
+        return instructions
+
+    def _fairly(self) -> list[Slot]:
+        """Slots, the one that was served longest ago first."""
+        return sorted(self._slots.values(), key=lambda slot: slot.served)
+
+    def _handle(self, slot: Slot, now_ms: int, records: int) -> list[Instruction]:
+        self._served += 1
+        slot.served = self._served
+        outputs, instructions = slot.handle(now_ms, records)
+        if outputs is None:
+            return instructions
+        if outputs.needs_schema is not None:
+            instructions += self._ask_schema(slot, outputs.needs_schema)
+        batches = outputs.transactional
+        if self._settings.is_immediate:
+            instructions += [Send(outputs.predictions)] if outputs.predictions else []
+        else:
+            batches = outputs.predictions + batches
+        slot.task.keep_outputs(batches)
+        self._open.held += batches
+        return instructions + self._produce_held()
+
+    def _ask_schema(self, slot: Slot, schema_id: int) -> list[Instruction]:
+        if answer := self._schemas.get(schema_id):
+            slot.answer_schema(answer)
+            return []
+        return [FetchSchema(schema_id)]
+
+    @property
+    def _is_full(self) -> bool:
+        return self._in_flight is not None and self._open.held_bytes > self._settings.held_bytes
+
+    def _produce_held(self) -> list[Instruction]:
+        """Hand held outputs to the open transaction, unless the one before is still being committed."""
+        if self._in_flight is not None or not self._open.held:
+            return []
+        produce = Produce(self._open.number, tuple(self._open.held))
+        self._open.held, self._open.has_begun = [], True
+        return [produce]
+
+    # --- commit --------------------------------------------------------------------------------------------------
+
+    def _close(self, now_ms: int) -> list[Instruction]:
+        """Close all open cycles and commit them; nothing if there are none or a commit is under way."""
+        slots = [slot for slot in self._slots.values() if slot.task.has_open_cycle]
+        if self._in_flight is not None or not slots:
+            return []
+        instructions = self._produce_held()
+        effects, checkpoints = [], []
+        for slot in slots:
+            effects.append(slot.task.close_cycle())
+            is_due = now_ms - slot.snapshot_ms >= self._settings.snapshot_interval_ms
+            if is_due and slot.task.partition not in self._publishing:
+                checkpoints.append(slot.checkpoint(now_ms))
+        self._in_flight = _InFlight(self._open.number, effects, checkpoints)
+        journal = tuple(item.journal_output for item in effects)
+        instructions += [Produce(self._open.number, journal), self._commit(self._in_flight)]
+        self._open = _Open(self._open.number + 1)
+        self._committed_ms = now_ms
+        return instructions
+
+    @staticmethod
+    def _commit(in_flight: _InFlight) -> Commit:
+        offsets = {}
+        for effects in in_flight.effects:
+            metadata = metadata_of(effects.journal.cycle, effects.journal.digest)
+            for source, next_offset in effects.next_offsets.items():
+                offsets[source] = OffsetAndMetadata(next_offset, metadata)
+        return Commit(in_flight.transaction, offsets)
+
+    def _commit_returned(self, returned: CommitReturned, now_ms: int) -> list[Instruction]:
+        in_flight = self._in_flight
+        if in_flight is None or in_flight.transaction != returned.transaction:
+            return []
+        if returned.outcome is CommitOutcome.FENCED:
+            return [Stop(StreamError(returned.message))]
+        if returned.outcome is CommitOutcome.REFUSED:
+            return self._send_again(in_flight, returned.message, now_ms)
+        self._in_flight = None
+        instructions = self._publish(in_flight.checkpoints) + self._produce_held()
+        if self._is_stopping or self._releasing:
+            instructions += self._close(now_ms) or self._release_if_done()
+        return instructions + self._stop_if_done(now_ms)
+
+    def _send_again(self, in_flight: _InFlight, reason: str, now_ms: int) -> list[Instruction]:
+        """Rule 9: the same effects, of the tasks still owned, in a new transaction. State is untouched."""
+        if in_flight.refusals >= _REFUSALS_AT_MOST:
+            return [
+                Stop(RetriableError(f"{in_flight.refusals} commits in a row were refused, the last with: {reason}"))
+            ]
+        in_flight.refusals += 1
+        in_flight.effects = [item for item in in_flight.effects if self._owns(item.partition, item.epoch)]
+        in_flight.checkpoints = [
+            item
+            for item in in_flight.checkpoints
+            if any(item.partition == kept.partition for kept in in_flight.effects)
+        ]
+        if not in_flight.effects:
+            self._in_flight = None
+            return self._produce_held() + self._release_if_done() + self._stop_if_done(now_ms)
+        in_flight.transaction, self._open.number = self._open.number, self._open.number + 1
+        outputs = tuple(batch for item in in_flight.effects for batch in (*item.outputs, item.journal_output))
+        return [Produce(in_flight.transaction, outputs), self._commit(in_flight)]
+
+    def _owns(self, partition: int, epoch: int) -> bool:
+        return partition in self._slots and self._slots[partition].task.epoch == epoch
+
+    def _publish(self, checkpoints: Sequence[Checkpoint]) -> list[Instruction]:
+        """Rule 22: a snapshot leaves only after its cycle's commit has returned."""
+        self._publishing |= {checkpoint.partition for checkpoint in checkpoints}
+        return [PublishSnapshot(checkpoint) for checkpoint in checkpoints]
+
+    # --- leaving -------------------------------------------------------------------------------------------------
+
+    def _release_if_done(self) -> list[Instruction]:
+        if self._in_flight is not None or not self._releasing:
+            return []
+        released, self._releasing = self._releasing, ()
+        for partition in released:
+            if slot := self._slots.pop(partition, None):
+                slot.close()
+        return [Release(released)]
+
+    def _stop_if_done(self, now_ms: int) -> list[Instruction]:
+        """Once all is committed: a last snapshot of each task, so that the next start replays nothing; then the end."""
+        if not self._is_stopping or self._in_flight is not None:
+            return []
+        if last := [slot.checkpoint(now_ms) for slot in self._slots.values() if slot.is_ahead_of_snapshot]:
+            return self._publish(last)
+        return [] if self._publishing else [Stop(None)]

@@ -77,6 +77,8 @@ def _create(path: Path, text: str) -> None:
 def _check(name: str, token: str, known: Mapping[str, str], where: str) -> None:
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{where}: a name has 1 to 64 letters, digits, dots, dashes, underscores or @")
+    if re.search(r"\s", token):
+        raise ConfigError(f"{where}: the token of {name} has a blank in it")
     if len(token) < _SHORTEST_TOKEN:
         raise ConfigError(f"{where}: the token of {name} has fewer than {_SHORTEST_TOKEN} characters")
     if name in known or token in known.values():

@@ -25,7 +25,7 @@ class UnreadableRecord(StreamError):
 def decode_alert(value: bytes) -> Alert:
     """Read an alert in Confluent wire format, single-object encoding or JSON; raises UnreadableRecord."""
     if value.startswith(b"{"):
-        return _alert(_parsed_json(value))
+        return _checked(_alert(_parsed_json(value)))
     if value.startswith(_CONFLUENT_MAGIC):
         return _alert(_read("alert", value[_CONFLUENT_HEADER_BYTES:]))
     return _alert(_decode("alert", value))
@@ -69,6 +69,15 @@ def _alert(found: dict[str, Any]) -> Alert:
         raise UnreadableRecord(f"an alert lacks {', '.join(missing)} (schemas/alert/v1.avsc)")
     known = {name: found[name] for name in _ALERT_FIELDS}
     return Alert(**{**known, "kind": str(known["kind"]).lower(), "severity": str(known["severity"]).lower()})
+
+
+def _checked(alert: Alert) -> Alert:
+    """The alert, if it can be a row of the table: JSON may hold anything."""
+    try:
+        encode_alert(alert)
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise UnreadableRecord(f"an alert in JSON does not fit schemas/alert/v1.avsc: {error}") from error
+    return alert
 
 
 def _parsed_json(value: bytes) -> dict[str, Any]:

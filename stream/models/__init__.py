@@ -10,6 +10,7 @@ from typing import Any
 
 from stream.models.compile import compile_model
 from stream.models.declaration import Declaration, Pipeline
+from stream.models.half_space_trees import HalfSpaceTrees
 from stream.models.linear import LinearRegression, LogisticRegression, PAClassifier
 from stream.models.losses import (
     Absolute,
@@ -24,7 +25,9 @@ from stream.models.losses import (
     Squared,
 )
 from stream.models.model import Model, ScaleAt, Scored
+from stream.models.naive_bayes import GaussianNB, MultinomialNB
 from stream.models.optimizers import FTRL, SGD, AdaGrad, Adam, FTRLProximal
+from stream.models.reproducible import Reproducibility, check_reproducible
 from stream.models.scalers import MinMaxScaler, StandardScaler
 from stream.models.schedules import Constant, InverseScaling, Zeros
 from stream.models.task import ANOMALY, BINARY, REGRESSION, Task, TaskKind, multiclass
@@ -44,6 +47,8 @@ __all__ = [
     "Declaration",
     "EpsilonInsensitiveHinge",
     "FTRLProximal",
+    "GaussianNB",
+    "HalfSpaceTrees",
     "Hinge",
     "Huber",
     "InverseScaling",
@@ -52,10 +57,12 @@ __all__ = [
     "LogisticRegression",
     "MinMaxScaler",
     "Model",
+    "MultinomialNB",
     "PAClassifier",
     "Pipeline",
     "Poisson",
     "Quantile",
+    "Reproducibility",
     "ScaleAt",
     "Scored",
     "Squared",
@@ -63,6 +70,7 @@ __all__ = [
     "Task",
     "TaskKind",
     "Zeros",
+    "check_reproducible",
     "compile_model",
     "multiclass",
 ]

@@ -26,6 +26,7 @@ class CompiledModel:
     def __init__(self, declared: Declaration, layout: FeatureLayout, task: Task, scale_at: ScaleAt) -> None:
         scalers, estimator = split(declared)
         estimator.check(task, layout, scalers)
+        self._estimator = estimator
         self.task = task
         self.definition = f"{declared.definition} on {layout!r} for {task!r}, scalers learn at {scale_at.value}"
         self.digest = hashlib.sha256(self.definition.encode()).hexdigest()
@@ -42,7 +43,7 @@ class CompiledModel:
             np.full((len(batch), STRONGEST), -1, dtype=np.int32),
             np.zeros((len(batch), STRONGEST)),
         )
-        self._run(rows_of(batch), targets, self._state, self._parameters, out, True)
+        self._run(rows_of(batch), plain(targets, np.float64), self._state, self._parameters, out, True)
         return Scored(*out)
 
     def score(self, batch: FeatureBatch) -> Scored:
@@ -50,7 +51,7 @@ class CompiledModel:
 
     def learn(self, batch: FeatureBatch, targets: Floats) -> None:
         nothing = Output(np.empty((0, 1)), np.empty((0, STRONGEST), dtype=np.int32), np.empty((0, STRONGEST)))
-        self._run(rows_of(batch), targets, self._state, self._parameters, nothing, False)
+        self._run(rows_of(batch), plain(targets, np.float64), self._state, self._parameters, nothing, False)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         state = self._state
@@ -69,20 +70,32 @@ class CompiledModel:
         for name, target in own.items():
             target[...] = arrays[name]
 
+    def pages(self) -> dict[str, NDArray[np.uint8]]:
+        return {"table": self._state.pages}
+
     def metrics(self) -> Mapping[str, float]:
         state = self._state
-        squares = sum(float(np.nansum(np.square(weights[:, 0]))) for weights in (state.weights, state.table))
         return {
             "rows_learned": float(state.scalars[ROWS_LEARNED]),
             "invalid_inputs": float(state.scalars[INVALID_INPUTS]),
             "invalid_targets": float(state.scalars[INVALID_TARGETS]),
-            "weight_norm": float(np.sqrt(squares)),
+            **self._estimator.metrics(state),
             "state_bytes": float(sum(array.nbytes for array in self.arrays().values())),
         }
 
 
 def rows_of(batch: FeatureBatch) -> Rows:
-    return Rows(batch.dense, batch.indptr, batch.indices, batch.values)
+    return Rows(
+        plain(batch.dense, np.float64),
+        plain(batch.indptr, np.int64),
+        plain(batch.indices, np.int64),
+        plain(batch.values, np.float64),
+    )
+
+
+def plain(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
+    """The array itself; a copy of a read-only or strided one, for which the kernel would be compiled once more."""
+    return np.require(array, dtype, ["C", "W"])
 
 
 def split(declared: Declaration) -> tuple[tuple[Scaler, ...], Estimator]:

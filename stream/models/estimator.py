@@ -17,6 +17,7 @@ class Steps:
     """An estimator's part of the generated loop over rows, as lines of Python."""
 
     imports: tuple[str, ...]  # "module:name" of every kernel and constant that the lines use
+    setup: tuple[str, ...]  # before the loop
     learns: str  # condition under which row i is learned from
     score: tuple[str, ...]  # fills out.scores[i]
     prepare: tuple[str, ...]  # before learn, unless the row was just scored with the very same inputs
@@ -66,6 +67,10 @@ class Estimator(Declaration):
     def first_state(self, layout: FeatureLayout, task: Task, scalers: Floats) -> State:
         """Its state before any row."""
         raise NotImplementedError
+
+    def metrics(self, state: State) -> dict[str, float]:
+        """Figures of its own for operators."""
+        return {}
 
 
 ALTERNATIVES = {

@@ -37,10 +37,21 @@ SCORE = (
     "out.scores[i, 0] = mean(total)",
     "name_strongest(products, out, i)",
 )
+SETUP = ("products = np.empty(x.shape[0] + state.group_ends.shape[0])", "total = 0.0")
 SUM_AGAIN = ("total = linear_sum(rows, i, x, state, products)",)
 
 
-class GeneralizedLinearModel(Estimator):
+class LinearModel(Estimator):
+    """A model with one weight a feature."""
+
+    __slots__ = ()
+
+    def metrics(self, state: State) -> dict[str, float]:
+        squares = sum(float(np.nansum(np.square(weights[:, 0]))) for weights in (state.weights, state.table))
+        return {"weight_norm": float(np.sqrt(squares)), "intercept": float(state.scalars[INTERCEPT])}
+
+
+class GeneralizedLinearModel(LinearModel):
     """What LogisticRegression and LinearRegression share (river.linear_model.base.GLM)."""
 
     __slots__ = ()
@@ -88,6 +99,7 @@ class GeneralizedLinearModel(Estimator):
                 "stream.kernels.pages:before_write",
                 f"stream.models.kernels.rows:{'is_binary' if self.losses is BinaryLoss else 'is_number'} usable",
             ),
+            setup=SETUP,
             learns=f"{'is_binary' if self.losses is BinaryLoss else 'is_number'}(targets[i], state)",
             score=SCORE,
             prepare=() if starts else SUM_AGAIN,
@@ -194,7 +206,7 @@ class LinearRegression(GeneralizedLinearModel):
 
 
 @declaration
-class PAClassifier(Estimator):
+class PAClassifier(LinearModel):
     """Passive-aggressive classifier (river.linear_model.PAClassifier; Crammer et al. 2006).
 
     The score is the logistic function of the margin, as in River: not a calibrated probability.
@@ -219,6 +231,7 @@ class PAClassifier(Estimator):
                 "stream.models.kernels.losses:logistic_mean=mean",
                 "stream.models.kernels.rows:is_binary",
             ),
+            setup=SETUP,
             learns="is_binary(targets[i], state)",
             score=SCORE,
             prepare=SUM_AGAIN,

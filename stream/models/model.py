@@ -73,5 +73,8 @@ class Model(Protocol):
         Raises TaskCorrupted when names, shapes or types do not fit: discard the state and restore another.
         """
 
+    def pages(self) -> dict[str, NDArray[np.uint8]]:
+        """Marks of the pages written, for those of `arrays()` that are large (see stream.kernels.pages)."""
+
     def metrics(self) -> Mapping[str, float]:
         """Figures for operators: rows learned, invalid inputs and targets, size of the weights, state bytes."""

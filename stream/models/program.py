@@ -19,8 +19,7 @@ from stream.kernels import kernel
 @kernel
 def run(rows, targets, state, parameters, out, is_arrival):
     x = np.empty(rows.dense.shape[1])
-    products = np.empty(x.shape[0] + state.group_ends.shape[0])
-    total = 0.0
+{setup}
     for i in range(rows.dense.shape[0]):
         if is_arrival:
             state.scalars[INVALID_INPUTS] += invalid_inputs(rows, i)
@@ -61,6 +60,7 @@ def source_of(scalers: tuple[Scaler, ...], estimator: Estimator, scale_at: Scale
     return HEAD.format(
         title=f"{title}, scalers learn at {scale_at.value}.",
         imports="\n".join(sorted({line for entry in imports for line in import_lines(entry)})),
+        setup=indent("\n".join(steps.setup), " " * 4),
         arrive=indent("\n".join(arrive), " " * 12),
         learns=steps.learns,
         learn=indent("\n".join([*before_learning, *steps.learn]), " " * 12),

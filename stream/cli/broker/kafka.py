@@ -1,21 +1,25 @@
 """How Apache Kafka is configured and started: one node that is broker and controller (KRaft)."""
 
 import base64
+import socket
 import subprocess
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from confluent_kafka import KafkaException
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from stream.cli.broker.java import Java
 from stream.cli.broker.ports import HOST
+from stream.cli.broker.server import POLL_S, likely_cause
 from stream.errors import ConfigError
 
 PROBE_TIMEOUT_S = 1.0
 FORMAT_TIMEOUT_S = 60
+COORDINATOR_TIMEOUT_S = 30
 
 # For a broker of one node that starts often: internal topics with one replica and few partitions (each is a folder to
 # make and to load), no wait for more group members, no topic by accident, 16 MB instead of 128 MB for the log cleaner.
@@ -83,8 +87,8 @@ def format_storage(java: Java, jars: Sequence[Path], properties: Path, jvm_optio
     command = (*_jvm(java, jars, jvm_options), *tool)
     done = subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_TIMEOUT_S, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
-        said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip() and line[0] != "\t"]
-        raise ConfigError(f"Kafka refuses its folder {properties.parent}: {said[-1] if said else done.returncode}")
+        cause = likely_cause(done.stdout + done.stderr)
+        raise ConfigError(f"Kafka refuses its settings or its folder {properties.parent}: {cause}")
 
 
 def bootstrap_servers(port: int) -> str:
@@ -94,11 +98,36 @@ def bootstrap_servers(port: int) -> str:
 
 def answers(port: int) -> bool:
     """Whether a broker at this port takes part in its cluster: it lists itself."""
-    client = AdminClient({"bootstrap.servers": bootstrap_servers(port), "log_level": 0, "socket.timeout.ms": 1000})
     try:
+        socket.create_connection((HOST, port), PROBE_TIMEOUT_S).close()  # a client is dear while nothing listens
+        client = AdminClient({"bootstrap.servers": bootstrap_servers(port), "log_level": 0})
         return bool(client.list_topics(timeout=PROBE_TIMEOUT_S).brokers)
+    except (OSError, KafkaException):
+        return False
+
+
+def prepare_coordinators(port: int) -> None:
+    """Have the broker make its internal topics now.
+
+    Otherwise the first consumer group waits three seconds for them (librdkafka asks once a second until the group's
+    coordinator is there) and the first transactional producer one more.
+    """
+    client = {"bootstrap.servers": bootstrap_servers(port), "log_level": 0}
+    Producer(client | {"transactional.id": "nobody"}).init_transactions(COORDINATOR_TIMEOUT_S)
+    consumer = Consumer(client | {"group.id": "nobody"})
+    deadline = time.monotonic() + COORDINATOR_TIMEOUT_S
+    while not _has_coordinator(consumer) and time.monotonic() < deadline:
+        consumer.poll(POLL_S)
+    consumer.close()
+
+
+def _has_coordinator(consumer: Consumer) -> bool:
+    """False while the coordinator's topic is being made and loaded, which the broker says with several codes."""
+    try:
+        consumer.committed([TopicPartition("nothing", 0)], COORDINATOR_TIMEOUT_S)
     except KafkaException:
         return False
+    return True
 
 
 def _jvm(java: Java, jars: Sequence[Path], jvm_options: Sequence[str]) -> tuple[str, ...]:

@@ -169,6 +169,7 @@ class LocalBroker:
             self._kafka = Server(self._kafka_launch())
             started.callback(self._kafka.kill)
             self._kafka.wait_until_ready()
+            kafka.prepare_coordinators(self.kafka_port)
             self._registry.wait_until_ready()
             started.pop_all()
 

@@ -51,13 +51,14 @@ def reserve_port(number: int, what: str, option: str) -> ReservedPort:
     Raises:
         ConfigError: it is taken; the text says by whom.
     """
+    holder = socket.socket()
     try:
-        # As the server itself will: what remains of closed connections (TIME_WAIT) is no obstacle.
-        probe = socket.socket()
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((HOST, number))
-        return ReservedPort(number, _held(probe))
+        # As the server itself will bind it: what remains of closed connections (TIME_WAIT) is no obstacle.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind((HOST, number))
+        return ReservedPort(number, _held(holder))
     except (OSError, OverflowError) as error:
+        holder.close()
         raise ConfigError(
             f"{what} cannot have port {number} on {HOST}: {_taken_by(number) or error}. "
             f"Stop that, or choose another port with {option}."

@@ -67,6 +67,7 @@ class Server:
                     f"{launch.folder}) or choose another folder."
                 ) from None
             with launch.log.open("ab") as log:
+                self._log_start = log.tell()
                 self._process = subprocess.Popen(
                     launch.command,
                     cwd=launch.folder,
@@ -101,9 +102,8 @@ class Server:
                 status = None
             self.kill()
             happened = f"did not answer within {START_TIMEOUT_S} s" if status is None else f"ended with status {status}"
-            raise StreamError(
-                f"{self._launch.name} {happened}: {_last_error(self._launch.log)} (all of it: {self._launch.log})"
-            )
+            said = self._launch.log.read_bytes()[self._log_start :].decode(errors="replace")
+            raise StreamError(f"{self._launch.name} {happened}: {likely_cause(said)} (all of it: {self._launch.log})")
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM; `wait_until_stopped` comes next."""
@@ -159,11 +159,11 @@ def _guard(pid: int) -> subprocess.Popen[bytes]:
     )
 
 
-def _last_error(log: Path) -> str:
-    """The line of a log that most likely says what went wrong."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    for marker in ("No space left", "Address already in use", "ERROR", "FATAL", "Exception", "Error"):
+def likely_cause(log: str) -> str:
+    """The line of a server's log that most likely says why it ended."""
+    lines = [line.strip() for line in log.splitlines() if line.strip() and not line.lstrip().startswith("at ")]
+    for marker in ("No space left", "Address already in use", "Caused by", "Exception", "ERROR", "FATAL", "Error"):
         for line in reversed(lines):
-            if marker in line and not line.startswith("at "):
+            if marker in line:
                 return line
     return lines[-1] if lines else "it printed nothing"

@@ -1,0 +1,73 @@
+"""What all tests share: one real Kafka a session, topics of their own, one folder of compiled kernels."""
+
+import re
+import uuid
+from collections.abc import Iterator
+from typing import Protocol
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from stream.cli.broker.local import LocalBroker
+
+ADMIN_TIMEOUT_S = 30
+
+
+class MakeTopic(Protocol):
+    """What the fixture `topic` is."""
+
+    def __call__(self, name: str = "topic", partitions: int = 1, **settings: str) -> str:
+        """Create a topic that no other test has.
+
+        Args:
+            name: what its name begins with, so that logs can be read.
+            partitions: how many.
+            **settings: of the topic, with `_` for `.` (cleanup_policy="compact").
+
+        Returns:
+            Its name.
+        """
+        ...
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever uses the broker is a Kafka test, and those stay in one worker process, beside the one broker."""
+    for item in items:
+        if "broker" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.kafka)
+        if item.get_closest_marker("kafka"):
+            item.add_marker(pytest.mark.xdist_group("kafka"))
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
+    """A real Kafka and schema registry: `broker.bootstrap_servers`, `broker.registry_url`.
+
+    All tests of a session share it: use names of your own (`topic`, and groups and ids made from it). A test that
+    stops or kills the broker makes a LocalBroker of its own.
+    """
+    with LocalBroker(tmp_path_factory.mktemp("broker")) as local:
+        yield local
+
+
+@pytest.fixture(scope="session")
+def admin(broker: LocalBroker) -> AdminClient:
+    """An admin client of the session's broker."""
+    return AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+
+
+@pytest.fixture
+def topic(admin: AdminClient, request: pytest.FixtureRequest) -> MakeTopic:
+    """A factory of topics with unique names: `topic("payments", partitions=4)` returns the name."""
+    test = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:40].strip("-")
+
+    def make(name: str = "topic", partitions: int = 1, **settings: str) -> str:
+        unique = f"{name}-{test}-{uuid.uuid4().hex[:8]}"
+        wanted = NewTopic(
+            unique, partitions, 1, config={key.replace("_", "."): value for key, value in settings.items()}
+        )
+        admin.create_topics([wanted])[unique].result(ADMIN_TIMEOUT_S)
+        return unique
+
+    return make

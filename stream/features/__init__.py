@@ -1,0 +1,24 @@
+"""Features: expressions over columns, their types, their compilation to one kernel, and keyed state."""
+
+from stream.features.costs import FeatureCost
+from stream.features.expression import Expression, col, distance_km, lit, speed_kmh, when
+from stream.features.plan import FeaturePlan, ForeignKey, compile_features
+from stream.features.state import FeatureMetrics, Features, FeatureState
+from stream.features.udf import udf
+
+__all__ = [
+    "Expression",
+    "FeatureCost",
+    "FeatureMetrics",
+    "FeaturePlan",
+    "FeatureState",
+    "Features",
+    "ForeignKey",
+    "col",
+    "compile_features",
+    "distance_km",
+    "lit",
+    "speed_kmh",
+    "udf",
+    "when",
+]

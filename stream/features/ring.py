@@ -1,0 +1,79 @@
+"""The arrays of one reservoir: they begin small, double when they are full, and stop at their limit."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.errors import TaskCorrupted
+from stream.features.distinct import copy_occurrences
+from stream.features.state_layout import Reservoir
+from stream.kernels.pages import new_pages
+from stream.records import Ints
+
+_FIRST_EVENTS = 64
+
+
+class Ring:
+    """Entries of a reservoir and, with distinct counts, the table of latest occurrences, twice as long."""
+
+    def __init__(self, reservoir: Reservoir, most_events: int) -> None:
+        self._reservoir = reservoir
+        self._most_events = most_events
+        self._set(*self._empty(min(_FIRST_EVENTS, most_events)))
+
+    def kernel_arrays(self) -> tuple[object, ...]:
+        """Entries, their page marks, latest occurrences, their page marks."""
+        return self._entries, self._entry_pages, self._distinct, self._distinct_pages
+
+    def grow_if_full(self, control: Ints) -> bool:
+        """Double the ring if it has no place left for one more event and is not at its limit."""
+        oldest, head = int(control[self._reservoir.longest.tail_slot]), int(control[self._reservoir.head_slot])
+        size = len(self._entries)
+        if head - oldest < size or size >= self._most_events:
+            return False
+        entries, distinct = self._empty(2 * size)
+        positions = np.arange(oldest, head)
+        entries[positions & (2 * size - 1)] = self._entries[positions & (size - 1)]
+        before = self._distinct
+        self._set(entries, distinct)
+        if self._reservoir.has_distinct:
+            copy_occurrences(before, self._distinct, self._distinct_pages)
+        self._entry_pages[:] = 1
+        return True
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """The live arrays."""
+        return {"entries": self._entries, "distinct": self._distinct}
+
+    def load(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        """Take over saved arrays, whatever size they had grown to.
+
+        Raises:
+            TaskCorrupted: where they are not those of such a reservoir.
+        """
+        entries, distinct = arrays["entries"], arrays["distinct"]
+        size = len(entries)
+        expected = self._empty(size) if 0 < size <= self._most_events and size & (size - 1) == 0 else None
+        if expected is None or any(
+            saved.shape != own.shape or saved.dtype != own.dtype
+            for saved, own in zip((entries, distinct), expected, strict=True)
+        ):
+            raise TaskCorrupted(
+                f"features: a window's arrays are {entries.dtype}{entries.shape} and {distinct.dtype}{distinct.shape}: "
+                f"not those of a reservoir of up to {self._most_events} events"
+            )
+        expected[0][...] = entries
+        expected[1][...] = distinct
+        self._set(*expected)
+        self._entry_pages[:] = 1
+        self._distinct_pages[:] = 1
+
+    def _empty(self, events: int) -> tuple[Ints, Ints]:
+        places = 2 * events if self._reservoir.has_distinct else 1
+        entries = np.zeros((events, self._reservoir.entry_width), dtype=np.int64)
+        return entries, np.zeros((places, 2), dtype=np.int64)
+
+    def _set(self, entries: Ints, distinct: Ints) -> None:
+        self._entries, self._distinct = entries, distinct
+        self._entry_pages, self._distinct_pages = new_pages(len(entries)), new_pages(len(distinct))

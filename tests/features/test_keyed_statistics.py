@@ -1,0 +1,161 @@
+"""Keyed statistics against their twins, on random streams with nulls, ties, late events and null keys."""
+
+import numpy as np
+import pytest
+
+from stream.features import FeatureState, col, distance_km, speed_kmh
+from tests.features import twin
+from tests.features.events import Event, dense_of, plan_of, random_events, run
+from tests.features.twin import KeyedTwin
+
+HOUR_MS = 3_600_000
+LATENESS_MS = 5_000
+
+amount = col("amount")
+
+WINDOWS = {
+    "count": amount.count("1m"),
+    "sum": amount.sum("1m"),
+    "mean": amount.mean("1m"),
+    "var": amount.var("1m"),
+    "std": amount.std("1m"),
+    "min": amount.min("1m"),
+    "max": amount.max("1m"),
+    "nunique": col("merchant").nunique("1m"),
+}
+COLUMN_OF = {"nunique": "merchant"}
+
+
+def check(got: list[float], expected: list[float], tolerance: float = 1e-9) -> None:
+    np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_windows_equal_their_twins_with_late_events(seed: int) -> None:
+    """Every window statistic, two lengths sharing a reservoir, late events in time order."""
+    events = random_events(seed, 1500, latest_ms=12_000)
+    features = dict(WINDOWS) | {f"{name}_7s": getattr(amount, name)("7s") for name in ("sum", "min", "max")}
+    features["nunique_7s"] = col("merchant").nunique("7s")
+    got = dense_of(features, events, lateness_ms=LATENESS_MS)
+    for name in features:
+        stat, _, length = name.partition("_")
+        column = COLUMN_OF.get(stat, "amount")
+        expected = twin.window(stat, column, 7_000 if length else 60_000, events, KeyedTwin(LATENESS_MS))
+        check(got[name], expected)
+
+
+def test_windows_can_include_the_current_event() -> None:
+    """With include_current=True the same windows hold the event itself, if it is not too late."""
+    events = random_events(3, 600, latest_ms=12_000)
+    features = {
+        name: getattr(col(COLUMN_OF.get(name, "amount")), name)("1m", include_current=True) for name in WINDOWS
+    }
+    got = dense_of(features, events, lateness_ms=LATENESS_MS)
+    for name in features:
+        current = KeyedTwin(LATENESS_MS, include_current=True)
+        check(got[name], twin.window(name, COLUMN_OF.get(name, "amount"), 60_000, events, current))
+
+
+@pytest.mark.parametrize("stat", ["sum", "mean", "var", "min", "max"])
+def test_windows_agree_with_pandas(stat: str) -> None:
+    """With the current event included, and no nulls, a window is pandas' rolling one, closed on the right."""
+    events = [e for e in random_events(4, 400) if "card" in e and "amount" in e]
+    got = dense_of({stat: getattr(amount, stat)("1m", include_current=True)}, events)
+    check(got[stat], twin.pandas_window(stat, "amount", 60_000, events), 1e-6)
+
+
+def test_weighted_statistics_equal_their_twins_with_late_events() -> None:
+    """Mean, variance, sum and count of two halflives; a late value has the weight that its age gives it."""
+    events = random_events(5, 800, latest_ms=12_000)
+    stats = ("mean", "var", "sum", "count")
+    features = {f"{s}_{h}": getattr(amount, f"ewm_{s}")(halflife=h) for s in stats for h in ("10s", "1h")}
+    got = dense_of(features, events, lateness_ms=LATENESS_MS)
+    for name in features:
+        stat, _, halflife = name.partition("_")
+        halflife_ms = 10_000 if halflife == "10s" else HOUR_MS
+        check(got[name], twin.ewm(stat, "amount", halflife_ms, events, KeyedTwin(LATENESS_MS)), 1e-7)
+
+
+def test_weighted_statistics_can_include_the_current_event() -> None:
+    """With include_current=True the mean is known from the first value on."""
+    events = random_events(6, 300)
+    got = dense_of({"mean": amount.ewm_mean(halflife="10s", include_current=True)}, events)
+    check(got["mean"], twin.ewm("mean", "amount", 10_000, events, KeyedTwin(0, include_current=True)), 1e-7)
+
+
+def test_time_distance_and_speed_since_the_previous_event() -> None:
+    """since_last, distance_km and speed_kmh look at the key's latest event that has what they need."""
+    events = random_events(7, 600, latest_ms=12_000)
+    here = (col("latitude"), col("longitude"))
+    features = {"idle": col("time").since_last(), "distance": distance_km(*here), "speed": speed_kmh(*here)}
+    got = dense_of(features, events, lateness_ms=LATENESS_MS)
+    check(got["idle"], twin.since_last(events, KeyedTwin(LATENESS_MS)))
+    check(got["distance"], twin.distance_km(events, KeyedTwin(LATENESS_MS)), 1e-6)
+    check(got["speed"], twin.distance_km(events, KeyedTwin(LATENESS_MS), as_speed=True), 1e-6)
+
+
+def test_other_and_composite_keys() -> None:
+    """by= takes another column or several; a null part makes the key null."""
+    events = random_events(8, 600)
+    features = {
+        "shop": amount.sum("1m", by="merchant", local=True),
+        "pair": amount.ewm_mean("1m", by=("card", "terminal"), local=True),
+        "country": amount.count("1m", by="country", local=True),
+    }
+    got = dense_of(features, events)
+    check(got["shop"], twin.window("sum", "amount", 60_000, events, KeyedTwin(0, key=("merchant",))))
+    check(got["pair"], twin.ewm("mean", "amount", 60_000, events, KeyedTwin(0, key=("card", "terminal"))), 1e-7)
+    check(got["country"], twin.window("count", "amount", 60_000, events, KeyedTwin(0, key=("country",))))
+
+
+def test_the_first_event_of_a_key_has_count_zero_and_null_mean() -> None:
+    """Given two events of one key, what is before the first is nothing; the second sees the first alone."""
+    events: list[Event] = [{"card": "a", "time": 0, "amount": 5.0}, {"card": "a", "time": 1000, "amount": 7.0}]
+    features = {
+        "count": amount.count("1h"),
+        "mean": amount.mean("1h"),
+        "sum": amount.sum("1h"),
+        "ewm": amount.ewm_mean("1h"),
+        "fading": amount.ewm_count("1s"),
+        "ratio": amount.ratio_to_mean("1h"),
+    }
+    got = dense_of(features, events)
+    assert got["count"] == [0.0, 1.0]
+    assert got["sum"] == [0.0, 5.0]
+    assert got["fading"] == [0.0, 0.5]
+    np.testing.assert_equal(got["mean"], [np.nan, 5.0])
+    np.testing.assert_equal(got["ewm"], [np.nan, 5.0])
+    np.testing.assert_equal(got["ratio"], [np.nan, 1.4])
+
+
+def test_a_window_ends_with_now_and_its_start_is_outside() -> None:
+    """An event exactly one window old has left; one a millisecond younger has not."""
+    events: list[Event] = [{"card": "a", "time": time, "amount": 1.0} for time in (0, 1, 60_000, 60_001)]
+    assert dense_of({"count": amount.count("1m")}, events)["count"] == [0.0, 1.0, 1.0, 1.0]
+
+
+def test_an_event_beyond_the_lateness_is_scored_and_counted_but_does_not_enter() -> None:
+    """Given lateness 10 s: an event 11 s behind sees the state, leaves none, and is counted once."""
+    state = FeatureState(plan_of({"sum": amount.sum("1h"), "ewm": amount.ewm_count("1h")}, lateness_ms=10_000))
+    times_and_amounts = [(100_000, 1.0), (89_000, 10.0), (90_000, 100.0), (100_000, 0.0)]
+    got = run(state, [{"card": "a", "time": time, "amount": x} for time, x in times_and_amounts])
+    assert got.batch.dense[:, 0].tolist() == [0.0, 1.0, 1.0, 101.0]
+    assert state.metrics.late_events == 1
+
+
+def test_sums_start_anew_when_a_window_is_empty() -> None:
+    """After 1e16 has come and gone with a small neighbour, the sum of a later value is that value exactly."""
+    values = [(0, 1e16), (1, 1.1), (60_001, 0.3), (130_000, 0.0)]
+    events: list[Event] = [{"card": "a", "time": time, "amount": x} for time, x in values]
+    got = dense_of({"sum": amount.sum("1m", include_current=True)}, events)["sum"]
+    assert got[2] == 0.3
+    assert got[3] == 0.0
+
+
+def test_infinite_values_never_enter_state() -> None:
+    """Given an overflow, the event's own feature is null and the key's sum goes on as if it had been null."""
+    events: list[Event] = [{"card": "a", "time": time, "amount": x} for time, x in [(0, 1.0), (1, 800.0), (2, 2.0)]]
+    got = dense_of({"exp": amount.exp(), "sum": amount.exp().sum("1h", include_current=True)}, events)
+    assert np.isnan(got["exp"][1])
+    assert got["sum"][1] == got["sum"][0]
+    assert np.isfinite(got["sum"][2])

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream.avro import opcodes as op
 from stream.avro import rejections
@@ -17,6 +18,7 @@ from stream.avro.resolution import Target, resolve
 from stream.avro.schema import Schema
 from stream.records import Bools, Bytes, Column, ColumnBatch, Ints, Kind, RecordBatch, Rejection, RejectReason
 
+_Number = TypeVar("_Number", np.uint8, np.int64)
 # Room for list items at first; doubled when a batch needs more.
 _FIRST_ITEMS: Final = 1024
 
@@ -115,11 +117,11 @@ class Decoder:
         return replace(decoded, rejections=tuple(mine.get(each.row, each) for each in decoded.rejections))
 
     def _decode(self, data: Bytes, values: Ints, first: int) -> Decoded:
-        data, spans = _readonly(data, np.uint8), _readonly(values[first:], np.int64)
+        data, spans = _readonly(data), _readonly(values[first:])
         count = len(spans)
         outcomes, bodies = np.empty((count, 3), np.int64), np.empty((count, 2), np.int64)
         needs = np.zeros(1, np.int64)
-        end = read_headers(data, spans, HEADER_BYTES[self.framing], self._known_ids(), outcomes, bodies, needs)
+        end = int(read_headers(data, spans, HEADER_BYTES[self.framing], self._known_ids(), outcomes, bodies, needs))
         run = _Run(
             outcomes=outcomes,
             bodies=bodies,
@@ -144,9 +146,7 @@ class Decoder:
     def _interpret(self, data: Bytes, run: _Run) -> None:
         """Run the kernel over all records, doubling the room for list items as often as it stops for want of it."""
         while run.state[NEXT] < run.state[STOP]:
-            decode_records(
-                data, run.bodies, run.outcomes, self._program, run.cells, run.present, run.items, run.state
-            )
+            decode_records(data, run.bodies, run.outcomes, self._program, run.cells, run.present, run.items, run.state)
             if run.state[NEXT] < run.state[STOP]:
                 run.items = np.concatenate([run.items, np.empty_like(run.items)])
 
@@ -176,8 +176,8 @@ class Decoder:
         self._decode(np.zeros(0, np.uint8), np.full((1, 2), -1, np.int64), 0)
 
 
-def _readonly(array: Bytes | Ints, dtype: type[np.generic]) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
+def _readonly(array: NDArray[_Number]) -> NDArray[_Number]:
     """A contiguous view that is not writable, whatever the original is: one type for the kernels, compiled once."""
-    view = np.ascontiguousarray(array, dtype).view()
+    view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view

@@ -57,11 +57,11 @@ def _primitive(of: str, value: object, path: str) -> object:
             return None
         case "boolean", bool():
             return value
-        case ("int" | "long"), int() if type(value) is int and -(2 ** _RANGES[of]) <= value < 2 ** _RANGES[of]:
+        case (("int" | "long"), int()) if type(value) is int and -(2 ** _RANGES[of]) <= value < 2 ** _RANGES[of]:
             return value
-        case ("float" | "double"), int() | float() if type(value) is not bool:
+        case (("float" | "double"), int() | float()) if type(value) is not bool:
             return float(value)
-        case ("float" | "double"), "NaN" | "Infinity" | "-Infinity":  # as Java writes them
+        case (("float" | "double"), "NaN" | "Infinity" | "-Infinity"):  # as Java writes them
             return float(value.removesuffix("inity"))
         case "string", str():
             return value

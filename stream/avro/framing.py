@@ -1,12 +1,15 @@
 """What stands before a record's Avro data: the wire formats."""
 
+# Kernels and intrinsics give Any as far as a type checker can see.
+# mypy: disable-error-code="no-any-return"
+
 from enum import Enum
 from typing import Final
 
+from stream.avro.addresses import byte_at, word_at
 from stream.avro.opcodes import NULL, OK, REFUSED, SHORT_HEADER, WRONG_MAGIC
 from stream.kernels import kernel
 from stream.records import Bytes, Ints
-
 
 
 class Framing(Enum):
@@ -32,9 +35,7 @@ def header(framing: Framing, schema_id: int) -> bytes:
 
 
 @kernel
-def read_headers(
-    data: Bytes, values: Ints, size: int, known: Ints, outcomes: Ints, bodies: Ints, needs: Ints
-) -> int:
+def read_headers(data: Bytes, values: Ints, size: int, known: Ints, outcomes: Ints, bodies: Ints, needs: Ints) -> int:
     """Find the program of each record, up to the first whose schema is not known.
 
     Args:
@@ -49,6 +50,7 @@ def read_headers(
     Returns:
         How many records were handled.
     """
+    base = data.ctypes.data
     latest = 0
     for record in range(values.shape[0]):
         start = values[record, 0]
@@ -65,13 +67,13 @@ def read_headers(
             outcomes[record, 0] = SHORT_HEADER
             outcomes[record, 2] = end - start
             continue
-        wrong = _wrong_magic(data, start, size)
+        wrong = _wrong_magic(base + start, size)
         if wrong >= 0:
             outcomes[record, 0] = WRONG_MAGIC
             outcomes[record, 2] = wrong
             continue
         if size > 0:
-            schema = _schema_id(data, start, size)
+            schema = _schema_id(base + start, size)
             if latest >= known.shape[0] or known[latest, 0] != schema:
                 latest = 0
                 while latest < known.shape[0] and known[latest, 0] != schema:
@@ -87,27 +89,20 @@ def read_headers(
 
 
 @kernel
-def _wrong_magic(data: Bytes, start: int, size: int) -> int:
-    """The byte that is not what the format begins with, or -1."""
-    if size == 5 and data[start] != 0:
-        return int(data[start])
-    if size == 10 and data[start] != 0xC3:
-        return int(data[start])
-    if size == 10 and data[start + 1] != 1:
-        return int(data[start + 1])
+def _wrong_magic(start: int, size: int) -> int:
+    """The byte that is not what the format begins with, or -1. Like `_schema_id`, of the header at this address."""
+    if size == 5 and byte_at(start) != 0:
+        return byte_at(start)
+    if size == 10 and byte_at(start) != 0xC3:
+        return byte_at(start)
+    if size == 10 and byte_at(start + 1) != 1:
+        return byte_at(start + 1)
     return -1
 
 
 @kernel
-def _schema_id(data: Bytes, start: int, size: int) -> int:
+def _schema_id(start: int, size: int) -> int:
     """The registry's id, or the fingerprint as a signed integer."""
-    schema = 0
-    if size == 5:
-        for each in range(1, 5):
-            schema = schema << 8 | int(data[start + each])
-    else:
-        for each in range(9, 1, -1):
-            schema = schema << 8 | int(data[start + each])
-    return schema
-
-
+    if size == 10:
+        return word_at(start + 2)
+    return byte_at(start + 1) << 24 | byte_at(start + 2) << 16 | byte_at(start + 3) << 8 | byte_at(start + 4)

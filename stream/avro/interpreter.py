@@ -1,9 +1,13 @@
 """The kernel that interprets programs: one for every pair of schemas, so that a new one needs no compilation."""
 
+# Kernels and intrinsics give Any as far as a type checker can see.
+# mypy: disable-error-code="no-any-return"
+
 from typing import Final
 
 import numpy as np
 
+from stream.avro.addresses import byte_at, float_at, word_at
 from stream.avro.opcodes import (
     BLOCKS_NEXT,
     BLOCKS_OPEN,
@@ -50,8 +54,9 @@ from stream.avro.opcodes import (
     UNRESOLVED_BRANCH,
     WIDTH,
 )
-from stream.avro.wire import bits_of, decimal_value, load_8, load_float, read_long, utf8_error
+from stream.avro.wire import decimal_value, read_long, utf8_error
 from stream.kernels import kernel
+from stream.kernels.bits import bits_to_float, float_to_bits
 from stream.records import Bools, Bytes, Ints
 
 # Words of the interpreter's state.
@@ -81,6 +86,9 @@ def decode_records(
         items: (capacity, 3), receives list, first and second cell of each list item in order.
         state: as described above; written back.
     """
+    base = data.ctypes.data
+    defaults = base + state[DEFAULTS]
+    code_at = program.ctypes.data
     row = state[ROW]
     used = state[ITEMS]
     stop = state[STOP]
@@ -89,8 +97,8 @@ def decode_records(
         if outcomes[record, 0] != OK:
             record += 1
             continue
-        position = bodies[record, 0]
-        end = bodies[record, 1]
+        position = base + bodies[record, 0]
+        end = base + bodies[record, 1]
         pc = outcomes[record, 1]
         code = np.int64(OK)
         detail = np.int64(0)
@@ -101,11 +109,14 @@ def decode_records(
             operation = program[pc]
             slot = program[pc + 1]
             if operation < FIRST_CONTROL:
-                first, second, position = _value(data, position, end, program, pc, state)
+                first, second, position = _value(operation, program[pc + 3], position, end, code_at, defaults)
                 if position < 0:
                     code = -position
                     detail = first
                     break
+                if operation >= FIRST_OF_TWO_CELLS:
+                    first -= base
+                    second -= base
                 if slot >= 0:
                     cells[row, slot] = first
                     if operation >= FIRST_OF_TWO_CELLS:
@@ -122,7 +133,7 @@ def decode_records(
                     state[LISTS - 2 - slot] += 1
                 pc += WIDTH
             elif operation == NULLABLE:
-                branch, position = read_long(data, position, end)
+                branch, position = read_long(position, end)
                 if position < 0 or branch < 0 or branch > 1:
                     code = -position if position < 0 else np.int64(NO_SUCH_BRANCH)
                     detail = branch
@@ -145,7 +156,7 @@ def decode_records(
             elif operation == BLOCKS_NEXT:
                 left = state[STACK + depth - 1]
                 if left == 0:
-                    left, position = _block(data, position, end, program[pc + 2])
+                    left, position = _block(position, end, program[pc + 2])
                     if position < 0:
                         code = -position
                         detail = left
@@ -163,14 +174,14 @@ def decode_records(
                 state[STACK + depth - 1] = left - 1
                 pc += WIDTH
             elif operation == UNION:
-                branch, position = read_long(data, position, end)
+                branch, position = read_long(position, end)
                 table = program[pc + 3]
                 if position < 0 or branch < 0 or branch >= program[table]:
                     code = -position if position < 0 else np.int64(NO_SUCH_BRANCH)
                     detail = branch
                     break
                 pc = program[table + 1 + branch]
-            elif operation == LIST_BEGIN or operation == LIST_END:
+            elif operation in (LIST_BEGIN, LIST_END):
                 cells[row, slot + 1] = state[LISTS + program[pc + 3]]
                 if operation == LIST_BEGIN:
                     cells[row, slot] = cells[row, slot + 1]
@@ -210,15 +221,15 @@ def decode_records(
 
 
 @kernel
-def _block(data: Bytes, position: int, end: int, least: int) -> tuple[int, int]:
+def _block(position: int, end: int, least: int) -> tuple[int, int]:
     """The header of a block of items: (count, position). Of a negative count the size in bytes is read and ignored:
     the items are walked through in any case, so that whether a record is accepted does not depend on how it was cut."""
-    count, position = read_long(data, position, end)
+    count, position = read_long(position, end)
     if position >= 0 and count < 0:
         count = -count
         if count < 0:
             return count, -NEGATIVE_LENGTH
-        size, position = read_long(data, position, end)
+        size, position = read_long(position, end)
         if position >= 0 and size < 0:
             return size, -NEGATIVE_LENGTH
     if position >= 0 and least > 0 and count > (end - position) // least:
@@ -227,36 +238,38 @@ def _block(data: Bytes, position: int, end: int, least: int) -> tuple[int, int]:
 
 
 @kernel
-def _value(data: Bytes, position: int, end: int, program: Ints, pc: int, state: Ints) -> tuple[int, int, int]:
-    """The value at the position as the instruction wants it: (first cell, second cell, position)."""
-    operation = program[pc]
+def _value(operation: int, operand: int, position: int, end: int, program: int, defaults: int) -> tuple[int, int, int]:
+    """The value at the position as the instruction wants it: (first cell, second cell, position).
+
+    `program` and `defaults` are the addresses of both. Of a value of two cells these are addresses, too.
+    """
     if operation >= FIRST_OF_TWO_CELLS:
-        return _text(data, position, end, program, pc, state)
-    if operation == CONSTANT:
-        return program[pc + 3], 0, position
+        return _text(operation, operand, position, end, program, defaults)
     if operation == DOUBLE:
         if end - position < 8:
             return 8 - (end - position), 0, -TRUNCATED
-        return load_8(data, position), 0, position + 8
+        return word_at(position), 0, position + 8
     if operation == FLOAT:
         if end - position < 4:
             return 4 - (end - position), 0, -TRUNCATED
-        return bits_of(load_float(data, position)), 0, position + 4
+        return float_to_bits(float_at(position)), 0, position + 4
     if operation == BOOLEAN:
         if position >= end:
             return 1, 0, -TRUNCATED
-        byte = np.int64(data[position])
+        byte = byte_at(position)
         return byte, 0, position + 1 if byte <= 1 else -NOT_BOOLEAN
+    if operation == CONSTANT:
+        return operand, 0, position
     if operation == DECIMAL:
-        return _decimal(data, position, end, program, program[pc + 3])
-    value, position = read_long(data, position, end)
+        return _decimal(program + 8 * operand, position, end)
+    value, position = read_long(position, end)
     if position < 0 or operation == LONG:
         return value, 0, position
     if operation == ENUM:
-        table = program[pc + 3]
-        if value < 0 or value >= program[table]:
+        table = program + 8 * operand
+        if value < 0 or value >= word_at(table):
             return value, 0, -NO_SUCH_SYMBOL
-        mapped = program[table + 1 + value]
+        mapped = word_at(table + 8 + 8 * value)
         return (mapped, 0, position) if mapped >= 0 else (value, 0, -UNKNOWN_SYMBOL)
     return _number(operation, value, position)
 
@@ -264,26 +277,25 @@ def _value(data: Bytes, position: int, end: int, program: Ints, pc: int, state: 
 @kernel
 def _number(operation: int, value: int, position: int) -> tuple[int, int, int]:
     """An int, or an int or long promoted to a floating-point type."""
-    if operation == INT or operation == INT_TO_FLOAT or operation == INT_TO_DOUBLE:
+    if operation in (INT, INT_TO_FLOAT, INT_TO_DOUBLE):
         if value < -0x80000000 or value > 0x7FFFFFFF:
             return value, 0, -OUT_OF_INT
         if operation == INT:
             return value, 0, position
-    if operation == INT_TO_DOUBLE or operation == LONG_TO_DOUBLE:
-        return bits_of(np.float64(value)), 0, position
-    return bits_of(np.float64(np.float32(value))), 0, position
+    if operation in (INT_TO_DOUBLE, LONG_TO_DOUBLE):
+        return float_to_bits(np.float64(value)), 0, position
+    return float_to_bits(np.float64(np.float32(value))), 0, position
 
 
 @kernel
-def _text(data: Bytes, position: int, end: int, program: Ints, pc: int, state: Ints) -> tuple[int, int, int]:
+def _text(operation: int, operand: int, position: int, end: int, program: int, defaults: int) -> tuple[int, int, int]:
     """Start and end of a string, bytes or fixed, and the position behind it."""
-    operation = program[pc]
     if operation == CONSTANT_BYTES:
-        start = state[DEFAULTS] + program[program[pc + 3]]
-        return start, start + program[program[pc + 3] + 1], position
-    length = program[pc + 3]
+        start = defaults + word_at(program + 8 * operand)
+        return start, start + word_at(program + 8 * operand + 8), position
+    length = operand
     if operation != FIXED:
-        length, position = read_long(data, position, end)
+        length, position = read_long(position, end)
         if position < 0:
             return length, 0, position
         if length < 0:
@@ -292,23 +304,23 @@ def _text(data: Bytes, position: int, end: int, program: Ints, pc: int, state: I
         return length - (end - position), 0, -TRUNCATED
     behind = position + length
     if operation == STRING:
-        wrong = utf8_error(data, position, behind)
+        wrong = utf8_error(position, behind)
         if wrong >= 0:
             return wrong, 0, -NOT_UTF8
     return position, behind, behind
 
 
 @kernel
-def _decimal(data: Bytes, position: int, end: int, program: Ints, table: int) -> tuple[int, int, int]:
+def _decimal(table: int, position: int, end: int) -> tuple[int, int, int]:
     """The bits of a decimal as float64. Its bytes have a length of their own unless the table gives a size."""
-    length = program[table]
+    length = word_at(table)
     if length < 0:
-        length, position = read_long(data, position, end)
+        length, position = read_long(position, end)
         if position < 0:
             return length, 0, position
         if length < 0:
             return length, 0, -NEGATIVE_LENGTH
     if length > end - position:
         return length - (end - position), 0, -TRUNCATED
-    power = np.int64(program[table + 1]).view(np.float64)
-    return bits_of(decimal_value(data, position, position + length, power)), 0, position + length
+    power = bits_to_float(word_at(table + 8))
+    return float_to_bits(decimal_value(position, position + length, power)), 0, position + length

@@ -117,5 +117,3 @@ def _logical_mismatch(writer: Type, reader: Type) -> str:
 
 def _logical(of: Type) -> Logical | None:
     return of.logical if isinstance(of, Primitive | Fixed) else None
-
-

@@ -257,4 +257,3 @@ def _decimal(precision: object, scale: object, size: int | None) -> Logical | No
     if size is not None and (size < 1 or precision > len(str(2 ** (8 * size - 1) - 1)) - 1):
         return None
     return Logical("decimal", precision, scale)
-

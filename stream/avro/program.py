@@ -43,9 +43,7 @@ class Assembler:
         """The address of the next instruction."""
         return self.base + len(self.code)
 
-    def emit(
-        self, operation: int, place: Place, slot: int = NOWHERE, index: int = NOWHERE, operand: int = 0
-    ) -> int:
+    def emit(self, operation: int, place: Place, slot: int = NOWHERE, index: int = NOWHERE, operand: int = 0) -> int:
         """Add an instruction; returns its address."""
         address = self.here
         if len(self.code) + len(self.tables) > _MAX_WORDS:
@@ -89,5 +87,3 @@ class Assembler:
         for word in self._references:
             linked[word] += tables_at
         return linked + self.tables
-
-

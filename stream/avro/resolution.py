@@ -1,7 +1,8 @@
-"""From a pair of schemas to a program: the writer's bytes, read as the reader's columns (Avro 1.12, "Schema Resolution").
+"""From a pair of schemas to a program: the writer's bytes, read as the reader's columns.
 
-The program follows the writer's schema, since that is how the bytes lie. Every field of the reader is checked whether
-its column is wanted or not, so that what is accepted does not depend on what is asked for.
+What resolves to what is Avro 1.12's section "Schema Resolution". The program follows the writer's schema, since that is
+how the bytes lie. Every field of the reader is checked whether its column is wanted or not, so that what is accepted
+does not depend on what is asked for.
 """
 
 from collections.abc import Mapping
@@ -222,7 +223,9 @@ class _Resolution:
             self.out.emit(op.RETURN, Place(path, ""))
             self.out.aim(over)
             self.depth -= 1
-        self.out.emit(op.CALL, Place(path, f"records nested at most {op.MAX_DEPTH} deep"), operand=self.subroutines[key])
+        self.out.emit(
+            op.CALL, Place(path, f"records nested at most {op.MAX_DEPTH} deep"), operand=self.subroutines[key]
+        )
 
     def _blocks(self, written: Type, read: Type | None, keyed: bool, path: str, into: Into) -> None:
         """An array, or a map (`keyed`): its items into the list columns of this name."""
@@ -266,9 +269,7 @@ class _Resolution:
             self.out.aim(jump)
         return resolved
 
-    def _nullable(
-        self, writer: Union, null: int, reader: Type | None, path: str, into: Into, place: Place
-    ) -> bool:
+    def _nullable(self, writer: Union, null: int, reader: Type | None, path: str, into: Into, place: Place) -> bool:
         choice = self.out.emit(op.NULLABLE, place, slot=null)
         resolved = self._branch(writer.branches[1 - null], reader, path, into)
         over = self.out.emit(op.JUMP, place)
@@ -312,7 +313,7 @@ class _Resolution:
                 for each in of.fields:
                     self.default(each.type, value[each.name], joined(path, each.name), into)
                 self.inside.pop()
-            case (Array(), list()) | (Map(), dict()) if into is Into.ROW:
+            case ((Array() | Map()), _) if into is Into.ROW:
                 self._default_list(of, value, path)
             case _:
                 self._default_leaf(of, value, path, into)

@@ -50,7 +50,8 @@ def compile_app(app: App, schemas: Mapping[str, str]) -> Plan:
     if not app.models:
         raise ConfigError(f"app {app.name!r} has no model: declare app.model(NAME, ...)")
     schema = _schema(events.schema, schemas)
-    columns = {column.name: column for column in avro.columns_of(schema)}
+    wanted = _wanted(events, schema)
+    columns = {column.name: column for column in avro.columns_of(schema, wanted)}
     feature_plan = _features(events, columns)
     labels = _labels(app, app.label_stream, events, schemas) if app.label_stream else None
     target = target_plan(app, columns, events.target, f"label of {events.topic}") if events.target else None
@@ -62,15 +63,15 @@ def compile_app(app: App, schemas: Mapping[str, str]) -> Plan:
     event_plan = EventPlan(
         topic=events.topic,
         schema=schema,
-        framing=avro.Framing(events.framing),
-        wanted=frozenset(feature_plan.wanted) | _named(*events.key, events.time, events.id, events.target),
+        framing=_framing(events.framing),
+        wanted=wanted,
         key=tuple(_column(columns, name, f"key of {events.topic}") for name in events.key),
         key_encoding=KeyEncoding(events.key_encoding),
         rejects_null_key=events.null_key == "reject",
         time=_time(columns, events) if events.time else None,
         event_id=event_id,
         target=target,
-        ahead_ms=duration_ms(events.ahead),
+        ahead_ms=duration_ms(events.ahead, "ahead"),
     )
     parts = _parts(events, feature_plan, labels, model_plans, monitors)
     return Plan(
@@ -102,8 +103,15 @@ def _column(columns: Mapping[str, Column], name: str, what: str) -> Column:
     return columns[one_of(name, columns, what, "column")]
 
 
-def _named(*names: str | None) -> frozenset[str]:
-    return frozenset(name for name in names if name is not None)
+def _framing(name: str) -> avro.Framing:
+    return avro.Framing[name.replace("-", "_").upper()]
+
+
+def _wanted(events: Events, schema: avro.Schema) -> frozenset[str]:
+    """The columns that are read at all; the decoder skips the others."""
+    every = {column.name: column for column in avro.columns_of(schema)}
+    named = [name for name in (*events.key, events.time, events.id, events.target) if name is not None]
+    return frozenset(_features(events, every).wanted) | {one_of(name, every, events.topic, "column") for name in named}
 
 
 def _time(columns: Mapping[str, Column], events: Events) -> Column:
@@ -125,22 +133,24 @@ def _features(events: Events, columns: Mapping[str, Column]) -> features.Feature
         tuple(columns.values()),
         key=events.key or None,
         state_bytes=events.state_bytes,
-        lateness_ms=duration_ms(events.lateness),
-        key_expiry_ms=duration_ms(events.key_expiry),
+        lateness_ms=duration_ms(events.lateness, "lateness") if events.lateness else 0,
+        key_expiry_ms=duration_ms(events.key_expiry, "key_expiry"),
     )
 
 
 def _labels(app: App, labels: Labels, events: Events, schemas: Mapping[str, str]) -> LabelPlan:
     schema = _schema(labels.schema, schemas)
-    columns = {column.name: column for column in avro.columns_of(schema)}
+    every = [column.name for column in avro.columns_of(schema)]
+    wanted = frozenset(one_of(name, every, labels.topic, "column") for name in (labels.id, labels.target))
+    columns = {column.name: column for column in avro.columns_of(schema, wanted)}
     return LabelPlan(
         topic=labels.topic,
         schema=schema,
-        framing=avro.Framing(labels.framing),
-        wanted=_named(labels.id, labels.target),
+        framing=_framing(labels.framing),
+        wanted=wanted,
         event_id=_column(columns, labels.id, f"id of {labels.topic}"),
         target=target_plan(app, columns, labels.target, f"target of {labels.topic}"),
-        horizon_ms=duration_ms(labels.horizon),
+        horizon_ms=duration_ms(labels.horizon, "horizon"),
         state_bytes=labels.state_bytes,
     )
 
@@ -165,8 +175,10 @@ def _decision(app: App) -> DecisionPlan:
 
 def _monitor(app: App, monitor: Monitor, dense: Sequence[str]) -> MonitorPlan:
     signals = tuple(signal for name in monitor.signals for signal in _signals(app, name, dense))
-    digest = _sha(monitor.detector.definition, *(f"{signal.model}:{signal.name}" for signal in signals))
-    return MonitorPlan(monitor.detector, signals, monitor.min_effect, digest)
+    names = [f"{signal.model}:{signal.name}" for signal in signals]
+    return MonitorPlan(
+        monitor.detector, signals, monitor.policy, _sha(monitor.detector.definition, repr(monitor.policy), *names)
+    )
 
 
 def _signals(app: App, name: str, dense: Sequence[str]) -> list[Signal]:

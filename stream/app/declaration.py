@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from stream.drift import AlertPolicy, Declaration
 from stream.errors import ConfigError
 from stream.features import Expression
 
@@ -27,7 +28,7 @@ class Events:
     framing: str
     key_encoding: str
     null_key: str
-    lateness: str
+    lateness: str | None
     ahead: str
     key_expiry: str
     state_bytes: int
@@ -72,9 +73,9 @@ class Decision:
 class Monitor:
     """A detector on signals."""
 
-    detector: Any
+    detector: Declaration
     signals: tuple[str, ...]
-    min_effect: float
+    policy: AlertPolicy
 
 
 class App:
@@ -117,7 +118,7 @@ class App:
         framing: str = "confluent",
         key_encoding: str = "utf8",
         null_key: str = "reject",
-        lateness: str = "0s",
+        lateness: str | None = None,
         ahead: str = "1h",
         key_expiry: str = "90d",
         state_bytes: int = 256 << 20,
@@ -135,7 +136,7 @@ class App:
             framing: "confluent" (schema registry), "single-object" (local schemas) or "json".
             key_encoding: "utf8", "avro" or "bytes": how the field stands in the record's key.
             null_key: "reject" events without a key, or "score" them without keyed features.
-            lateness: how far behind the stream's time an event may still enter windows.
+            lateness: how far behind the stream's time an event may still enter windows; not at all if None.
             ahead: how far ahead of the broker's timestamp an event's time may be; beyond it is rejected.
             key_expiry: a key not seen for so long is forgotten.
             state_bytes: budget of keyed state, per partition.
@@ -230,15 +231,15 @@ class App:
         """Let a model decide; a score at or above the threshold makes the decision "true" (binary and anomaly)."""
         self.decision = Decision(by, threshold)
 
-    def monitor(self, detector: Any, on: Sequence[str] = ("error",), min_effect: float = 0.0) -> None:
+    def monitor(self, detector: Declaration, on: Sequence[str] = ("error",), policy: AlertPolicy | None = None) -> None:
         """Watch signals with a drift detector.
 
         Args:
             detector: e.g. `drift.ADWIN(delta=0.002)`.
             on: "error", "score" (of each model), "features" (each dense one) or "feature:NAME".
-            min_effect: smallest change of a signal's mean that is worth an alert, in the signal's own unit.
+            policy: which detections are worth an alert; `drift.AlertPolicy()` if None.
         """
-        self.monitors.append(Monitor(detector, tuple(on), min_effect))
+        self.monitors.append(Monitor(detector, tuple(on), policy or AlertPolicy()))
 
     def alert_on_rejections(self, above: float) -> None:
         """Raise an alert when the share of rejected records among the last 1,000 passes this limit (0.05 if unsaid)."""

@@ -42,7 +42,7 @@ def admit(events: EventPlan, batch: RecordBatch, columns: ColumnBatch) -> Admitt
     """
     times = event_times(events, batch, columns)
     ahead = times > batch.timestamps_ms[columns.rows] + events.ahead_ms
-    rejections = [_time_ahead(events, batch, columns, row, times) for row in np.flatnonzero(ahead)]
+    rejections = [_time_ahead(events, batch, columns, int(row), times) for row in np.flatnonzero(ahead)]
     refused = ahead
     if events.key and events.rejects_null_key:
         keyless = ~columns.present[:, [column.index for column in events.key]].all(axis=1) & ~ahead

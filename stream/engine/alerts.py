@@ -28,14 +28,8 @@ class AlertWriter:
         signal = monitor.signals[found.signal]
         model = self.plan.models[signal.model].name if signal.model >= 0 else None
         detection = found.detection
-        described = drift.describe(
-            detection,
-            monitor.detector,
-            app=self.plan.app,
-            model=model,
-            partition=self.partition,
-            signal=signal.name,
-        )
+        source = f"{self.plan.app}/{model}" if model else self.plan.app
+        sentence = drift.describe(source, self.partition, signal.name.replace(":", " "), monitor.detector, detection)
         return self._record(
             now_ms,
             {
@@ -43,14 +37,14 @@ class AlertWriter:
                 "model": model,
                 "offset": found.offset,
                 "signal": signal.name,
-                "detector": type(monitor.detector).__name__,
+                "detector": monitor.detector.name,
                 "parameters": monitor.detector.parameters,
                 "before": detection.before,
                 "after": detection.after,
                 "placed_offset": detection.placed_offset,
                 "placed_time": detection.placed_time_ms,
-                "severity": described.severity.name,
-                "sentence": described.sentence,
+                "severity": drift.severity(monitor.detector, detection).name,
+                "sentence": sentence,
                 "event_time": found.time_ms,
             },
         )

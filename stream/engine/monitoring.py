@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stream import drift
-from stream.engine.plan import MonitorPlan, Plan
+from stream.engine.plan import Plan
 from stream.models import Task, TaskKind
 from stream.records import Array, Floats, Ints
 
@@ -29,12 +29,17 @@ def errors_of(problem: Task, scores: Floats, targets: Floats) -> Floats:
     """Error of every model (n, models): |target - score|, or 1 - the probability of the true class; NaN unlabelled."""
     if problem.kind is not TaskKind.MULTICLASS:
         return np.abs(scores - targets[:, None])
-    by_model = scores.reshape(len(scores), -1, problem.scores)
+    by_model = _by_model(problem, scores)
     known = ~np.isnan(targets)
     errors = np.full(by_model.shape[:2], np.nan)
     true_class = targets[known].astype(np.int64)
     errors[known] = 1.0 - by_model[known][np.arange(len(true_class)), :, true_class]
     return errors
+
+
+def _by_model(problem: Task, scores: Floats) -> Floats:
+    """The scores as (n, models, scores per model)."""
+    return scores.reshape(len(scores), scores.shape[1] // problem.scores, problem.scores)
 
 
 class Monitoring:
@@ -47,14 +52,18 @@ class Monitoring:
     def __init__(self, plan: Plan) -> None:
         self._problem = plan.problem
         self._monitors = plan.monitors
-        self._detectors = [drift.compile_detector(item.detector, len(item.signals)) for item in plan.monitors]
+        self._detectors = [
+            drift.compile_detector(item.policy.tighten(item.detector, len(item.signals)), len(item.signals))
+            for item in plan.monitors
+        ]
+        self._only_rises = [np.array([signal.kind == "error" for signal in item.signals]) for item in plan.monitors]
 
     def observe_events(
         self, dense: Floats, scores: Floats, targets: Floats, offsets: Ints, times_ms: Ints
     ) -> list[FoundDrift]:
         """Feed what n events showed: features (n, d), scores (n, s), and errors where targets (n,) are known."""
         errors = errors_of(self._problem, scores, targets)
-        heights = scores.reshape(len(scores), -1, self._problem.scores).max(axis=2)
+        heights = _by_model(self._problem, scores).max(axis=2)
         series = {"feature": dense, "score": heights, "error": errors}
         return self._feed(series, len(scores), offsets, times_ms)
 
@@ -70,10 +79,13 @@ class Monitoring:
             for column, signal in enumerate(monitor.signals):
                 if signal.kind in series:
                     values[:, column] = series[signal.kind][:, max(signal.model, signal.feature)]
-            for entry in detector.update(values, offsets, times_ms):
-                if is_worth_an_alert(monitor, entry):
-                    row = entry.row
-                    found.append(FoundDrift(place, entry.signal, int(offsets[row]), int(times_ms[row]), entry))
+            detections = detector.update(values, offsets, times_ms)
+            if not len(detections):
+                continue
+            for entry in np.flatnonzero(monitor.policy.select(monitor.detector, detections, self._only_rises[place])):
+                detection = detections.entry(int(entry))
+                row = detection.row
+                found.append(FoundDrift(place, detection.signal, int(offsets[row]), int(times_ms[row]), detection))
         return found
 
     def arrays(self) -> dict[str, Array]:
@@ -87,11 +99,6 @@ class Monitoring:
     def load(self, place: int, arrays: Mapping[str, Array]) -> None:
         """Take over the state of one detector."""
         self._detectors[place].load(arrays)
-
-
-def is_worth_an_alert(monitor: MonitorPlan, detection: drift.Detection) -> bool:
-    """True if the change is as large as the monitor asks."""
-    return abs(detection.after - detection.before) >= monitor.min_effect
 
 
 class RejectionShare:

@@ -81,7 +81,7 @@ class MonitorPlan:
 
     detector: drift.Declaration
     signals: tuple[Signal, ...]
-    min_effect: float
+    policy: drift.AlertPolicy  # which detections are worth an alert
     digest: str
 
 
@@ -91,23 +91,6 @@ class DecisionPlan:
 
     model: int  # index among the models
     threshold: float
-
-
-@dataclass(frozen=True, slots=True)
-class Topics:
-    """Names of the topics an app writes. Settings may change them; they are no part of the plan's digest."""
-
-    predictions: str
-    alerts: str
-    dead_letters: str
-    journal: str
-    snapshots: str
-
-    @classmethod
-    def of(cls, prefix: str) -> "Topics":
-        """The names under a prefix, which is the app's name unless set."""
-        names = ("predictions", "alerts", "dead-letters", "journal", "snapshots")
-        return cls(*(f"{prefix}.{name}" for name in names))
 
 
 @dataclass(frozen=True, slots=True)

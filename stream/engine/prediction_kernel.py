@@ -151,4 +151,4 @@ def write_contributions(
             position = write_piece(out, position, pieces, ends[1:], names + features[place])
             store_float64(out, position, contributions[place])
             position += 8
-    return write_varint(out, position, 0)
+    return int(write_varint(out, position, 0))

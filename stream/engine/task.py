@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import orjson
 
+from stream.config import TopicNames
 from stream.engine import journal
 from stream.engine.admission import admit
 from stream.engine.alerts import AlertWriter
@@ -15,7 +16,7 @@ from stream.engine.effects import Effects, OutputBatch, Outputs
 from stream.engine.encoded import EncodedRecord, output_batch
 from stream.engine.journal import JournalRecord, Range, SchemaAnswer
 from stream.engine.metrics import CycleMetrics
-from stream.engine.plan import Plan, Topics
+from stream.engine.plan import Plan
 from stream.engine.predictions import PredictionEncoder
 from stream.engine.protocol import SchemaFetched, SchemaRefused
 from stream.engine.snapshot import Checkpoint
@@ -32,7 +33,7 @@ _NOTHING = JournalRecord(0, "", "", 0, (), ())
 class OutputFormat:
     """Where outputs go, and what stands before each: wire format and schema id; None writes JSON."""
 
-    topics: Topics
+    topics: TopicNames
     prediction_header: bytes | None
     alert_header: bytes | None
 
@@ -292,20 +293,21 @@ class Task:
         self.metrics = self._metrics()
         self._counts = CycleCounts(
             labels_before=self.state.labels.counts if self.state.labels else None,
-            evictions_before=self.state.features.evictions,
+            evictions_before=self.state.features.metrics.evictions,
         )
 
     def _metrics(self) -> CycleMetrics:
         counts, state, names = self._counts, self.state, [item.name for item in self._plan.models]
+        keyed = state.features.metrics
         return CycleMetrics(
             events=counts.events,
             rejections=dict(counts.rejections),
             labels=label_outcomes(counts.labels_before, state.labels.counts) if state.labels else {},
             learned=dict.fromkeys(names, counts.learned),
             alerts=counts.alerts,
-            evictions=state.features.evictions - counts.evictions_before,
+            evictions=keyed.evictions - counts.evictions_before,
             models={name: model.metrics() for name, model in zip(names, state.models, strict=True)},
             drift=(),
             state_bytes=sum(array.nbytes for array in state.arrays().values()),
-            state_keys=state.features.keys,
+            state_keys=keyed.keys,
         )

@@ -1,0 +1,94 @@
+"""`stream control APP`: the control plane of an app, where operators see its alerts and act on them."""
+
+import getpass
+import logging
+from pathlib import Path
+
+import platformdirs
+import typer
+
+from stream.config import TopicNames
+from stream.control.settings import ControlSettings
+from stream.control.tokens import Tokens, load_or_create, parse_tokens
+from stream.errors import ConfigError
+
+
+def default_tokens_file() -> Path:
+    """Where the operators' tokens of this machine are."""
+    return platformdirs.user_state_path("stream-learn") / "control-tokens"
+
+
+def entry(
+    target: str = typer.Argument(metavar="APP", help="MODULE:APP, as for `stream run`."),
+    host: str = typer.Option("127.0.0.1", envvar="STREAM_CONTROL_HOST", help="Address to listen on."),
+    port: int = typer.Option(8600, envvar="STREAM_CONTROL_PORT", help="Port to listen on."),
+    url: str = typer.Option(
+        "", envvar="STREAM_CONTROL_ADVERTISED_URL", help="By which the app's other control planes reach this one."
+    ),
+    tokens_file: Path | None = typer.Option(
+        None, envvar="STREAM_CONTROL_TOKENS_FILE", help="NAME TOKEN a line, mode 600; made with one for you if missing."
+    ),
+    tokens: str = typer.Option(
+        "", envvar="STREAM_CONTROL_TOKENS", help="NAME=TOKEN,NAME=TOKEN, instead of a file.", show_default=False
+    ),
+    replication: int = typer.Option(
+        1, envvar="STREAM_CONTROL_REPLICATION", help="Replication of the topics it creates: 3 in production."
+    ),
+    bootstrap_servers: str = typer.Option(
+        "127.0.0.1:9092", envvar="STREAM_BOOTSTRAP_SERVERS", help="Kafka's addresses, with commas between them."
+    ),
+    kafka: list[str] = typer.Option(
+        [], help="A librdkafka setting for TLS or SASL, name=value; may be given several times."
+    ),
+    topic_prefix: str = typer.Option("", envvar="STREAM_TOPIC_PREFIX", help="What the app's topics begin with."),
+    log_level: str = typer.Option("info", envvar="STREAM_LOG_LEVEL", help="debug, info, warning or error."),
+) -> None:
+    """Run the control plane of an app: it keeps what operators did about each alert, and answers `stream alerts`.
+
+    Workers do not need it. Stopped or killed and started again, it has lost nothing.
+
+    Example: stream control fraud:app --port 8600
+    """
+    # Faust takes half a second to import: only here.
+    from stream.control.service import run_control
+    from stream.runtime.loading import load_app
+    from stream.runtime.logs import configure_logs
+
+    configure_logs(log_level)
+    _quieten_libraries(log_level)
+    app = load_app(target).name
+    settings = ControlSettings(
+        app=app,
+        alerts_topic=TopicNames.of(app, topic_prefix).alerts,
+        kafka={**dict(map(_name_and_value, kafka)), "bootstrap.servers": bootstrap_servers},
+        tokens=_tokens(tokens, tokens_file),
+        data_folder=platformdirs.user_cache_path("stream-learn") / "control" / app,
+        host=host,
+        port=port,
+        url=url,
+        replication=replication,
+        topic_prefix=f"{topic_prefix}{app}-control",
+    )
+    run_control(settings)
+
+
+def _quieten_libraries(log_level: str) -> None:
+    """Faust and aiokafka tell of each of their fifty services: only who debugs wants to read it."""
+    if log_level.lower() != "debug":
+        for name in ("faust", "mode", "aiokafka"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _name_and_value(setting: str) -> tuple[str, str]:
+    name, equals, value = setting.partition("=")
+    if not equals:
+        raise ConfigError(f"--kafka {setting}: expected name=value, e.g. security.protocol=SASL_SSL")
+    return name.strip(), value.strip()
+
+
+def _tokens(text: str, file: Path | None) -> Tokens:
+    if text and file:
+        raise ConfigError("STREAM_CONTROL_TOKENS and STREAM_CONTROL_TOKENS_FILE are both set: use one of them")
+    if text:
+        return parse_tokens(text, "STREAM_CONTROL_TOKENS")
+    return load_or_create(file or default_tokens_file(), getpass.getuser())

@@ -18,7 +18,9 @@ def duration_ms(text: str, what: str) -> int:
     """
     match = _PATTERN.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None:
-        raise ConfigError(f'{what}: {text!r} is no duration; write a number and ms, s, m, h, d or w, as in "1h" or "7d"')
+        raise ConfigError(
+            f'{what}: {text!r} is no duration; write a number and ms, s, m, h, d or w, as in "1h" or "7d"'
+        )
     duration = round(float(match[1]) * _UNIT_MS[match[2]])
     if duration <= 0:
         raise ConfigError(f"{what}: {text!r} must be longer than zero")

@@ -199,7 +199,9 @@ class Expression:
         """
         if not smoothing >= 0:
             raise ConfigError(f"target_mean: smoothing must be 0 or more, got {smoothing!r}")
-        return _apply("target_mean", self, smoothing=float(smoothing), buckets=_bounded("target_mean: buckets", buckets))
+        return _apply(
+            "target_mean", self, smoothing=float(smoothing), buckets=_bounded("target_mean: buckets", buckets)
+        )
 
     def bag_of_words(self, buckets: int) -> Expression:
         """Sparse: counts of the words, each hashed into a bucket.
@@ -282,7 +284,9 @@ class Expression:
 
     def nunique(self, window: str, **keyed: Any) -> Expression:
         """Distinct values in the window, counted exactly (up to collisions of 64-bit hashes)."""
-        return _keyed("window_nunique", (self,), keyed, stat="nunique", window_ms=duration_ms(window, "nunique: window"))
+        return _keyed(
+            "window_nunique", (self,), keyed, stat="nunique", window_ms=duration_ms(window, "nunique: window")
+        )
 
     def _window(self, stat: str, window: str, keyed: dict[str, Any]) -> Expression:
         return _keyed("window", (self,), keyed, stat=stat, window_ms=duration_ms(window, f"{stat}: window"))

@@ -43,7 +43,7 @@ from stream.features.categories import (
 from stream.features.distance import haversine_km
 from stream.features.distinct import forget_occurrence, latest_occurrence, occurrence_key, set_occurrence
 from stream.features.reservoir import extreme, link_entry, mark_owners, mend_chain, mend_occurrences, open_gap
-from stream.features.summation import compensated_add, finite_or_null, window_variance
+from stream.features.summation import compensated_add, compensated_add_square, finite_or_null, window_variance
 from stream.features.text import bucket_of, characters, count_sorted, hash_ngrams, hash_words, text_equals
 from stream.kernels import kernel
 from stream.kernels.bits import bits_to_float, float_to_bits

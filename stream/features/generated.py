@@ -1,6 +1,11 @@
 """Stands in until the kernels' own loader is there."""
-import linecache, types
+
+import linecache
+import types
+
 _loaded = {}
+
+
 def load_generated(name, source):
     if name not in _loaded:
         filename = f"<{name}>"

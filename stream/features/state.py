@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream.errors import TaskCorrupted
 from stream.features.categories import learn_late_labels
@@ -13,7 +14,6 @@ from stream.features.ring import Ring
 from stream.features.state_layout import DROPPED, LATE, NEVER, NOW
 from stream.kernels.pages import new_pages
 from stream.records import ColumnBatch, FeatureBatch, Floats, Ints, Kind
-from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[np.generic]]
 

@@ -53,30 +53,30 @@ class Previous:
 
 @dataclass(slots=True)
 class Window:
-    """What a key's row keeps about one window: count[, sum, rest][, shift, two sums with rests][, distinct]."""
+    """What a key's row keeps about one window: count[, sum, rest[, squares, rest]][, distinct]."""
 
     window_ms: int
     has_sum: bool = False
-    has_variance: bool = False
+    has_variance: bool = False  # then it has a sum, too
     has_distinct: bool = False
     offset: int = -1
     tail_slot: int = -1  # in control: position of the oldest event in the window
 
     @property
     def width(self) -> int:
-        return 1 + 2 * self.has_sum + 5 * self.has_variance + self.has_distinct
+        return 1 + 2 * self.has_sum + 2 * self.has_variance + self.has_distinct
 
     @property
     def sum_offset(self) -> int:
         return self.offset + 1
 
     @property
-    def variance_offset(self) -> int:
+    def squares_offset(self) -> int:
         return self.offset + 1 + 2 * self.has_sum
 
     @property
     def distinct_offset(self) -> int:
-        return self.variance_offset + 5 * self.has_variance
+        return self.squares_offset + 2 * self.has_variance
 
 
 @dataclass(slots=True)
@@ -221,7 +221,7 @@ def _require(group: Group, node: Node) -> None:
         reservoir = known.setdefault((value.text, hashed), Reservoir(value, hashed, len(known)))
         window_ms = node.options["window_ms"]
         window = reservoir.windows.setdefault(window_ms, Window(window_ms))
-        window.has_sum |= stat in ("sum", "mean")
+        window.has_sum |= stat in ("sum", "mean", "var", "std")
         window.has_variance |= stat in ("var", "std")
         window.has_distinct |= stat == "nunique"
         reservoir.has_min |= stat == "min"

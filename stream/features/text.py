@@ -134,7 +134,7 @@ def text_equals(data: Bytes, start: int, end: int, literals: Bytes, first: int, 
     """Whether data[start:end] are the bytes literals[first:last]."""
     if end - start != last - first:
         return False
-    for position in range(end - start):  # noqa: SIM110: a generator does not compile
+    for position in range(end - start):  # noqa: SIM110 - a generator does not compile
         if data[start + position] != literals[first + position]:
             return False
     return True

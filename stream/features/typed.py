@@ -152,7 +152,9 @@ def _check_operands(operator: str, operands: tuple[Node, ...], where: str) -> No
         allowed = accepts[min(position, len(accepts) - 1)]
         if operand.type not in allowed:
             expected = " or ".join(sorted(type_.value for type_ in allowed))
-            raise ConfigError(f"{where}: {operator} expects {expected}, but {_describe(operand)} is {operand.type.value}")
+            raise ConfigError(
+                f"{where}: {operator} expects {expected}, but {_describe(operand)} is {operand.type.value}"
+            )
 
 
 def _check_meaning(operator: str, operands: tuple[Node, ...], options: dict[str, Any], where: str) -> Type:
@@ -183,7 +185,9 @@ def _check_literals(operand: Node, values: tuple[Any, ...], where: str) -> None:
     for value in values:
         if isinstance(value, str) != wants_text:
             kind = "texts" if wants_text else "numbers"
-            raise ConfigError(f"{where}: {_describe(operand)} is {operand.type.value}: compare it with {kind}, not {value!r}")
+            raise ConfigError(
+                f"{where}: {_describe(operand)} is {operand.type.value}: compare it with {kind}, not {value!r}"
+            )
         if operand.type is Type.CATEGORY and operand.column and value not in operand.column.symbols:
             symbols = operand.column.symbols
             near = difflib.get_close_matches(value, symbols, n=1, cutoff=0.5)
@@ -195,7 +199,9 @@ def _check_items(operator: str, operand: Node, where: str) -> None:
     item = operand.column.item if operand.column else None
     if item not in (Kind.LONG, Kind.DOUBLE, Kind.BOOLEAN):
         got = item.value if item else "unknown"
-        raise ConfigError(f"{where}: {operator} expects a list of numbers, but the items of {_describe(operand)} are {got}")
+        raise ConfigError(
+            f"{where}: {operator} expects a list of numbers, but the items of {_describe(operand)} are {got}"
+        )
 
 
 def _check_time_zone(name: str, where: str) -> None:

@@ -14,6 +14,7 @@ from stream.features.expression import Expression, lit
 
 _BUILTINS = frozenset({"abs", "bool", "float", "int", "max", "min", "range", "round"})
 
+
 @dataclass(frozen=True, slots=True)
 class UserFunction:
     """A function of floats, called with expressions: `@udf` makes it.
@@ -85,7 +86,9 @@ class _FreeNames(ast.NodeTransformer):
         closure = inspect.getclosurevars(function)
         self._function = function.__name__
         self._outside = {**closure.globals, **closure.nonlocals}
-        assigned = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        assigned = {
+            node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
         self._inside = assigned | {argument.arg for argument in tree.args.args}
 
     def visit_Name(self, node: ast.Name) -> ast.expr:

@@ -63,7 +63,7 @@ def _leave(group: Group, reservoir: Reservoir, window: Window) -> list[str]:
 
 def _subtract(group: Group, reservoir: Reservoir, window: Window) -> list[str]:
     """Take a value out of the sums; at count 0 they start anew, so that no error outlives a window."""
-    if not (window.has_sum or window.has_variance):
+    if not window.has_sum:
         return []
     fields = f"fields{group.index}"
     zeroed = range(window.sum_offset, window.distinct_offset)
@@ -80,10 +80,8 @@ def _add_to_sums(group: Group, window: Window, row: str, sign: int) -> list[str]
     if window.has_sum:
         lines.append(_compensated(fields, row, window.sum_offset, f"{minus}x"))
     if window.has_variance:
-        shift = window.variance_offset
-        lines.append(f"shifted = x - {fields}[{row}, {shift}]")
-        lines.append(_compensated(fields, row, shift + 1, f"{minus}shifted"))
-        lines.append(_compensated(fields, row, shift + 3, f"{minus}shifted * shifted"))
+        total, rest = (f"{fields}[{row}, {window.squares_offset + place}]" for place in range(2))
+        lines.append(f"{total}, {rest} = compensated_add_square({total}, {rest}, x, {float(sign)!r})")
     return lines
 
 
@@ -156,8 +154,6 @@ def _enter_windows(group: Group, reservoir: Reservoir) -> list[str]:
     for _, window in sorted(reservoir.windows.items()):
         tail, count = f"control[{window.tail_slot}]", f"rows{g}[row{g}, {window.offset}]"
         enter = [f"{count} += 1"]
-        if window.has_variance:
-            enter += [f"if {count} == 1:", f"    fields{g}[row{g}, {window.variance_offset}] = x"]
         enter += _add_to_sums(group, window, f"row{g}", 1)
         if window.has_distinct:
             enter += [f"if latest < {tail}:", f"    rows{g}[row{g}, {window.distinct_offset}] += 1"]
@@ -168,7 +164,10 @@ def _enter_windows(group: Group, reservoir: Reservoir) -> list[str]:
             *(f"    {line}" for line in enter),
         ]
     if reservoir.has_distinct:
-        lines += ["if position > latest:", f"    set_occurrence(distinct{suffix}, distinct_pages{suffix}, key, position)"]
+        lines += [
+            "if position > latest:",
+            f"    set_occurrence(distinct{suffix}, distinct_pages{suffix}, key, position)",
+        ]
     return lines
 
 
@@ -194,7 +193,7 @@ def _read(group: Group, reservoir: Reservoir, window: Window, stat: str) -> str:
         newest, link = next((newest, link) for name, newest, link, _ in reservoir.chains if name == stat)
         suffix = _suffix(group, reservoir)
         return f"extreme(ring{suffix}, control[{window.tail_slot}], rows{g}[row{g}, {newest}], {link})"
-    sums = ", ".join(field.format(window.variance_offset + place) for place in range(1, 5))
+    sums = ", ".join(field.format(window.sum_offset + place) for place in range(4))
     variance = f"window_variance({count}, {sums})"
     return {
         "count": f"float({count})",

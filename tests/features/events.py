@@ -42,8 +42,9 @@ def to_batch(events: Sequence[Event], columns: tuple[Column, ...] = COLUMNS) -> 
                 present[row, column.index] = True
                 cell = _cells(column, column.kind, value, data, items)
                 cells[row, column.slot : column.slot + len(cell)] = cell
-    arrays = {name: np.array(rows, dtype=np.int64).reshape(len(rows), -1) for name, rows in items.items()}
-    arrays = {name: array if len(array) else np.zeros((0, 2), dtype=np.int64) for name, array in arrays.items()}
+    arrays = {
+        name: np.array(rows, dtype=np.int64).reshape(len(rows), -1 if rows else 2) for name, rows in items.items()
+    }
     return ColumnBatch(columns, np.arange(len(events)), cells, present, _bytes(data), arrays)
 
 

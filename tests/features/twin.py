@@ -1,11 +1,14 @@
 """Keyed features once more, as slow and as obvious as possible: every event is kept, every value computed anew."""
 
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
-import pandas as pd
+from river import stats, utils
 
 from tests.features.events import Event
 
@@ -63,8 +66,7 @@ def _statistic(stat: str, values: list[Any]) -> float:
         return min(values) if stat == "min" else max(values)
     if len(values) < 2:
         return math.nan
-    mean = math.fsum(values) / len(values)
-    variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    variance = float(statistics.variance([Fraction(value) for value in values]))
     return variance if stat == "var" else math.sqrt(variance)
 
 
@@ -122,13 +124,15 @@ def _haversine_km(first: Event, second: Event) -> float:
     return 2 * 6371.0088 * math.asin(math.sqrt(min(1.0, chord)))
 
 
-def pandas_window(stat: str, column: str, window_ms: int, events: Sequence[Event]) -> list[float]:
-    """A second opinion for events in order: pandas' rolling windows over time, each key by itself."""
-    frame = pd.DataFrame(events)
-    results = pd.Series(math.nan, index=frame.index)
-    for _, rows in frame.groupby("card"):
-        index = pd.to_datetime(rows["time"], unit="ms")
-        series = pd.Series(rows[column].to_numpy(), index=index)
-        rolled = getattr(series.rolling(f"{window_ms}ms", closed="right"), stat)()
-        results.loc[rows.index] = rolled.to_numpy()
-    return [float(value) for value in results]
+def river_window(stat: str, column: str, window_ms: int, events: Sequence[Event]) -> list[float]:
+    """A second opinion for events in order: River's statistics in rolling windows of time, the event included."""
+    make = {"sum": stats.Sum, "mean": stats.Mean, "var": stats.Var}[stat]
+    windows: dict[str, Any] = {}
+    results = []
+    for event in events:
+        card = event["card"]
+        if card not in windows:
+            windows[card] = utils.TimeRolling(make, period=timedelta(milliseconds=window_ms))
+        windows[card].update(event[column], t=datetime.fromtimestamp(event["time"] / 1000, UTC).replace(tzinfo=None))
+        results.append(float(windows[card].get()))
+    return results

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -81,6 +81,16 @@ class Detections:
             size_before=int(self.size_before[index]),
             size_after=int(self.size_after[index]),
             seen=int(self.seen[index]),
+        )
+
+    def moved(self, low: Floats, width: Floats, unseen: Ints) -> "Detections":
+        """The same in another unit: each mean m becomes low + width * m; `unseen` more values had been seen."""
+        return replace(
+            self,
+            before=low + width * self.before,
+            after=low + width * self.after,
+            spread=width * self.spread,
+            seen=self.seen + unseen,
         )
 
     @classmethod

@@ -1,6 +1,6 @@
 """Detectors at work: a declaration, compiled for many signals, and its state."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,9 @@ import numpy as np
 from stream.drift import adwin, ddm, kswin, page_hinkley
 from stream.drift.declarations import ADWIN, DDM, KSWIN, Declaration, PageHinkley
 from stream.drift.detections import Detections, Found
+from stream.drift.unit_range import in_own_unit, new_ranges, to_unit
 from stream.errors import ConfigError, TaskCorrupted
-from stream.records import Floats, Ints
+from stream.records import Bools, Floats, Ints
 
 FOUND_AT_ONCE = 64  # detections a kernel returns at once; it is called again while there are more
 
@@ -19,8 +20,12 @@ Update = Callable[..., tuple[int, int]]
 class Detector:
     """One declared detector watching `signals` signals, each on its own. Made by `compile_detector`."""
 
-    def __init__(self, declaration: Declaration, update: Update, settings: Floats, state: Any) -> None:
+    def __init__(
+        self, declaration: Declaration, update: Update, settings: Floats, state: Any, is_scaled: Bools
+    ) -> None:
         self.declaration = declaration
+        self._is_scaled = is_scaled
+        self._ranges = new_ranges(is_scaled)
         self._update = update
         self._settings = settings
         self._state = state
@@ -50,17 +55,22 @@ class Detector:
         values = np.ascontiguousarray(values, np.float64)
         offsets = np.ascontiguousarray(offsets, np.int64)
         times_ms = np.ascontiguousarray(times_ms, np.int64)
+        if self._is_scaled.any():
+            scaled = np.empty_like(values)
+            to_unit(values, self._is_scaled, self._ranges, scaled)
+            values = scaled
         places, statistics = [self._found.places[:0]], [self._found.statistics[:0]]
         cell = 0
         while cell < rows * signals:
             cell, count = self._update(values, offsets, times_ms, cell, self._settings, self._state, self._found)
             places.append(self._found.places[:count].copy())
             statistics.append(self._found.statistics[:count].copy())
-        return Detections.of(np.concatenate(places), np.concatenate(statistics))
+        detections = Detections.of(np.concatenate(places), np.concatenate(statistics))
+        return in_own_unit(detections, self._is_scaled, self._ranges)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything needed to continue: live arrays by stable names."""
-        return dict(self._state._asdict())
+        return {**self._state._asdict(), **self._ranges._asdict()}
 
     def load(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Copy saved arrays in and continue from there.
@@ -85,16 +95,26 @@ class Detector:
         return sum(array.nbytes for array in self.arrays().values())
 
 
-def compile_detector(declaration: Declaration, signals: int) -> Detector:
+def compile_detector(declaration: Declaration, signals: int, scaled: Sequence[int] = ()) -> Detector:
     """Make a declared detector ready for `signals` signals.
 
+    Args:
+        declaration: What is to detect.
+        signals: Number of signals, the columns of the values.
+        scaled: Signals of any unit (features: amounts, counts), which are watched as parts of the range of their
+            first 1,000 values; detections come in the signal's unit. ADWIN wants this for all signals that do not lie
+            between 0 and 1 by nature. Without it detections are River's.
+
     Raises:
-        ConfigError: `signals` is not positive, or the declaration is none of this room's.
+        ConfigError: `signals` is not positive, `scaled` names another, or the declaration is none of this room's.
     """
     if signals < 1:
         raise ConfigError(f"{declaration.name}: it watches {signals} signals, but needs at least one.")
+    if not all(0 <= signal < signals for signal in scaled):
+        raise ConfigError(f"{declaration.name}: scaled={scaled!r}, but the signals are 0 to {signals - 1}.")
     settings, update, state = _compile(declaration, signals)
-    return Detector(declaration, update, np.array(settings, np.float64), state)
+    is_scaled = np.isin(np.arange(signals), np.array(scaled, np.int64))
+    return Detector(declaration, update, np.array(settings, np.float64), state, is_scaled)
 
 
 def _compile(declaration: Declaration, signals: int) -> tuple[list[float], Update, Any]:

@@ -1,0 +1,6 @@
+"""The declaration of an app, and its compilation into a plan."""
+
+from stream.app.compile import compile_app, schema_names
+from stream.app.declaration import App, Decision, Events, Labels, Monitor
+
+__all__ = ["App", "Decision", "Events", "Labels", "Monitor", "compile_app", "schema_names"]

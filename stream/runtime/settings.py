@@ -1,0 +1,167 @@
+"""Settings of a worker: defaults, one TOML file, the environment, in this order; each knows where it came from."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from stream.config import KafkaSettings, TopicNames
+from stream.errors import ConfigError
+
+FILE = "stream.toml"
+PREFIX = "STREAM_"
+# Tables of the file, and prefixes of the environment, that pass through to librdkafka: `security.protocol` is
+# STREAM_LIBRDKAFKA_SECURITY_PROTOCOL.
+PASSED_THROUGH = ("librdkafka", "librdkafka_consumer", "librdkafka_producer", "registry")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a worker. Names are those of the file; in the environment they are STREAM_<NAME>."""
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    registry_url: str = "http://127.0.0.1:8081/apis/ccompat/v7"
+    group_id: str = ""  # the app's name where empty
+    slot: str = "0"  # this worker among those of the app: a StatefulSet's ordinal, or any stable name
+    topic_prefix: str = ""
+    predictions_topic: str = ""  # <prefix><app>.predictions where empty; the others likewise
+    alerts_topic: str = ""
+    dead_letters_topic: str = ""
+    journal_topic: str = ""
+    snapshots_topic: str = ""
+    delivery: str = "exactly-once"  # or "immediate": predictions leave at once, outside the transaction
+    output_format: str = "avro"  # or "json"
+    offset_reset: str = "earliest"  # or "latest": where a task without a journal begins
+    commit_interval_ms: int = 100
+    transaction_timeout_ms: int = 10_000
+    snapshots: str = "kafka"  # or a folder or object store by URL
+    snapshot_interval_s: int = 60
+    group_protocol: str = "auto"
+    group_instance_id: str = ""
+    session_timeout_ms: int = 10_000
+    max_poll_interval_ms: int = 300_000
+    recovery_target_s: int = 20
+    fetch_bytes: int = 64 << 20
+    linger_ms: int = 5
+    compression: str = "lz4"
+    metrics_host: str = "0.0.0.0"
+    metrics_port: int = 9464  # 0: any free one; -1: none
+    cache: str = ""  # of compiled kernels; the user's cache folder where empty
+    log_level: str = "info"
+    librdkafka: Mapping[str, str] = field(default_factory=dict)
+    librdkafka_consumer: Mapping[str, str] = field(default_factory=dict)
+    librdkafka_producer: Mapping[str, str] = field(default_factory=dict)
+    registry: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _one_of("delivery", self.delivery, ("exactly-once", "immediate"))
+        _one_of("output_format", self.output_format, ("avro", "json"))
+        _one_of("offset_reset", self.offset_reset, ("earliest", "latest"))
+        _one_of("log_level", self.log_level, ("debug", "info", "warning", "error"))
+        if self.snapshot_interval_s <= 0:
+            raise ConfigError(f"snapshot_interval_s must be above 0, got {self.snapshot_interval_s}")
+
+    def topics(self, app: str) -> TopicNames:
+        """Names of the topics that the app writes."""
+        names = TopicNames.of(app, self.topic_prefix)
+        chosen = {each.name: getattr(self, f"{each.name}_topic") for each in fields(TopicNames)}
+        return replace(names, **{name: value for name, value in chosen.items() if value})
+
+    def kafka(self, app: str) -> KafkaSettings:
+        """What the transport wants to know."""
+        shared = {each.name for each in fields(KafkaSettings)} & {each.name for each in fields(self)}
+        values = {name: getattr(self, name) for name in shared}
+        values["group_id"] = self.group_id or f"{self.topic_prefix}{app}"
+        return KafkaSettings(transactional_id=f"{self.topic_prefix}{app}-{self.slot}", **values)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings:
+    """Settings, and where each came from: "default", a file's path, or the name of an environment variable."""
+
+    values: Settings
+    origins: Mapping[str, str]
+
+
+def load_settings(file: Path | None = None, **overrides: Any) -> LoadedSettings:
+    """Read settings.
+
+    Args:
+        file: the TOML file; `stream.toml` in this folder, if there is one, where None.
+        **overrides: from the command line; None is no override.
+
+    Raises:
+        ConfigError: a name nobody knows, a value of the wrong type, a file that is no TOML.
+    """
+    known = {each.name: each for each in fields(Settings)}
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(known, "default")
+    path = file or Path(os.environ.get(f"{PREFIX}CONFIG", FILE))
+    if file is not None and not file.exists():
+        raise ConfigError(f"settings file {file} does not exist")
+    for name, value in (_read_file(path) if path.exists() else {}).items():
+        _check_known(name, list(known), str(path))
+        values[name], origins[name] = _typed(name, value, str(path)), str(path)
+    for name in known:
+        variable = PREFIX + name.upper()
+        if name not in PASSED_THROUGH and variable in os.environ:
+            values[name], origins[name] = _typed(name, os.environ[variable], variable), variable
+    for name in PASSED_THROUGH:
+        _pass_through(name, values, origins)
+    for name, value in overrides.items():
+        if value is not None:
+            values[name], origins[name] = value, "command line"
+    return LoadedSettings(Settings(**values), origins)
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def _pass_through(name: str, values: dict[str, Any], origins: dict[str, str]) -> None:
+    """Settings of a library: STREAM_LIBRDKAFKA_SASL_USERNAME is `sasl.username`."""
+    prefix = f"{PREFIX}{name.upper()}_"
+    longer = tuple(f"{PREFIX}{other.upper()}_" for other in PASSED_THROUGH if len(other) > len(name))
+    found = {
+        variable.removeprefix(prefix).lower().replace("_", "."): value
+        for variable, value in os.environ.items()
+        if variable.startswith(prefix) and not variable.startswith(longer) and variable != f"{PREFIX}REGISTRY_URL"
+    }
+    if found:
+        values[name] = {**values.get(name, {}), **found}
+        origins[name] = f"{prefix}*"
+
+
+def _check_known(name: str, known: list[str], where: str) -> None:
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+        raise ConfigError(f"{where}: there is no setting {name!r}; {hint}")
+
+
+def _typed(name: str, value: Any, where: str) -> Any:
+    """The value as the setting's type."""
+    default = getattr(Settings(), name)
+    if isinstance(default, Mapping):
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where}: {name} is a table of settings, got {value!r}")
+        return {key: str(item).lower() if isinstance(item, bool) else str(item) for key, item in value.items()}
+    if isinstance(default, int):
+        try:
+            return int(value)
+        except (TypeError, ValueError):
+            raise ConfigError(f"{where}: {name} is a whole number, got {value!r}") from None
+    if not isinstance(value, str):
+        raise ConfigError(f"{where}: {name} is a text, got {value!r}")
+    return value
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{name}={value!r} is not one of {', '.join(allowed)}")

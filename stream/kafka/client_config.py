@@ -1,0 +1,92 @@
+"""librdkafka's configuration of every client that a worker makes."""
+
+from stream.config import KafkaSettings
+
+Config = dict[str, object]
+
+# With librdkafka's default of one second a partition whose queue was full stays idle for that long: a reader that
+# keeps up with 400,000 records/s spends most of its time waiting.
+_FETCH_BACKOFF_MS = 5
+# Librdkafka stops fetching at 100,000 queued messages whatever their size; the budget in bytes is what should decide.
+_QUEUED_MESSAGES = 1_000_000
+_FETCH_RESPONSE_BYTES = 50 * 2**20
+_SMALLEST_FETCH_BYTES = 64 * 2**10
+
+
+def event_consumer(settings: KafkaSettings, group_protocol: str, partitions: int) -> Config:
+    """The member of the group; it never commits and never chooses a position itself (rules 4, 8, 17, 18)."""
+    config = {**_reading(settings, partitions), "max.poll.interval.ms": settings.max_poll_interval_ms}
+    config["group.protocol"] = group_protocol
+    if group_protocol == "classic":
+        config["partition.assignment.strategy"] = "cooperative-sticky"
+        config["session.timeout.ms"] = settings.session_timeout_ms
+        config["heartbeat.interval.ms"] = max(1, settings.session_timeout_ms // 3)
+        if settings.group_instance_id:
+            config["group.instance.id"] = settings.group_instance_id
+    return config
+
+
+def assigned_consumer(settings: KafkaSettings, partitions: int) -> Config:
+    """A consumer that never joins: label partitions follow the events' by manual assignment (rule 13)."""
+    return _reading(settings, partitions)
+
+
+def reader(settings: KafkaSettings) -> Config:
+    """A short-lived consumer that reads partitions to their end, outside the group (rules 21 and 25)."""
+    return {**_reading(settings, 1), "enable.partition.eof": True}
+
+
+def transactional_producer(settings: KafkaSettings) -> Config:
+    """The worker's one transactional producer (rule 6)."""
+    return {
+        **_producing(settings),
+        "transactional.id": settings.transactional_id,
+        "transaction.timeout.ms": settings.transaction_timeout_ms,
+    }
+
+
+def idempotent_producer(settings: KafkaSettings) -> Config:
+    """For what leaves outside the transaction: predictions sent at once, and snapshots (rule 23)."""
+    return _producing(settings)
+
+
+def admin_client(settings: KafkaSettings) -> Config:
+    """For topics and groups."""
+    return {"bootstrap.servers": settings.bootstrap_servers, **settings.librdkafka}
+
+
+def _reading(settings: KafkaSettings, partitions: int) -> Config:
+    # The consumer has one queue for all its partitions, and librdkafka holds the budget against that queue. Each
+    # partition may still have one response in flight beyond it, so those are bounded by its share (rule 32).
+    share = max(_SMALLEST_FETCH_BYTES, settings.fetch_bytes // max(1, partitions))
+    return {
+        "bootstrap.servers": settings.bootstrap_servers,
+        "group.id": settings.group_id,
+        "queued.min.messages": _QUEUED_MESSAGES,
+        "fetch.queue.backoff.ms": _FETCH_BACKOFF_MS,
+        "fetch.max.bytes": max(_FETCH_RESPONSE_BYTES, settings.max_message_bytes),
+        "max.partition.fetch.bytes": share,
+        **settings.librdkafka,
+        **settings.librdkafka_consumer,
+        "queued.max.messages.kbytes": max(1, settings.fetch_bytes // 1024),
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "error",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+    }
+
+
+def _producing(settings: KafkaSettings) -> Config:
+    return {
+        "bootstrap.servers": settings.bootstrap_servers,
+        "linger.ms": settings.linger_ms,
+        "compression.type": settings.compression,
+        "queue.buffering.max.messages": 1_000_000,
+        "queue.buffering.max.kbytes": 2**20,  # 1 GiB: what one cycle may hold is bounded by the worker
+        "message.max.bytes": settings.max_message_bytes,
+        **settings.librdkafka,
+        **settings.librdkafka_producer,
+        "partitioner": "murmur2_random",
+        "enable.idempotence": True,
+        "delivery.report.only.error": True,
+    }

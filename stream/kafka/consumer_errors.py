@@ -1,0 +1,65 @@
+"""What an error of librdkafka means for the worker: what is wrong, where, and what to do about it."""
+
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaError
+
+from stream.errors import ConfigError, RetriableError, StreamError, TaskCorrupted
+
+_log = structlog.get_logger("stream.kafka")
+
+_GONE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
+_UNKNOWN_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
+
+# What an administrator has to allow, by what the broker refused. `stream topics create --plan` prints all of them.
+_MISSING_ACL = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "Read, Describe (inputs, journal, snapshots) and Write (outputs, journal, "
+    "snapshots) on the topic",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "Read on the consumer group",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "Write and Describe on the transactional id",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "the operation on the cluster (IdempotentWrite on brokers before 2.8)",
+}
+
+
+def check_message_error(message: Any) -> None:
+    """Raise what a consumer's error message asks for; log what librdkafka gets over by itself.
+
+    Raises:
+        TaskCorrupted: the position is not in the log any more; the text names it and what to choose.
+        ConfigError: a topic or an ACL is missing.
+        StreamError: the consumer cannot go on; restart the worker.
+    """
+    error = message.error()
+    if error.code() in _GONE:
+        raise TaskCorrupted(
+            f"{message.topic()}[{message.partition()}]: offset {message.offset()} is not in the log ({error.str()}). "
+            "Retention removed records before they were learned from, or the topic was made anew; the position comes "
+            "from the journal and is never reset silently (rule 4). Raise retention.ms of the topic, or reset the "
+            "task and choose where it is to read from"
+        )
+    raise_if_refused(error, message.topic() or "")
+    _log.warning("consumer error", topic=message.topic(), partition=message.partition(), error=error.str())
+
+
+def raise_if_refused(error: Any, what: str) -> None:
+    """Raise if the broker refused for good: missing topic, missing right, a client that cannot go on.
+
+    Args:
+        error: a KafkaError.
+        what: the topic, group or id that it is about.
+    """
+    code = error.code()
+    if code in _UNKNOWN_TOPIC:
+        raise ConfigError(f"topic {what or error.str()} does not exist: run `stream topics create`")
+    if code in _MISSING_ACL:
+        raise ConfigError(f"not allowed: {error.str()} ({what}). Ask an administrator for {_MISSING_ACL[code]}")
+    if code in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
+        raise ConfigError(f"the broker does not accept the credentials: {error.str()}. Check the sasl.* settings")
+    if error.fatal():
+        raise StreamError(f"the Kafka client cannot go on: {error.str()}. Restart the worker")
+
+
+def retriable(error: Any, doing: str) -> RetriableError:
+    """The error for something that the broker did not answer in time."""
+    return RetriableError(f"{doing}: {error.str()}")

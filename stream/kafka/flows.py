@@ -1,0 +1,133 @@
+"""Which partitions of a consumer deliver, and from where: the bookkeeping behind Fetch, Pause and Resume."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from confluent_kafka import OFFSET_END, KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as Assignment
+
+from stream.kafka.consumer_errors import check_message_error
+from stream.kafka.packing import group_by_partition, pack_batch
+from stream.records import RecordBatch, TopicPartition
+
+_log = structlog.get_logger("stream.kafka")
+
+
+@dataclass(slots=True)
+class _Flow:
+    """One assigned partition."""
+
+    next_offset: int = -1  # behind the last delivered record; -1 before the first Fetch
+    is_flowing: bool = False
+    must_seek: bool = False  # the consumer stands elsewhere than next_offset
+
+
+class Flows:
+    """The assigned partitions of one consumer. None delivers before its first `fetch`."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+        self._flows: dict[TopicPartition, _Flow] = {}
+
+    def __contains__(self, source: TopicPartition) -> bool:
+        return source in self._flows
+
+    def add(self, sources: Iterable[TopicPartition]) -> None:
+        """Assign partitions without letting them deliver."""
+        new = [source for source in sources if source not in self._flows]
+        if not new:
+            return
+        # The end is a placeholder that every broker can resolve: the position comes with `fetch`. Without one,
+        # librdkafka would ask for the committed offset, which is not the authority here (rule 4).
+        self._consumer.incremental_assign([Assignment(*source, OFFSET_END) for source in new])
+        self._consumer.pause([Assignment(*source) for source in new])
+        self._flows.update((source, _Flow()) for source in new)
+
+    def remove(self, sources: Iterable[TopicPartition]) -> None:
+        """Give partitions back; those that are not assigned are left alone."""
+        gone = [source for source in sources if self._flows.pop(source, None) is not None]
+        if gone:
+            self._consumer.incremental_unassign([Assignment(*source) for source in gone])
+
+    def fetch(self, source: TopicPartition, offset: int) -> None:
+        """Deliver from `offset` on."""
+        flow = self._flows[source]
+        flow.next_offset, flow.is_flowing, flow.must_seek = offset, True, True
+        self._set_going(source, flow)
+
+    def pause(self, source: TopicPartition) -> None:
+        """Deliver nothing until `resume` or `fetch`."""
+        self._flows[source].is_flowing = False
+        self._consumer.pause([Assignment(*source)])
+
+    def resume(self, source: TopicPartition) -> None:
+        """Go on behind the last delivered record."""
+        flow = self._flows[source]
+        flow.is_flowing = True
+        self._set_going(source, flow)
+
+    def consume(self, timeout_s: float, records: int) -> list[RecordBatch]:
+        """Wait for the first record, then take what is there, up to `records`; callbacks run meanwhile.
+
+        `Consumer.consume` with a timeout waits for all of them, which would add that timeout to the latency of
+        every record of a slow stream.
+        """
+        self._seek_where_needed()
+        first = self._consumer.poll(timeout_s)
+        if first is None:
+            return []
+        messages = [first, *self._consumer.consume(records - 1, 0)]
+        if any(map(Message.error, messages)):
+            messages = _without_errors(messages)
+        return [batch for batch in self._accepted(messages) if batch is not None]
+
+    def lags(self) -> Iterator[tuple[TopicPartition, int]]:
+        """Records, at most, between the last delivered one and the end that the last fetch saw, by partition."""
+        for source, flow in self._flows.items():
+            _, end = self._consumer.get_watermark_offsets(Assignment(*source), cached=True)
+            if flow.next_offset >= 0 and end >= 0:
+                yield source, max(0, end - flow.next_offset)
+
+    def _accepted(self, messages: list[Any]) -> Iterator[RecordBatch | None]:
+        if not messages:
+            return
+        for source, group in group_by_partition(messages).items():
+            yield self._accept(source, group)
+
+    def _accept(self, source: TopicPartition, messages: list[Any]) -> RecordBatch | None:
+        """Pack what belongs behind the last delivered record; a callback may have paused or taken the partition."""
+        flow = self._flows.get(source)
+        if flow is None:
+            return None
+        if not flow.is_flowing or messages[0].offset() < flow.next_offset:
+            flow.must_seek = True
+            return None
+        flow.next_offset = messages[-1].offset() + 1
+        return pack_batch(source, messages)
+
+    def _set_going(self, source: TopicPartition, flow: _Flow) -> None:
+        if flow.must_seek:
+            try:
+                self._consumer.seek(Assignment(*source, flow.next_offset))
+            except KafkaException as error:
+                if error.args[0].code() not in (KafkaError._STATE, KafkaError._PREV_IN_PROGRESS):
+                    raise
+                _log.debug("partition not ready for a seek yet", topic=source.topic, partition=source.partition)
+                return  # the assignment is not in effect yet: tried again before the next read
+            flow.must_seek = False
+        self._consumer.resume([Assignment(*source)])
+
+    def _seek_where_needed(self) -> None:
+        for source, flow in self._flows.items():
+            if flow.must_seek and flow.is_flowing:
+                self._set_going(source, flow)
+
+
+def _without_errors(messages: list[Any]) -> list[Any]:
+    """The records among the messages; errors that need a decision are raised."""
+    for message in messages:
+        if message.error() is not None:
+            check_message_error(message)
+    return [message for message in messages if message.error() is None]

@@ -1,0 +1,77 @@
+"""Output batches into a producer, and what became of the records."""
+
+from collections.abc import Iterator
+from itertools import repeat
+from typing import Any
+
+from stream.engine.effects import OutputBatch
+from stream.headers import Headers, unpack
+
+# How long one wait for room in the producer's queue may take before callbacks are looked at again.
+_ROOM_WAIT_S = 0.05
+
+
+class DeliveryFailures:
+    """Records that were refused or could not be delivered: any of them forbids the commit."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first = ""
+
+    def on_delivery(self, error: Any, message: Any) -> None:
+        """The producer's on_delivery, called for failures only (delivery.report.only.error)."""
+        if error is not None:
+            self.note(message.topic(), error.str())
+
+    def note(self, topic: str, reason: str) -> None:
+        """Count one record that did not make it."""
+        self.count += 1
+        self.first = self.first or f"{topic}: {reason}"
+
+    def take(self) -> str:
+        """Say what failed since the last call, "" if nothing did, and start anew."""
+        text = f"{self.count} records were not delivered, the first: {self.first}" if self.count else ""
+        self.count, self.first = 0, ""
+        return text
+
+
+def produce_batch(producer: Any, batch: OutputBatch) -> None:
+    """Hand every record of a batch to the producer; waits while its queue is full.
+
+    `Producer.produce_batch` of confluent-kafka 2.16 takes neither headers nor timestamps, and is no faster than this
+    loop.
+
+    Raises:
+        KafkaException: the producer refuses the record (too large, fatal state); what was handed over before it stays
+            handed over.
+    """
+    produce, topic, partition = producer.produce, batch.topic, batch.partition
+    for key, value, headers, timestamp_ms in _records(batch):
+        try:
+            produce(topic, value, key, partition, None, None, timestamp_ms, headers)
+        except BufferError:
+            _produce_with_room(producer, (topic, value, key, partition, None, None, timestamp_ms, headers))
+
+
+def _records(batch: OutputBatch) -> Iterator[tuple[bytes | None, bytes | None, Headers | None, int]]:
+    data = batch.data.tobytes()
+    headers: Iterator[Headers | None] = repeat(None)
+    if len(batch) and batch.headers.max() >= 0:
+        headers = (None if start < 0 else unpack(data[start:end]) for start, end in batch.headers.tolist())
+    keys = _parts(data, batch.keys.tolist())
+    values = _parts(data, batch.values.tolist())
+    return zip(keys, values, headers, batch.timestamps_ms.tolist(), strict=False)
+
+
+def _parts(data: bytes, spans: list[list[int]]) -> list[bytes | None]:
+    return [None if start < 0 else data[start:end] for start, end in spans]
+
+
+def _produce_with_room(producer: Any, arguments: tuple[Any, ...]) -> None:
+    while True:
+        producer.poll(_ROOM_WAIT_S)
+        try:
+            producer.produce(*arguments)
+        except BufferError:
+            continue
+        return

@@ -1,0 +1,147 @@
+"""Reads partitions outside any group: journal, snapshots, watermarks, and what the command line shows (rule 25)."""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import TopicPartition as Position
+
+from stream.config import KafkaSettings
+from stream.engine.protocol import CommittedOffset
+from stream.errors import RetriableError
+from stream.kafka import client_config
+from stream.kafka.broker_health import BrokerHealth, librdkafka_logger
+from stream.kafka.consumer_errors import check_message_error, raise_if_refused
+from stream.kafka.packing import group_by_partition, pack_batch
+from stream.records import RecordBatch, TopicPartition
+
+_REQUEST_S = 5.0
+_POLL_S = 0.1
+# A partition that is read to its end delivers something within this time, or the broker is not answering.
+_SILENCE_S = 30.0
+
+
+class Reader:
+    """A consumer that never joins its group; reads committed records only (rule 17). Belongs to one thread.
+
+    >>> with Reader(settings) as reader:                                      # doctest: +SKIP
+    ...     for batch in reader.read_to_end(TopicPartition("payments", 0), 0):
+    ...         print(len(batch))
+    """
+
+    def __init__(self, settings: KafkaSettings, records: int = 10_000) -> None:
+        self._health = BrokerHealth()
+        config = {**client_config.reader(settings), "error_cb": self._health.on_error}
+        self._consumer = Consumer(config, logger=librdkafka_logger())
+        self._records = records
+        self._unfinished: set[TopicPartition] = set()
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._consumer.close()
+
+    def watermarks(self, source: TopicPartition) -> tuple[int, int]:
+        """The first offset still there, and the last stable offset (behind the last committed record).
+
+        Raises:
+            ConfigError: the topic does not exist, or may not be described.
+            RetriableError: no answer.
+        """
+        try:
+            answer = self._consumer.get_watermark_offsets(Position(*source), timeout=_REQUEST_S, cached=False)
+        except KafkaException as raised:
+            raise_if_refused(raised.args[0], source.topic)
+            raise RetriableError(f"offsets of {source.topic}[{source.partition}]: {raised.args[0].str()}") from raised
+        if answer is None:
+            raise RetriableError(f"offsets of {source.topic}[{source.partition}]: no answer in {_REQUEST_S:.0f} s")
+        low, high = answer
+        return low, high
+
+    def partitions(self, topic: str) -> tuple[int, ...]:
+        """The partitions of a topic; raises ConfigError if it does not exist."""
+        try:
+            found = self._consumer.list_topics(topic, timeout=_REQUEST_S).topics[topic]
+        except KafkaException as raised:
+            raise RetriableError(f"topic {topic}: {raised.args[0].str()}") from raised
+        if found.error is not None:
+            raise_if_refused(found.error, topic)
+            raise RetriableError(f"topic {topic}: {found.error.str()}")
+        return tuple(sorted(found.partitions))
+
+    def committed(self, sources: tuple[TopicPartition, ...]) -> dict[TopicPartition, CommittedOffset]:
+        """Stable committed offsets of the group; those without a commit are absent.
+
+        Raises:
+            RetriableError: no answer in time, which is what a pending transaction looks like (rule 17): wait.
+            ConfigError: the group may not be read.
+        """
+        try:
+            positions = self._consumer.committed([Position(*source) for source in sources], timeout=_REQUEST_S)
+        except KafkaException as raised:
+            raise_if_refused(raised.args[0], "the consumer group")
+            raise RetriableError(f"committed offsets: {raised.args[0].str()}") from raised
+        return {
+            TopicPartition(position.topic, position.partition): _committed(position)
+            for position in positions
+            if position.error is not None or position.offset >= 0
+        }
+
+    def start(self, starts: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions from these offsets, in place of whatever was read before."""
+        self._unfinished = set(starts)
+        self._consumer.assign([Position(*source, offset) for source, offset in starts.items()])
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the end of every partition was met since `start`. More may come later."""
+        return not self._unfinished
+
+    def poll(self, timeout_s: float) -> list[RecordBatch]:
+        """What came since the last call, waiting `timeout_s` for the first record; a batch for each partition."""
+        first = self._consumer.poll(timeout_s)
+        if first is None:
+            return []
+        messages = [first, *self._consumer.consume(self._records - 1, 0)]
+        records = [message for message in messages if self._is_record(message)]
+        return [pack_batch(*group) for group in group_by_partition(records).items()] if records else []
+
+    def read_to_end(self, source: TopicPartition, offset: int) -> Iterator[RecordBatch]:
+        """The records of one partition from `offset` up to its present end.
+
+        Raises:
+            RetriableError: nothing came for half a minute.
+            TaskCorrupted: the offset is not in the log.
+        """
+        self.start({source: offset})
+        give_up_at = time.monotonic() + _SILENCE_S
+        while not self.is_at_end:
+            batches = self.poll(_POLL_S)
+            if batches:
+                give_up_at = time.monotonic() + _SILENCE_S
+            elif time.monotonic() > give_up_at:
+                raise RetriableError(f"{source.topic}[{source.partition}]: nothing came for {_SILENCE_S:.0f} s")
+            yield from batches
+
+    def _is_record(self, message: Any) -> bool:
+        error = message.error()
+        if error is None:
+            return True
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._unfinished.discard(TopicPartition(message.topic(), message.partition()))
+        else:
+            check_message_error(message)
+        return False
+
+
+def _committed(position: Any) -> CommittedOffset:
+    if position.error is not None:
+        raise_if_refused(position.error, position.topic)
+        raise RetriableError(f"committed offset of {position.topic}[{position.partition}]: {position.error.str()}")
+    return CommittedOffset(position.offset, position.metadata or "")

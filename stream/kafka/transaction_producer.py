@@ -1,0 +1,178 @@
+"""The one transactional producer of a worker: begins, sends, commits, aborts, and is replaced when it is over."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import TopicPartition as CommitPosition
+
+from stream.config import KafkaSettings
+from stream.engine.effects import OutputBatch
+from stream.engine.protocol import OffsetAndMetadata
+from stream.errors import ConfigError, RetriableError
+from stream.kafka import client_config
+from stream.kafka.broker_health import BrokerHealth, librdkafka_logger
+from stream.kafka.consumer_errors import raise_if_refused
+from stream.kafka.producing import DeliveryFailures, produce_batch
+from stream.kafka.transaction_errors import Verdict, judge, reason_to_tell
+from stream.records import TopicPartition
+
+_log = structlog.get_logger("stream.kafka")
+
+# One wait inside a call; the call is repeated while its answer is "not yet", so this bounds only how late a thread
+# notices that the worker is closing.
+_STEP_S = 1.0
+
+
+class Refused(Exception):
+    """The transaction was aborted; the producer is usable. `reason` is "" where membership was stale."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ProducerOver(Exception):
+    """The producer cannot be used any more; whether its transaction was committed is not known."""
+
+
+class Fenced(Exception):
+    """Another worker began to use the same transactional id."""
+
+
+class TransactionProducer:
+    """Wraps confluent-kafka's producer; every method blocks, and belongs to the committer's thread."""
+
+    def __init__(self, settings: KafkaSettings, health: BrokerHealth, clock: Callable[[], float] = time.monotonic):
+        self._settings = settings
+        self._health = health
+        self._clock = clock
+        self._failures = DeliveryFailures()
+        self._producer: Any = None
+        self._began_at = 0.0
+        self.is_closing = False
+
+    def start(self, deadline_s: float) -> None:
+        """Make the producer and take the id over: a predecessor's open transaction is aborted (rule 6).
+
+        Raises:
+            ConfigError: the id may not be used, or the broker does not allow the transaction timeout.
+            RetriableError: no broker answered within `deadline_s`.
+        """
+        self._failures = DeliveryFailures()
+        config = client_config.transactional_producer(self._settings)
+        callbacks = {"on_delivery": self._failures.on_delivery, "error_cb": self._health.on_error}
+        self._producer = Producer({**config, **callbacks}, logger=librdkafka_logger())
+        give_up_at = self._clock() + deadline_s
+        while not self._init_transactions():
+            if self._clock() > give_up_at or self.is_closing:
+                raise RetriableError(
+                    f"no answer to init_transactions({self._settings.transactional_id}) within {deadline_s:.0f} s from "
+                    f"{self._settings.bootstrap_servers}. Is the broker running? ({self._health.last_error})"
+                )
+        self._began_at = self._clock()
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self._call(lambda _: self._producer.begin_transaction())
+        self._began_at = self._clock()
+
+    def produce(self, batch: OutputBatch) -> None:
+        """Hand records over; they leave at once and count with the commit. Failures show up there at the latest."""
+        try:
+            produce_batch(self._producer, batch)
+        except KafkaException as error:
+            self._failures.note(batch.topic, self._explain(error.args[0]))
+        self._producer.poll(0)
+
+    def serve(self) -> None:
+        """Run the callbacks that are due."""
+        self._producer.poll(0)
+
+    def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata], group_metadata: Any) -> None:
+        """Flush, send the offsets in one request (rule 8), commit.
+
+        Raises:
+            Refused: it was aborted instead.
+            ProducerOver: the outcome is unknown.
+            Fenced: another worker uses the id.
+        """
+        self._flush()
+        if failed := self._failures.take():
+            self.abort()
+            raise Refused(failed)
+        positions = [CommitPosition(*source, at.next_offset, at.metadata) for source, at in offsets.items()]
+        self._call(lambda wait_s: self._producer.send_offsets_to_transaction(positions, group_metadata, wait_s))
+        self._call(lambda wait_s: self._producer.commit_transaction(wait_s))
+
+    def abort(self) -> None:
+        """Abort the open transaction; what is still queued is dropped."""
+        self._call(lambda wait_s: self._producer.abort_transaction(wait_s))
+        self._producer.poll(0)
+        self._failures.take()
+
+    def close(self) -> None:
+        """Let go of the connections; an open transaction is left to its timeout or the successor."""
+        if self._producer is not None:
+            self._producer.purge()
+            self._producer.close()
+
+    def _init_transactions(self) -> bool:
+        """Whether it is done; False if no answer came in this step."""
+        try:
+            self._producer.init_transactions(_STEP_S)
+        except KafkaException as raised:
+            error = raised.args[0]
+            if error.code() == KafkaError.INVALID_TRANSACTION_TIMEOUT:
+                raise ConfigError(
+                    f"transaction_timeout_ms = {self._settings.transaction_timeout_ms} is more than the broker's "
+                    "transaction.max.timeout.ms allows: lower one or raise the other"
+                ) from raised
+            if judge(error) is Verdict.CALL_AGAIN:
+                return False
+            raise_if_refused(error, f"transactional id {self._settings.transactional_id}")
+            raise RetriableError(f"init_transactions: {error.str()}") from raised
+        return True
+
+    def _flush(self) -> None:
+        while self._producer.flush(_STEP_S):
+            if self.is_closing:
+                raise ProducerOver("closing")
+
+    def _call(self, step: Callable[[float], None]) -> None:
+        """Perform one transactional call to its end."""
+        while True:
+            try:
+                step(_STEP_S)
+            except KafkaException as raised:
+                self._raise_unless_to_be_called_again(raised.args[0])
+            else:
+                self._health.on_answer()
+                return
+
+    def _raise_unless_to_be_called_again(self, error: Any) -> None:
+        verdict = judge(error)
+        if verdict is Verdict.CALL_AGAIN and not self.is_closing:
+            return
+        if verdict is Verdict.ABORT:
+            self.abort()
+            raise Refused(reason_to_tell(error))
+        if verdict is Verdict.FENCED and self._was_fenced_by_another():
+            raise Fenced(
+                f"another worker uses the transactional id {self._settings.transactional_id}: two workers must not "
+                "share a slot (rule 6). Give each its own transactional_id"
+            )
+        raise ProducerOver(error.str())
+
+    def _was_fenced_by_another(self) -> bool:
+        """Whether the broker cannot have fenced us itself: it does so only to transactions older than the timeout."""
+        return (self._clock() - self._began_at) * 1000 < self._settings.transaction_timeout_ms
+
+    def _explain(self, error: Any) -> str:
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            limit = self._settings.max_message_bytes
+            return f"a record is larger than max_message_bytes = {limit} (rule 12)"
+        text: str = error.str()
+        return text

@@ -2,10 +2,9 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.avro import opcodes as op
 from stream.avro import rejections
@@ -14,11 +13,11 @@ from stream.avro.framing import HEADER_BYTES, Framing, read_headers
 from stream.avro.interpreter import DEFAULTS, ITEMS, LISTS, NEXT, ROW, STOP, decode_records
 from stream.avro.json_events import JsonReader
 from stream.avro.program import Place
+from stream.avro.readonly import readonly
 from stream.avro.resolution import Target, resolve
 from stream.avro.schema import Schema
 from stream.records import Bools, Bytes, Column, ColumnBatch, Ints, Kind, RecordBatch, Rejection, RejectReason
 
-_Number = TypeVar("_Number", np.uint8, np.int64)
 # Room for list items at first; doubled when a batch needs more.
 _FIRST_ITEMS: Final = 1024
 
@@ -117,7 +116,7 @@ class Decoder:
         return replace(decoded, rejections=tuple(mine.get(each.row, each) for each in decoded.rejections))
 
     def _decode(self, data: Bytes, values: Ints, first: int) -> Decoded:
-        data, spans = _readonly(data), _readonly(values[first:])
+        data, spans = readonly(data), readonly(values[first:])
         count = len(spans)
         outcomes, bodies = np.empty((count, 3), np.int64), np.empty((count, 2), np.int64)
         needs = np.zeros(1, np.int64)
@@ -174,10 +173,3 @@ class Decoder:
     def _compile(self) -> None:
         """Have the kernels compiled now, and not when the first record comes."""
         self._decode(np.zeros(0, np.uint8), np.full((1, 2), -1, np.int64), 0)
-
-
-def _readonly(array: NDArray[_Number]) -> NDArray[_Number]:
-    """A contiguous view that is not writable, whatever the original is: one type for the kernels, compiled once."""
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view

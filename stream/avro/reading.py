@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from stream.avro.defaults import Chosen
 from stream.avro.schema import Array, EnumType, Fixed, Map, Primitive, Record, Schema, Type, Union, type_name
 from stream.avro.values import InvalidValue
 
@@ -22,11 +23,28 @@ def decode_one(schema: Schema, data: bytes) -> object:
     Raises:
         InvalidValue: the bytes are not such a value, or more are left behind it.
     """
+    return _unwrapped(read_value(schema, data))
+
+
+def read_value(schema: Schema, data: bytes) -> object:
+    """As `decode_one`, with each union's value as `Chosen`."""
     reader = _Reader(data)
     value = reader.read(schema.type, 0)
     if reader.position != len(data):
         raise InvalidValue("the end of the value", f"{len(data) - reader.position} more bytes")
     return value
+
+
+def _unwrapped(value: object) -> object:
+    match value:
+        case Chosen():
+            return _unwrapped(value.value)
+        case dict():
+            return {key: _unwrapped(item) for key, item in value.items()}
+        case list():
+            return [_unwrapped(item) for item in value]
+        case _:
+            return value
 
 
 @dataclass(slots=True)
@@ -50,7 +68,8 @@ class _Reader:
             case Map():
                 return {self._string(): self.read(of.values, depth + 1) for _ in self._items()}
             case Union():
-                return self.read(of.branches[self._index(len(of.branches), of)], depth + 1)
+                index = self._index(len(of.branches), of)
+                return Chosen(index, self.read(of.branches[index], depth + 1))
             case Record():
                 return {each.name: self._field(each.name, each.type, depth + 1) for each in of.fields}
 

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from stream.errors import ConfigError, TaskCorrupted
 from stream.models.declaration import Declaration, steps_of
 from stream.models.estimator import Estimator, Scaler
-from stream.models.kernels.arguments import INVALID_INPUTS, INVALID_TARGETS, ROWS_LEARNED, STRONGEST, Output, Rows
-from stream.models.loading import load_kernel
+from stream.models.kernels.arguments import INVALID_INPUTS, INVALID_TARGETS, ROWS_LEARNED, STRONGEST, Output, Rows, Work
 from stream.models.model import ScaleAt, Scored
-from stream.models.program import source_of
+from stream.models.program import load_kernel
 from stream.models.task import Task
 from stream.records import FeatureBatch, FeatureLayout, Floats
 
@@ -35,7 +34,8 @@ class CompiledModel:
         self._state = estimator.first_state(
             layout, task, np.concatenate(lines) if lines else np.zeros((0, len(layout.dense)))
         )
-        self._run: Callable[..., None] = load_kernel(source_of(scalers, estimator, scale_at))
+        self._work = Work(np.empty(len(layout.dense)), np.empty(estimator.terms(layout, task)))
+        self._run: Callable[..., None] = load_kernel(scalers, estimator, scale_at)
 
     def score_and_learn(self, batch: FeatureBatch, targets: Floats) -> Scored:
         out = Output(
@@ -43,7 +43,7 @@ class CompiledModel:
             np.full((len(batch), STRONGEST), -1, dtype=np.int32),
             np.zeros((len(batch), STRONGEST)),
         )
-        self._run(rows_of(batch), plain(targets, np.float64), self._state, self._parameters, out, True)
+        self._run(rows_of(batch), plain(targets, np.float64), self._state, self._parameters, self._work, out, True)
         return Scored(*out)
 
     def score(self, batch: FeatureBatch) -> Scored:
@@ -51,7 +51,7 @@ class CompiledModel:
 
     def learn(self, batch: FeatureBatch, targets: Floats) -> None:
         nothing = Output(np.empty((0, 1)), np.empty((0, STRONGEST), dtype=np.int32), np.empty((0, STRONGEST)))
-        self._run(rows_of(batch), plain(targets, np.float64), self._state, self._parameters, nothing, False)
+        self._run(rows_of(batch), plain(targets, np.float64), self._state, self._parameters, self._work, nothing, False)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         state = self._state

@@ -64,6 +64,10 @@ class Estimator(Declaration):
         """The numbers its kernels read."""
         raise NotImplementedError
 
+    def terms(self, layout: FeatureLayout, task: Task) -> int:
+        """Length of Work.terms."""
+        return 0
+
     def first_state(self, layout: FeatureLayout, task: Task, scalers: Floats) -> State:
         """Its state before any row."""
         raise NotImplementedError

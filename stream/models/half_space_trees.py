@@ -26,7 +26,7 @@ class HalfSpaceTrees(Estimator):
 
     Put a MinMaxScaler before it, or give each feature's `limits`. A seed draws the very trees that River draws. No
     label is needed: every event is learned from at its arrival, and the score is 0 during the first `window_size` ones.
-    Only dense inputs are used. River's trees split on the features that the first event has, these on all dense features.
+    Only dense inputs are used. River's trees split on the features of the first event, these on all dense ones.
     """
 
     n_trees: int = 10

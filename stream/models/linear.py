@@ -37,7 +37,7 @@ SCORE = (
     "out.scores[i, 0] = mean(total)",
     "name_strongest(products, out, i)",
 )
-SETUP = ("products = np.empty(x.shape[0] + state.group_ends.shape[0])", "total = 0.0")
+SETUP = ("products = work.terms", "total = 0.0")
 SUM_AGAIN = ("total = linear_sum(rows, i, x, state, products)",)
 
 
@@ -45,6 +45,9 @@ class LinearModel(Estimator):
     """A model with one weight a feature."""
 
     __slots__ = ()
+
+    def terms(self, layout: FeatureLayout, task: Task) -> int:
+        return len(layout.dense) + len(layout.sparse)
 
     def metrics(self, state: State) -> dict[str, float]:
         squares = sum(float(np.nansum(np.square(weights[:, 0]))) for weights in (state.weights, state.table))

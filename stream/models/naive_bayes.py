@@ -13,12 +13,20 @@ from stream.models.scalers import StandardScaler
 from stream.models.task import Task, TaskKind
 from stream.records import FeatureLayout, Floats
 
-CLASSIFICATION = (TaskKind.BINARY, TaskKind.MULTICLASS)
-
 
 def classes_of(task: Task) -> int:
     """Number of classes that targets may name."""
     return max(task.scores, 2)
+
+
+class NaiveBayes(Estimator):
+    """What both share."""
+
+    __slots__ = ()
+    tasks: ClassVar[tuple[TaskKind, ...]] = (TaskKind.BINARY, TaskKind.MULTICLASS)
+
+    def terms(self, layout: FeatureLayout, task: Task) -> int:
+        return classes_of(task)
 
 
 def class_steps(score: str, learn: str, kernels: str) -> Steps:
@@ -28,7 +36,7 @@ def class_steps(score: str, learn: str, kernels: str) -> Steps:
             f"stream.models.kernels.naive_bayes:{kernels} give_probabilities",
             "stream.models.kernels.rows:is_class",
         ),
-        setup=("likelihoods = np.empty(int(parameters[0]))",),
+        setup=("likelihoods = work.terms",),
         learns="is_class(targets[i], likelihoods.shape[0], state)",
         score=(score, "give_probabilities(likelihoods, out, i)"),
         prepare=(),
@@ -49,14 +57,12 @@ def class_state(layout: FeatureLayout, task: Task, scalers: Floats, slots: int) 
 
 
 @declaration
-class GaussianNB(Estimator):
+class GaussianNB(NaiveBayes):
     """Gaussian naive Bayes (river.naive_bayes.GaussianNB): a normal distribution per class and feature.
 
     Sparse inputs are features like others, over the rows that have them. A class never learned has probability 0;
     before any row was learned all are equally probable (River returns no probabilities there).
     """
-
-    tasks: ClassVar[tuple[TaskKind, ...]] = CLASSIFICATION
 
     def steps(self) -> Steps:
         return class_steps(
@@ -66,7 +72,7 @@ class GaussianNB(Estimator):
         )
 
     def parameters(self, task: Task) -> Floats:
-        return np.array([classes_of(task)], dtype=np.float64)
+        return np.zeros(0)
 
     def first_state(self, layout: FeatureLayout, task: Task, scalers: Floats) -> State:
         return class_state(layout, task, scalers, 3 * classes_of(task))
@@ -78,7 +84,7 @@ class GaussianNB(Estimator):
 
 
 @declaration
-class MultinomialNB(Estimator):
+class MultinomialNB(NaiveBayes):
     """Multinomial naive Bayes for counts (river.naive_bayes.MultinomialNB).
 
     A feature that is there with value 0 counts as a term, as in River. `alpha` must be above 0: River accepts 0 and
@@ -86,8 +92,6 @@ class MultinomialNB(Estimator):
     """
 
     alpha: float = 1.0
-
-    tasks: ClassVar[tuple[TaskKind, ...]] = CLASSIFICATION
 
     def __post_init__(self) -> None:
         check_number(self, "alpha", above=0.0)
@@ -102,13 +106,13 @@ class MultinomialNB(Estimator):
 
     def steps(self) -> Steps:
         return class_steps(
-            "score_multinomial(rows, i, x, state, likelihoods, parameters[1])",
+            "score_multinomial(rows, i, x, state, likelihoods, parameters[0])",
             "learn_multinomial(rows, i, x, state, int(targets[i]), likelihoods.shape[0])",
             "learn_multinomial score_multinomial",
         )
 
     def parameters(self, task: Task) -> Floats:
-        return np.array([classes_of(task), self.alpha], dtype=np.float64)
+        return np.array([self.alpha])
 
     def first_state(self, layout: FeatureLayout, task: Task, scalers: Floats) -> State:
         return class_state(layout, task, scalers, classes_of(task) + 1)

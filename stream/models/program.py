@@ -1,7 +1,9 @@
-"""Source code of the one kernel that runs a pipeline: the loop over rows, made of the steps' lines."""
+"""The one kernel that runs a pipeline: its source, the loop over rows, is made of the steps' lines."""
 
+from collections.abc import Callable
 from textwrap import indent
 
+from stream.kernels import load_generated
 from stream.models.estimator import Estimator, Scaler
 from stream.models.model import ScaleAt
 
@@ -10,15 +12,13 @@ HEAD = '''"""{title}
 Generated from the declaration of a model: one loop that scales, scores and learns, row after row.
 """
 
-import numpy as np
-
 from stream.kernels import kernel
 {imports}
 
 
 @kernel
-def run(rows, targets, state, parameters, out, is_arrival):
-    x = np.empty(rows.dense.shape[1])
+def run(rows, targets, state, parameters, work, out, is_arrival):
+    x = work.x
 {setup}
     for i in range(rows.dense.shape[0]):
         if is_arrival:
@@ -29,6 +29,13 @@ def run(rows, targets, state, parameters, out, is_arrival):
 {learn}
             state.scalars[ROWS_LEARNED] += 1.0
 '''
+
+
+def load_kernel(scalers: tuple[Scaler, ...], estimator: Estimator, scale_at: ScaleAt) -> Callable[..., None]:
+    """The kernel of the pipeline: one for all pipelines that differ in numbers only."""
+    name = "_".join(type(step).__name__ for step in (*scalers, estimator))
+    run: Callable[..., None] = load_generated(f"model_{name}", source_of(scalers, estimator, scale_at)).run
+    return run
 
 
 def source_of(scalers: tuple[Scaler, ...], estimator: Estimator, scale_at: ScaleAt) -> str:

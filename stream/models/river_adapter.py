@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from river import base, compose
 
 from stream.errors import ConfigError, TaskCorrupted
-from stream.models.kernels.arguments import STRONGEST
+from stream.models.declaration import Declaration
+from stream.models.kernels.arguments import LARGEST_INPUT, STRONGEST
 from stream.models.model import ScaleAt, Scored
 from stream.models.river_declaration import river_definition, unseeded_parameters
 from stream.models.river_rows import RiverRows
@@ -34,6 +35,7 @@ class RiverModel:
     is_pickled = True
 
     def __init__(self, estimator: Any, layout: FeatureLayout, task: Task, scale_at: ScaleAt) -> None:
+        estimator = all_river(estimator)
         name = type(estimator).__name__
         unseeded = list(unseeded_parameters(estimator, name))
         if unseeded:
@@ -119,7 +121,7 @@ class RiverModel:
 
     def _is_possible(self, target: float) -> bool:
         if self.task.kind is TaskKind.REGRESSION:
-            return abs(target) <= 1e100
+            return abs(target) <= LARGEST_INPUT
         return target in range(max(self.task.scores, 2))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -166,6 +168,16 @@ class RiverModel:
             "invalid_inputs": float(self._rows.invalid_inputs),
             "invalid_targets": float(self._invalid_targets),
         }
+
+
+def all_river(estimator: Any) -> Any:
+    """The pipeline with River's own classes in place of declarations: `river_step | models.LogisticRegression()`."""
+    if not isinstance(estimator, compose.Pipeline):
+        return estimator
+    steps = estimator.steps.items()
+    return compose.Pipeline(
+        *((name, step.to_river() if isinstance(step, Declaration) else all_river(step)) for name, step in steps)
+    )
 
 
 def last_step(estimator: Any) -> Any:

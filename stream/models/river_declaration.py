@@ -45,14 +45,11 @@ def river_definition(value: object) -> str:
 
 def unseeded_parameters(value: object, path: str) -> Iterator[str]:
     """Paths of all parameters that would draw another seed in every run, e.g. `ADWINBaggingClassifier.seed`."""
-    if is_river(value):
-        for name, inner in parameters_of(value):
+    if is_river(value) or isinstance(value, Mapping):
+        for name, inner in value.items() if isinstance(value, Mapping) else parameters_of(value):
             if name in RANDOM_PARAMETERS and inner is None:
                 yield f"{path}.{name}"
             yield from unseeded_parameters(inner, f"{path}.{name}")
-    elif isinstance(value, Mapping):
-        for key in value:
-            yield from unseeded_parameters(value[key], f"{path}.{key}")
     elif isinstance(value, list | tuple):
         for position, inner in enumerate(value):
             yield from unseeded_parameters(inner, f"{path}[{position}]")
@@ -64,4 +61,5 @@ def parameters_of(value: Any) -> list[tuple[str, Any]]:
         found = getattr(value, parts, None)
         if isinstance(found, Mapping):
             return list(found.items())
-    return list(value._get_params().items())
+    # River gives nested estimators as (class, parameters); the objects themselves are more telling.
+    return [(name, getattr(value, name, inner)) for name, inner in value._get_params().items()]

@@ -30,6 +30,13 @@ class State(NamedTuple):
     group_ends: Ints  # (groups,): past-the-last sparse index of each sparse group (layout, not state)
 
 
+class Work(NamedTuple):
+    """Room for one row: kernels allocate nothing."""
+
+    x: Floats  # (d,): dense inputs, scaled; NaN where missing
+    terms: Floats  # linear models: products, (d + groups,); naive Bayes: log-likelihoods, (classes,)
+
+
 class Output(NamedTuple):
     """Where scores go."""
 

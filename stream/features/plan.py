@@ -12,7 +12,7 @@ from stream.features.calendar_parts import offsets_of
 from stream.features.costs import FeatureCost, StateBudget, budget_of, cost_of
 from stream.features.expression import Expression
 from stream.features.fused import FusedSource, fused_source
-from stream.features.generated import load_generated
+from stream.kernels import load_generated
 from stream.features.sparse_source import sparse_size
 from stream.features.state_layout import StateLayout, lay_out_state
 from stream.features.typed import Binder, Node
@@ -59,7 +59,7 @@ class FeaturePlan:
 
     def kernel(self) -> Callable[..., int]:
         """The fused kernel; compiled at the first call, or taken from the cache."""
-        module: Any = load_generated(f"features_{_digest(self.source.text)}", self.source.text)
+        module: Any = load_generated("features", self.source.text)
         return module.fused  # type: ignore[no-any-return]
 
 

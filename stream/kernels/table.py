@@ -5,11 +5,11 @@ with linear probing and backward-shift deletion (no tombstones: Knuth, TAOCP 3, 
 evicts for years stays as quick as a new one. A key costs 16 bytes, 6 to 12 in the slots (which are at most two thirds
 full) and 1 in the eviction queue, beside the caller's row.
 
-The arrays belong to a KeyTable (key_table.py). Before a batch that may bring n new keys its owner calls `reserve(n)` and
-gives its own arrays `capacity` rows; in its kernel, for each event, `row, is_new = find_or_insert(live, hash, now_ms)`.
-Where `is_new`, the row's old content belongs to nobody and is to be overwritten (a generation count kept in the row and
-raised then tells what still refers to an earlier owner). A row number holds until the next find_or_insert. The page of
-the row is marked, for the caller's rows as well.
+The arrays belong to a KeyTable (key_table.py). Before a batch that may bring n new keys its owner calls `reserve(n)`
+and gives its own arrays `capacity` rows; in its kernel, for each event,
+`row, is_new = find_or_insert(live, hash, now_ms)`. Where `is_new`, the row's old content belongs to nobody and is to be
+overwritten (a generation count kept in the row and raised then tells what still refers to an earlier owner). A row
+number holds until the next find_or_insert. The page of the row is marked, for the caller's rows as well.
 
 Two keys with one hash are one key: with a million keys the chance that any two meet is 3e-8.
 """

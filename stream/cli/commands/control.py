@@ -5,12 +5,14 @@ import logging
 from pathlib import Path
 
 import platformdirs
+import structlog
 import typer
 
-from stream.config import TopicNames
 from stream.control.settings import ControlSettings
 from stream.control.tokens import Tokens, load_or_create, parse_tokens
 from stream.errors import ConfigError
+
+log = structlog.get_logger("stream.control")
 
 
 def default_tokens_file() -> Path:
@@ -34,14 +36,7 @@ def entry(
     replication: int = typer.Option(
         1, envvar="STREAM_CONTROL_REPLICATION", help="Replication of the topics it creates: 3 in production."
     ),
-    bootstrap_servers: str = typer.Option(
-        "127.0.0.1:9092", envvar="STREAM_BOOTSTRAP_SERVERS", help="Kafka's addresses, with commas between them."
-    ),
-    kafka: list[str] = typer.Option(
-        [], help="A librdkafka setting for TLS or SASL, name=value; may be given several times."
-    ),
-    topic_prefix: str = typer.Option("", envvar="STREAM_TOPIC_PREFIX", help="What the app's topics begin with."),
-    log_level: str = typer.Option("info", envvar="STREAM_LOG_LEVEL", help="debug, info, warning or error."),
+    config: Path | None = typer.Option(None, envvar="STREAM_CONFIG", help="Settings file; stream.toml if it is here."),
 ) -> None:
     """Run the control plane of an app: it keeps what operators did about each alert, and answers `stream alerts`.
 
@@ -53,23 +48,32 @@ def entry(
     from stream.control.service import run_control
     from stream.runtime.loading import load_app
     from stream.runtime.logs import configure_logs
+    from stream.runtime.settings import load_settings
 
-    configure_logs(log_level)
-    _quieten_libraries(log_level)
-    app = load_app(target).name
-    settings = ControlSettings(
+    chosen = load_settings(config).values
+    configure_logs(chosen.log_level)
+    _quieten_libraries(chosen.log_level)
+    app = load_app(target).app.name
+    control = ControlSettings(
         app=app,
-        alerts_topic=TopicNames.of(app, topic_prefix).alerts,
-        kafka={**dict(map(_name_and_value, kafka)), "bootstrap.servers": bootstrap_servers},
+        alerts_topic=chosen.topics(app).alerts,
+        kafka={**chosen.librdkafka, "bootstrap.servers": chosen.bootstrap_servers},
         tokens=_tokens(tokens, tokens_file),
         data_folder=platformdirs.user_cache_path("stream-learn") / "control" / app,
         host=host,
         port=port,
         url=url,
         replication=replication,
-        topic_prefix=f"{topic_prefix}{app}-control",
+        topic_prefix=f"{chosen.topic_prefix}{app}-control",
     )
-    run_control(settings)
+    log.info(
+        "control plane",
+        app=app,
+        alerts=control.alerts_topic,
+        url=control.own_url,
+        operators=list(control.tokens.by_name),
+    )
+    run_control(control)
 
 
 def _quieten_libraries(log_level: str) -> None:
@@ -77,13 +81,6 @@ def _quieten_libraries(log_level: str) -> None:
     if log_level.lower() != "debug":
         for name in ("faust", "mode", "aiokafka"):
             logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _name_and_value(setting: str) -> tuple[str, str]:
-    name, equals, value = setting.partition("=")
-    if not equals:
-        raise ConfigError(f"--kafka {setting}: expected name=value, e.g. security.protocol=SASL_SSL")
-    return name.strip(), value.strip()
 
 
 def _tokens(text: str, file: Path | None) -> Tokens:

@@ -10,8 +10,8 @@ from tests.style.test_docstrings import contracts_of, undocumented
 from tests.style.test_lengths import long_functions, long_modules
 
 HEADER = """\
-# What is longer, or says less, than it should. The numbers may only fall: a test fails when one could be lowered or left
-# out (`python -m tests.style.freeze` does it). Nothing new comes in here; shorten or document it instead.
+# What is longer, or says less, than it should. The numbers may only fall: a test fails when one could be lowered or
+# left out (`python -m tests.style.freeze` does it). Nothing new comes in here; shorten or document it instead.
 """
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from threading import Event, Lock
 
@@ -20,6 +19,7 @@ from platformdirs import user_cache_path
 from stream.cli.broker.download import download
 from stream.cli.broker.reports import AdvanceBy, Report
 from stream.errors import ConfigError
+from stream.resources import shipped
 
 CONNECTIONS = 4  # most files are small: their time is the answer's, not the line's
 
@@ -55,7 +55,7 @@ def default_cache() -> Path:
 
 def locked_artifacts() -> tuple[Artifact, ...]:
     """What artifacts.lock names."""
-    lines = files("stream.cli.broker").joinpath("artifacts.lock").read_text().splitlines()
+    lines = shipped("cli/broker/artifacts.lock").read_text().splitlines()
     rows = [line.split() for line in lines if line and not line.startswith("#")]
     return tuple(Artifact(component, sha256, int(size), name) for component, sha256, size, name in rows)
 

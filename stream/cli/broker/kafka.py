@@ -6,7 +6,6 @@ import subprocess
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from importlib.resources import as_file, files
 from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -16,6 +15,7 @@ from stream.cli.broker.java import Java
 from stream.cli.broker.ports import HOST
 from stream.cli.broker.server import POLL_S, likely_cause
 from stream.errors import ConfigError
+from stream.resources import shipped
 
 PROBE_TIMEOUT_S = 1.0
 FORMAT_TIMEOUT_S = 60
@@ -130,7 +130,11 @@ def _has_coordinator(consumer: Consumer) -> bool:
     return True
 
 
+def log_settings() -> Path:
+    """The log4j2.properties that ships."""
+    return shipped("cli/broker/log4j2.properties")
+
+
 def _jvm(java: Java, jars: Sequence[Path], jvm_options: Sequence[str]) -> tuple[str, ...]:
-    with as_file(files("stream.cli.broker").joinpath("log4j2.properties")) as log_settings:
-        logs = f"-Dlog4j2.configurationFile={log_settings}"
+    logs = f"-Dlog4j2.configurationFile={log_settings()}"
     return (str(java.path), *jvm_options, logs, "-cp", ":".join(map(str, jars)))

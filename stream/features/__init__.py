@@ -1,7 +1,9 @@
 """Features: expressions over columns, their types, their compilation to one kernel, and keyed state."""
 
+from stream.features.choice import when
 from stream.features.costs import FeatureCost
-from stream.features.expression import Expression, col, distance_km, lit, speed_kmh, when
+from stream.features.expression import Expression, col, lit
+from stream.features.places import distance_km, speed_kmh
 from stream.features.plan import FeaturePlan, ForeignKey, compile_features
 from stream.features.state import FeatureMetrics, Features, FeatureState
 from stream.features.udf import udf

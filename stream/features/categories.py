@@ -65,7 +65,7 @@ def smoothed_mean(categories: Floats, category: int, labels: Floats, smoothing: 
     """
     overall = (labels[1] + labels[2]) / labels[0]
     weight = categories[category, _COUNT] + smoothing
-    return (categories[category, _SUM] + smoothing * overall) / weight if weight > 0.0 else overall
+    return (categories[category, _SUM] + smoothing * overall) / weight if weight > 0.0 else overall  # type: ignore[no-any-return]
 
 
 @kernel

@@ -19,8 +19,6 @@ from typing import Any
 from stream.errors import ConfigError
 from stream.features.duration import duration_ms
 
-Operand = "Expression | float | bool"
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expression:
@@ -40,63 +38,63 @@ class Expression:
     # arithmetic: numbers; time - time gives seconds; division by zero gives null; % is Python's
 
     def __add__(self, other: Any) -> Expression:
-        return _apply("add", self, other)
+        return apply("add", self, other)
 
     def __radd__(self, other: Any) -> Expression:
-        return _apply("add", other, self)
+        return apply("add", other, self)
 
     def __sub__(self, other: Any) -> Expression:
-        return _apply("subtract", self, other)
+        return apply("subtract", self, other)
 
     def __rsub__(self, other: Any) -> Expression:
-        return _apply("subtract", other, self)
+        return apply("subtract", other, self)
 
     def __mul__(self, other: Any) -> Expression:
-        return _apply("multiply", self, other)
+        return apply("multiply", self, other)
 
     def __rmul__(self, other: Any) -> Expression:
-        return _apply("multiply", other, self)
+        return apply("multiply", other, self)
 
     def __truediv__(self, other: Any) -> Expression:
-        return _apply("divide", self, other)
+        return apply("divide", self, other)
 
     def __rtruediv__(self, other: Any) -> Expression:
-        return _apply("divide", other, self)
+        return apply("divide", other, self)
 
     def __mod__(self, other: Any) -> Expression:
-        return _apply("remainder", self, other)
+        return apply("remainder", self, other)
 
     def __rmod__(self, other: Any) -> Expression:
-        return _apply("remainder", other, self)
+        return apply("remainder", other, self)
 
     def __pow__(self, other: Any) -> Expression:
-        return _apply("power", self, other)
+        return apply("power", self, other)
 
     def __rpow__(self, other: Any) -> Expression:
-        return _apply("power", other, self)
+        return apply("power", other, self)
 
     def __neg__(self) -> Expression:
-        return _apply("negate", self)
+        return apply("negate", self)
 
     def __abs__(self) -> Expression:
-        return _apply("abs", self)
+        return apply("abs", self)
 
     # comparisons and logic give booleans; strings and enums compare with == and != to a literal
 
     def __lt__(self, other: Any) -> Expression:
-        return _apply("less", self, other)
+        return apply("less", self, other)
 
     def __le__(self, other: Any) -> Expression:
-        return _apply("less_equal", self, other)
+        return apply("less_equal", self, other)
 
     def __gt__(self, other: Any) -> Expression:
-        return _apply("less", other, self)
+        return apply("less", other, self)
 
     def __ge__(self, other: Any) -> Expression:
-        return _apply("less_equal", other, self)
+        return apply("less_equal", other, self)
 
     def __eq__(self, other: object) -> Expression:  # type: ignore[override]
-        return self.is_in((other,)) if isinstance(other, str) else _apply("equal", self, other)
+        return self.is_in((other,)) if isinstance(other, str) else apply("equal", self, other)
 
     def __ne__(self, other: object) -> Expression:  # type: ignore[override]
         return ~(self == other)
@@ -104,13 +102,13 @@ class Expression:
     __hash__ = object.__hash__
 
     def __and__(self, other: Any) -> Expression:
-        return _apply("and", self, other)
+        return apply("and", self, other)
 
     def __or__(self, other: Any) -> Expression:
-        return _apply("or", self, other)
+        return apply("or", self, other)
 
     def __invert__(self) -> Expression:
-        return _apply("not", self)
+        return apply("not", self)
 
     def is_in(self, values: Iterable[str | float]) -> Expression:
         """Whether the value is one of these literals: texts for strings and enums, numbers for numbers."""
@@ -119,39 +117,39 @@ class Expression:
             raise ConfigError(f"is_in wants one or more texts or numbers, got {literals!r}")
         if len({isinstance(value, str) for value in literals}) > 1:
             raise ConfigError(f"is_in wants texts or numbers, not both: {literals!r}")
-        return _apply("is_in", self, values=literals)
+        return apply("is_in", self, values=literals)
 
     # numbers
 
     def abs(self) -> Expression:
         """The absolute value."""
-        return _apply("abs", self)
+        return apply("abs", self)
 
     def log(self) -> Expression:
         """The natural logarithm; null at and below 0."""
-        return _apply("log", self)
+        return apply("log", self)
 
     def log1p(self) -> Expression:
         """log(1 + x), exact near 0; null at and below -1."""
-        return _apply("log1p", self)
+        return apply("log1p", self)
 
     def exp(self) -> Expression:
         """e to the power of x."""
-        return _apply("exp", self)
+        return apply("exp", self)
 
     def sqrt(self) -> Expression:
         """The square root; null below 0."""
-        return _apply("sqrt", self)
+        return apply("sqrt", self)
 
     def clip(self, lower: float | None = None, upper: float | None = None) -> Expression:
         """The value, no smaller than `lower` and no larger than `upper`."""
         if lower is not None and upper is not None and lower > upper:
             raise ConfigError(f"clip: lower {lower} is above upper {upper}")
-        return _apply("clip", self, lower=lower, upper=upper)
+        return apply("clip", self, lower=lower, upper=upper)
 
     def is_null(self) -> Expression:
         """Whether the value is missing; never null itself."""
-        return _apply("is_null", self)
+        return apply("is_null", self)
 
     def fill_null(self, value: float | str) -> Expression:
         """The value, or where it is null a constant, or with "mean" the mean of all values this partition saw before.
@@ -159,29 +157,29 @@ class Expression:
         Before the first value the running mean is null too.
         """
         if value == "mean":
-            return _apply("fill_mean", self)
+            return apply("fill_mean", self)
         if isinstance(value, str):
             raise ConfigError(f'fill_null wants a number or "mean", got {value!r}')
-        return _apply("fill_null", self, value=float(value))
+        return apply("fill_null", self, value=float(value))
 
     def cast(self, to: type[float] | type[bool]) -> Expression:
         """A boolean as the number 0 or 1 (`cast(float)`), or a number as "is not 0" (`cast(bool)`)."""
         if to not in (float, bool):
             raise ConfigError(f"cast wants float or bool, got {to!r}")
-        return _apply("to_boolean" if to is bool else "to_number", self)
+        return apply("to_boolean" if to is bool else "to_number", self)
 
     # texts, enums and lists
 
     def length(self) -> Expression:
         """Characters of a text (code points; bytes of a bytes column), or items of a list."""
-        return _apply("length", self)
+        return apply("length", self)
 
     def hash(self, buckets: int) -> Expression:
         """Sparse: 1 at the hash of the value, among so many buckets; a list's items are counted in theirs.
 
         Null has no entry. Unlike categories may share a bucket.
         """
-        return _apply("hash", self, buckets=_bounded("hash: buckets", buckets))
+        return apply("hash", self, buckets=_bounded("hash: buckets", buckets))
 
     def one_hot(self, max_categories: int) -> Expression:
         """Sparse: 1 at the category's own index.
@@ -189,7 +187,7 @@ class Expression:
         An enum has its symbols as categories. Otherwise the first `max_categories` values that the partition meets get
         an index each, in order of appearance, and one more index stands for all others. Null has no entry.
         """
-        return _apply("one_hot", self, max_categories=_bounded("one_hot: max_categories", max_categories))
+        return apply("one_hot", self, max_categories=_bounded("one_hot: max_categories", max_categories))
 
     def target_mean(self, smoothing: float = 10.0, buckets: int = 2**14) -> Expression:
         """The mean label of the events of this category whose labels are known by now.
@@ -199,9 +197,7 @@ class Expression:
         """
         if not smoothing >= 0:
             raise ConfigError(f"target_mean: smoothing must be 0 or more, got {smoothing!r}")
-        return _apply(
-            "target_mean", self, smoothing=float(smoothing), buckets=_bounded("target_mean: buckets", buckets)
-        )
+        return apply("target_mean", self, smoothing=float(smoothing), buckets=_bounded("target_mean: buckets", buckets))
 
     def bag_of_words(self, buckets: int) -> Expression:
         """Sparse: counts of the words, each hashed into a bucket.
@@ -209,7 +205,7 @@ class Expression:
         A word is a longest run of ASCII letters, digits, apostrophes and bytes above 127 (so that words of other
         scripts hold together where spaces divide them); A to Z are lower-cased.
         """
-        return _apply("bag_of_words", self, buckets=_bounded("bag_of_words: buckets", buckets))
+        return apply("bag_of_words", self, buckets=_bounded("bag_of_words: buckets", buckets))
 
     def char_ngrams(self, n: int, buckets: int) -> Expression:
         """Sparse: counts of every n consecutive characters (code points), hashed; A to Z are lower-cased.
@@ -218,33 +214,33 @@ class Expression:
         """
         if not 1 <= n <= 16:
             raise ConfigError(f"char_ngrams: n must be 1 to 16, got {n!r}")
-        return _apply("char_ngrams", self, n=n, buckets=_bounded("char_ngrams: buckets", buckets))
+        return apply("char_ngrams", self, n=n, buckets=_bounded("char_ngrams: buckets", buckets))
 
     # calendar parts of a time
 
     def hour(self, tz: str = "UTC") -> Expression:
         """Hour of the day, 0 to 23, in the time zone of that IANA name."""
-        return _apply("calendar", self, part="hour", tz=tz)
+        return apply("calendar", self, part="hour", tz=tz)
 
     def minute(self, tz: str = "UTC") -> Expression:
         """Minute of the hour, 0 to 59."""
-        return _apply("calendar", self, part="minute", tz=tz)
+        return apply("calendar", self, part="minute", tz=tz)
 
     def day_of_week(self, tz: str = "UTC") -> Expression:
         """Day of the week, Monday 0 to Sunday 6."""
-        return _apply("calendar", self, part="day_of_week", tz=tz)
+        return apply("calendar", self, part="day_of_week", tz=tz)
 
     def day(self, tz: str = "UTC") -> Expression:
         """Day of the month, 1 to 31."""
-        return _apply("calendar", self, part="day", tz=tz)
+        return apply("calendar", self, part="day", tz=tz)
 
     def month(self, tz: str = "UTC") -> Expression:
         """Month, 1 to 12."""
-        return _apply("calendar", self, part="month", tz=tz)
+        return apply("calendar", self, part="month", tz=tz)
 
     def is_weekend(self, tz: str = "UTC") -> Expression:
         """Whether the day is a Saturday or a Sunday."""
-        return _apply("is_weekend", self, tz=tz)
+        return apply("is_weekend", self, tz=tz)
 
     # keyed: exact sliding windows; without a window, sum and mean are those of a list's items
 
@@ -256,15 +252,15 @@ class Expression:
         event time that the partition has seen: the event's own time, unless it is late. A late event enters in time
         order while it is no more than the app's lateness behind.
         """
-        return _keyed("window_count", (self,), keyed, stat="count", window_ms=duration_ms(window, "count: window"))
+        return keyed_apply("window_count", (self,), keyed, stat="count", window_ms=duration_ms(window, "count: window"))
 
     def sum(self, window: str | None = None, **keyed: Any) -> Expression:
         """Sum of the values in the window (see `count`); 0 where it is empty. Without a window: of a list's items."""
-        return self._window("sum", window, keyed) if window is not None else _apply("list_sum", self)
+        return self._window("sum", window, keyed) if window is not None else apply("list_sum", self)
 
     def mean(self, window: str | None = None, **keyed: Any) -> Expression:
         """Mean of the values in the window; null where it is empty. Without a window: of a list's items."""
-        return self._window("mean", window, keyed) if window is not None else _apply("list_mean", self)
+        return self._window("mean", window, keyed) if window is not None else apply("list_mean", self)
 
     def var(self, window: str, **keyed: Any) -> Expression:
         """Sample variance (divided by n - 1) of the values in the window; null below two values."""
@@ -284,12 +280,12 @@ class Expression:
 
     def nunique(self, window: str, **keyed: Any) -> Expression:
         """Distinct values in the window, counted exactly (up to collisions of 64-bit hashes)."""
-        return _keyed(
+        return keyed_apply(
             "window_nunique", (self,), keyed, stat="nunique", window_ms=duration_ms(window, "nunique: window")
         )
 
     def _window(self, stat: str, window: str, keyed: dict[str, Any]) -> Expression:
-        return _keyed("window", (self,), keyed, stat=stat, window_ms=duration_ms(window, f"{stat}: window"))
+        return keyed_apply("window", (self,), keyed, stat=stat, window_ms=duration_ms(window, f"{stat}: window"))
 
     # keyed: exponentially weighted by event time: a value's weight halves with every `halflife` that passes
 
@@ -314,14 +310,14 @@ class Expression:
         return self / self.ewm_mean(halflife, **keyed)
 
     def _ewm(self, stat: str, halflife: str, keyed: dict[str, Any]) -> Expression:
-        return _keyed("ewm", (self,), keyed, stat=stat, halflife_ms=duration_ms(halflife, f"ewm_{stat}: halflife"))
+        return keyed_apply("ewm", (self,), keyed, stat=stat, halflife_ms=duration_ms(halflife, f"ewm_{stat}: halflife"))
 
     def since_last(self, **keyed: Any) -> Expression:
         """Seconds from this time at the key's previous event to the current one; null at the first, never below 0.
 
         `include_current` has no meaning here and is refused.
         """
-        return _keyed("since_last", (self,), _without_current("since_last", keyed))
+        return keyed_apply("since_last", (self,), without_current("since_last", keyed))
 
 
 def col(name: str) -> Expression:
@@ -338,56 +334,18 @@ def lit(value: float | bool) -> Expression:
     return Expression("literal", (), (("value", value),))
 
 
-def distance_km(latitude: Expression, longitude: Expression, **keyed: Any) -> Expression:
-    """Great-circle distance in km from the key's previous point to this one (degrees; haversine, radius 6371.0088 km).
-
-    The previous point is the latest earlier one with both coordinates; null where there is none.
-    """
-    return _keyed("distance_km", (latitude, longitude), _without_current("distance_km", keyed))
-
-
-def speed_kmh(latitude: Expression, longitude: Expression, **keyed: Any) -> Expression:
-    """`distance_km` over the time from the previous point; null where no time has passed between them."""
-    return _keyed("speed_kmh", (latitude, longitude), _without_current("speed_kmh", keyed))
-
-
-@dataclass(frozen=True, slots=True)
-class When:
-    """The first third of `when(condition).then(value).otherwise(value)`."""
-
-    condition: Expression
-
-    def then(self, value: Any) -> Then:
-        """The value where the condition is true."""
-        return Then(self.condition, _expression(value))
-
-
-@dataclass(frozen=True, slots=True)
-class Then:
-    """The second third of `when(condition).then(value).otherwise(value)`."""
-
-    condition: Expression
-    value: Expression
-
-    def otherwise(self, value: Any) -> Expression:
-        """The value where the condition is false; a null condition gives null."""
-        return _apply("select", self.condition, self.value, value)
-
-
-def when(condition: Expression) -> When:
-    """Choose between two values: `when(col("amount") > 100).then(1.0).otherwise(0.0)`."""
-    return When(condition)
-
-
-def _expression(value: Any) -> Expression:
+def as_expression(value: Any) -> Expression:
+    """The expression itself, or a number as a constant."""
     return value if isinstance(value, Expression) else lit(value)
 
 
-def _apply(operator: str, *operands: Any, **options: Any) -> Expression:
-    return Expression(operator, tuple(_expression(value) for value in operands), tuple(options.items()))
+def apply(operator: str, *operands: Any, **options: Any) -> Expression:
+    """An operator over operands."""
+    return Expression(operator, tuple(as_expression(value) for value in operands), tuple(options.items()))
 
 
-def _keyed(operator: str, operands: tuple[Expression, ...], keyed: dict[str, Any], **options: Any) -> Expression:
+def keyed_apply(operator: str, operands: tuple[Expression, ...], keyed: dict[str, Any], **options: Any) -> Expression:
+    """A keyed operator, with the options that all of them have."""
     unknown = sorted(set(keyed) - {"by", "local", "include_current"})
     if unknown:
         raise ConfigError(f"{operator}: unknown option {unknown[0]!r}; there are by, local and include_current")
@@ -395,7 +353,7 @@ def _keyed(operator: str, operands: tuple[Expression, ...], keyed: dict[str, Any
     by = (by,) if isinstance(by, str) else tuple(by)
     if not all(isinstance(name, str) for name in by):
         raise ConfigError(f"{operator}: by wants a column's name or a tuple of names, got {by!r}")
-    return _apply(
+    return apply(
         operator,
         *operands,
         **options,
@@ -405,7 +363,8 @@ def _keyed(operator: str, operands: tuple[Expression, ...], keyed: dict[str, Any
     )
 
 
-def _without_current(operator: str, keyed: dict[str, Any]) -> dict[str, Any]:
+def without_current(operator: str, keyed: dict[str, Any]) -> dict[str, Any]:
+    """The keyed options of an operator to which include_current means nothing."""
     if "include_current" in keyed:
         raise ConfigError(f"{operator} compares the current event with the previous one: it has no include_current")
     return keyed

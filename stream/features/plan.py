@@ -12,11 +12,11 @@ from stream.features.calendar_parts import offsets_of
 from stream.features.costs import FeatureCost, StateBudget, budget_of, cost_of
 from stream.features.expression import Expression
 from stream.features.fused import FusedSource, fused_source
-from stream.kernels import load_generated
 from stream.features.sparse_source import sparse_size
 from stream.features.state_layout import StateLayout, lay_out_state
 from stream.features.typed import Binder, Node
 from stream.features.types import Type
+from stream.kernels import load_generated
 from stream.records import Column, FeatureLayout, Ints, SparseGroup
 
 

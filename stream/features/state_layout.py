@@ -230,9 +230,12 @@ def _require(group: Group, node: Node) -> None:
 
 def _place(group: Group, control_size: int) -> int:
     offset = 2 if group.reservoirs else 1
-    for part in (*group.ewms.values(), *group.previous.values()):
-        part.offset = offset
-        offset += part.width
+    for ewm in group.ewms.values():
+        ewm.offset = offset
+        offset += ewm.width
+    for previous in group.previous.values():
+        previous.offset = offset
+        offset += previous.width
     for reservoir in group.reservoirs.values():
         reservoir.offset = offset
         offset += reservoir.has_min + reservoir.has_max

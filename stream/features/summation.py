@@ -46,4 +46,4 @@ def window_variance(count: int, total: float, rest: float, squares: float, squar
     quotient = square / count
     product = quotient * count
     quotient_low = ((square - product) - product_error(quotient, float(count), product) + square_low) / count
-    return max(0.0, (squares - quotient) + (squares_rest - quotient_low)) / (count - 1)
+    return max(0.0, (squares - quotient) + (squares_rest - quotient_low)) / (count - 1)  # type: ignore[no-any-return]

@@ -104,7 +104,7 @@ def random_events(seed: int, count: int, *, keys: int = 8, latest_ms: int = 0, s
     """A stream with nulls, ties and, up to `latest_ms` behind, late events."""
     draw = np.random.default_rng(seed)
     now = 1_700_000_000_000
-    events = []
+    events: list[Event] = []
     for _ in range(count):
         now += int(draw.integers(0, step_ms)) * int(draw.random() < 0.8)
         late = int(draw.integers(0, latest_ms + 1)) if latest_ms and draw.random() < 0.3 else 0

@@ -63,7 +63,7 @@ def _statistic(stat: str, values: list[Any]) -> float:
     if stat == "mean":
         return math.fsum(values) / len(values)
     if stat in ("min", "max"):
-        return min(values) if stat == "min" else max(values)
+        return float(min(values) if stat == "min" else max(values))
     if len(values) < 2:
         return math.nan
     variance = float(statistics.variance([Fraction(value) for value in values]))

@@ -20,15 +20,36 @@ CompileCallback = Callable[[str, float], None]
 
 # nogil: a kernel runs while other threads poll. numpy's error model: x / 0 is inf or NaN, as IEEE says. _nrt off:
 # arrays are borrowed, not counted (counting costs a kernel that calls another 5 ns an array). A kernel that allocates
-# needs the counts; it is found by numba's refusal and compiled with them.
+# needs the counts: it is known by numpy's functions that it names, others by numba's refusal.
 _OPTIONS = {
     "nopython": True,
     "nogil": True,
     "fastmath": False,
     "error_model": "numpy",
     "boundscheck": False,
-    "_nrt": False,
 }
+_ALLOCATORS = frozenset(
+    {
+        "arange",
+        "argsort",
+        "array",
+        "concatenate",
+        "copy",
+        "cumsum",
+        "empty",
+        "empty_like",
+        "full",
+        "full_like",
+        "linspace",
+        "ones",
+        "ones_like",
+        "sort",
+        "unique",
+        "where",
+        "zeros",
+        "zeros_like",
+    }
+)
 _REFUSALS = ("NRT required but not enabled", "Only accept returning of array passed into the function")
 
 
@@ -118,7 +139,8 @@ def kernel(function: Kernel) -> Kernel:
     nothing at all: they are then quicker to call); they write to arrays given to them and return scalars or tuples of
     them. Division by zero gives inf or NaN, as IEEE says; indices are not checked.
     """
-    return KernelDispatcher(function, targetoptions=dict(_OPTIONS))
+    options = _OPTIONS | {"_nrt": not _ALLOCATORS.isdisjoint(function.__code__.co_names)}
+    return KernelDispatcher(function, targetoptions=options)
 
 
 def intrinsic(function: Kernel) -> Kernel:

@@ -81,7 +81,8 @@ def _value_text(name: str, value: object, owner: FunctionType) -> str:
         return f"{name} module {value.__name__}"
     if isinstance(value, type):
         return f"{name} class {value.__module__}.{value.__qualname__} {getattr(value, '_fields', '')}"
-    if isinstance(value, BuiltinFunctionType | np.ufunc) or _is_versioned(type(value).__module__):
+    kind = type(value).__module__
+    if isinstance(value, BuiltinFunctionType | np.ufunc) or (kind != "builtins" and _is_versioned(kind)):
         return f"{name} {type(value).__name__} {getattr(value, '__qualname__', None) or value!s}"
     raise TypeError(
         f"kernel {owner.__module__}.{owner.__qualname__} uses {name}, a {type(value).__name__}: the cache could not "

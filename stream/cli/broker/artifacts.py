@@ -71,20 +71,33 @@ def install(cache: Path, report: Report) -> Installed:
         ConfigError: a file is not what was pinned, or the folder cannot be written.
         RetriableError: Maven Central does not answer. Call again: what has arrived is kept.
     """
-    kafka = [artifact for artifact in locked_artifacts() if artifact.component == "kafka"]
-    (registry,) = (artifact for artifact in locked_artifacts() if artifact.component == "registry")
-    registry_folder = cache / registry.file_name.removesuffix(".tar.gz")
-    missing = [artifact for artifact in kafka if not (cache / artifact.file_name).exists()]
-    if not registry_folder.exists():
-        missing.append(registry)
-    if missing:
+    if _missing(cache):
         with _writing(cache):
+            missing = _missing(cache)  # somebody else may have been here meanwhile
             _download(missing, cache, report)
-            if registry in missing:
-                report.say("unpacking the schema registry")
-                _unpack(cache / registry.file_name, registry_folder)
-    (registry_jar,) = registry_folder.glob("*-runner.jar")
-    return Installed(tuple(cache / artifact.file_name for artifact in kafka), registry_jar)
+            for artifact in missing:
+                if artifact.component == "registry":
+                    report.say("unpacking the schema registry")
+                    _unpack(cache / artifact.file_name, _registry_folder(cache, artifact))
+    kafka_jars = tuple(cache / artifact.file_name for artifact in locked_artifacts() if artifact.component == "kafka")
+    (registry,) = (artifact for artifact in locked_artifacts() if artifact.component == "registry")
+    (registry_jar,) = _registry_folder(cache, registry).glob("*-runner.jar")
+    return Installed(kafka_jars, registry_jar)
+
+
+def _missing(cache: Path) -> list[Artifact]:
+    """What is not in the cache; the registry is there once it is unpacked."""
+    return [
+        artifact
+        for artifact in locked_artifacts()
+        if not (
+            _registry_folder(cache, artifact) if artifact.component == "registry" else cache / artifact.file_name
+        ).exists()
+    ]
+
+
+def _registry_folder(cache: Path, registry: Artifact) -> Path:
+    return cache / registry.file_name.removesuffix(".tar.gz")
 
 
 @contextmanager
@@ -104,8 +117,8 @@ def _writing(cache: Path) -> Iterator[None]:
 
 
 def _download(missing: list[Artifact], cache: Path, report: Report) -> None:
-    wanted = [artifact for artifact in missing if not (cache / artifact.file_name).exists()]  # another one was faster
-    if not wanted:
+    wanted = [artifact for artifact in missing if not (cache / artifact.file_name).exists()]
+    if not wanted:  # the registry's archive is there when unpacking it was interrupted
         return
     total_bytes = sum(artifact.size_bytes for artifact in wanted)
     stopped = Event()
@@ -142,8 +155,6 @@ def _counted(advance: AdvanceBy, stopped: Event) -> AdvanceBy:
 
 def _unpack(archive: Path, folder: Path) -> None:
     """Unpack beside the folder, then rename: the folder is whole or not there."""
-    if folder.exists():
-        return
     unfinished = folder.with_name(folder.name + ".part")
     with tarfile.open(archive) as tar:
         if hasattr(tarfile, "data_filter"):  # Python 3.11.4 and newer; the archive's checksum is known either way

@@ -1,0 +1,111 @@
+"""The command line answers quickly, and its errors are one message and an exit status."""
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import typer
+
+from stream.cli import main as command_line
+from stream.errors import ConfigError
+
+
+def stream(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user does."""
+    command = [sys.executable, "-m", "stream.cli.main", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_every_command_is_in_the_list() -> None:
+    """The help names each command; each has its module, with help and an example for each of its own."""
+    said = stream("--help").stdout
+    for name in command_line.COMMANDS:
+        entry = import_module(f"stream.cli.commands.{name.replace('-', '_')}").entry
+        functions = [c.callback for c in entry.registered_commands] if isinstance(entry, typer.Typer) else [entry]
+        assert name in said
+        assert [f for f in functions if "Example" not in (f.__doc__ or "")] == []
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """The list of commands needs neither numba nor Kafka's client nor River."""
+    code = (
+        "import sys; from stream.cli.main import make_app; make_app('')\n"
+        "print({'numba', 'numpy', 'confluent_kafka', 'river', 'faust', 'jgo'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (ConfigError("threshold: expected a number"), 1, "stream: threshold: expected a number\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (
+            OSError(28, "No space left on device", "/data"),
+            1,
+            "stream: /data cannot be written: the disk is full.\n",
+        ),
+    ],
+)
+def test_errors_are_one_message(
+    error: BaseException,
+    status: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What a user can do something about is said without a traceback, with an exit status that tells."""
+
+    def fails() -> None:
+        raise error
+
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(fails)
+    monkeypatch.setattr(command_line, "make_app", lambda wanted: app)
+    monkeypatch.setattr(sys, "argv", ["stream"])
+    with pytest.raises(SystemExit) as left:
+        command_line.main()
+    assert left.value.code == status
+    assert capsys.readouterr().err == said
+
+
+def test_a_wrong_command_says_so() -> None:
+    """A misspelt command exits with 2 and suggests the right one."""
+    done = stream("brokr")
+    assert done.returncode == 2
+    assert "'broker'" in done.stderr
+
+
+def test_no_broker_is_a_status(tmp_path: Path) -> None:
+    """Where none ever ran, status says so with exit status 3, down does nothing, and a wrong setting is named."""
+    done = stream("broker", "status", "--folder", str(tmp_path), "--json")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["is_up"] is False
+    assert stream("broker", "down", "--folder", str(tmp_path)).stdout == f"no broker runs in {tmp_path}\n"
+    done = stream("broker", "up", "--folder", str(tmp_path), "--setting", "message.max.bytes")
+    assert (done.returncode, done.stderr.startswith("stream: --setting message.max.bytes: expected name=value")) == (
+        1,
+        True,
+    )
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_a_broker_is_left_running_until_it_is_stopped(tmp_path: Path) -> None:
+    """`up` returns, `status` finds both, a second `up` is refused, `down` ends them, and nothing is left."""
+    ports = ("--kafka-port", "29192", "--registry-port", "28181")
+    folder = ("--folder", str(tmp_path / "broker"))
+    try:
+        assert stream("broker", "up", *folder, *ports).returncode == 0
+        found = json.loads(stream("broker", "status", *folder, "--json").stdout)
+        assert (found["is_up"], found["kafka"]["address"]) == (True, "127.0.0.1:29192")
+        again = stream("broker", "up", *folder, *ports)
+        assert (again.returncode, "already runs in" in again.stderr) == (1, True)
+        assert "Traceback" not in again.stderr
+    finally:
+        assert stream("broker", "down", *folder).stdout == "stopped\n"
+    assert stream("broker", "status", *folder).returncode == 3

@@ -12,8 +12,8 @@ from stream.records import FeatureLayout
 def compile_model(declared: object, layout: FeatureLayout, task: Task, scale_at: ScaleAt = ScaleAt.ARRIVAL) -> Model:
     """A new, untaught model for features of `layout`.
 
-    `declared` is a declaration of stream.models (compiled to one kernel at the first batch), or an estimator or
-    pipeline of River, which runs at River's own speed and is not touched: the model works on a clone of it.
+    `declared` is a declaration of stream.models (its kernel is compiled at the first batch, which may be empty), or an
+    estimator or pipeline of River, which runs at River's own speed and is not touched: the model works on a clone.
 
     Raises ConfigError where declaration, layout and task do not go together, or where River's object is not
     reproducible (a parameter `seed=None`) or cannot be stored.

@@ -40,12 +40,18 @@ def test_a_model_of_another_layout_task_or_order_has_another_digest() -> None:
 @pytest.mark.parametrize(
     ("declare", "text"),
     [
-        (lambda: m.LogisticRegression(penalty=1), "Its parameters are: optimizer, loss, l2, l1"),
+        (
+            lambda: m.LogisticRegression(penalty=1),  # type: ignore[call-arg]
+            "Its parameters are: optimizer, loss, l2, l1",
+        ),
         (lambda: m.LogisticRegression(l1=0.1, l2=0.1), "l1 and l2 exclude each other"),
         (lambda: m.LogisticRegression(m.FTRL(), l1=0.1), "give l1 to FTRLProximal itself"),
         (lambda: m.LogisticRegression(loss=m.Squared()), "LogisticRegression.loss is Squared"),
         (lambda: m.LogisticRegression(clip_gradient=float("inf")), "above 0 and at most 1e+12"),
-        (lambda: m.LogisticRegression(optimizer=0.1), "expected one of Optimizer"),
+        (
+            lambda: m.LogisticRegression(optimizer=0.1),  # type: ignore[arg-type]
+            "expected one of Optimizer",
+        ),
         (lambda: m.SGD(-0.1), "SGD.lr is -0.1: expected a finite number at least 0"),
         (lambda: m.StandardScaler(window_size=0), "expected an integer from 1 to 100000"),
         (lambda: m.MultinomialNB(alpha=0), "MultinomialNB.alpha is 0: expected a finite number above 0"),

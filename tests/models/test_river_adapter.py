@@ -139,7 +139,7 @@ class Forgetful(naive_bayes.GaussianNB):  # type: ignore[misc]
     """Loses what it learned when it is pickled."""
 
     def __getstate__(self) -> dict[str, object]:
-        return vars(naive_bayes.GaussianNB())
+        return dict(vars(naive_bayes.GaussianNB()))
 
 
 class Moody(naive_bayes.GaussianNB):  # type: ignore[misc]

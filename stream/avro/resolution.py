@@ -333,7 +333,7 @@ class _Resolution:
 
     def _default_leaf(self, of: Type, value: object, path: str, into: Into) -> None:
         slot, index = self.target.cell(path, into)
-        if slot == op.NOWHERE:
+        if slot == op.NOWHERE or is_null(of):
             return
         place = Place(path, "")
         if isinstance(value, str | bytes) and not isinstance(of, EnumType):

@@ -39,7 +39,9 @@ def state_of(table: KeyTable) -> dict[str, bytes]:
 
 @settings(deadline=None, max_examples=60)
 @given(EVENTS, st.sampled_from([None, 5, 40]), st.sampled_from([1, 3, 20, 100]))
-def test_a_table_remembers_what_a_dictionary_would(events: list, expiry_ms: int | None, max_rows: int) -> None:
+def test_a_table_remembers_what_a_dictionary_would(
+    events: list[tuple[int, int]], expiry_ms: int | None, max_rows: int
+) -> None:
     """New exactly where unknown, expired or evicted; whoever is evicted was unseen for longest."""
     table = KeyTable(table_bytes(max_rows, 8), 8, expiry_ms)
     assert table.max_rows == max_rows
@@ -62,7 +64,7 @@ def test_a_table_remembers_what_a_dictionary_would(events: list, expiry_ms: int 
 
 @settings(deadline=None, max_examples=40)
 @given(EVENTS, st.integers(0, 400), st.sampled_from([None, 40]))
-def test_batches_and_restarts_do_not_show(events: list, cut: int, expiry_ms: int | None) -> None:
+def test_batches_and_restarts_do_not_show(events: list[tuple[int, int]], cut: int, expiry_ms: int | None) -> None:
     """One batch, two batches, or two with a save and load between them: the same rows and the same bytes."""
     whole, parts, saved, loaded = (KeyTable(table_bytes(20, 8), 8, expiry_ms) for _ in range(4))
     expected = fed(whole, events)

@@ -56,7 +56,8 @@ def checksum_of(content: bytes | memoryview) -> str:
 
 def encode_arrays(checkpoint: Checkpoint) -> bytes:
     """The arrays of a checkpoint as a safetensors file."""
-    return save({name: np.ascontiguousarray(array) for name, array in sorted(checkpoint.arrays.items())})
+    file: bytes = save({name: np.asarray(array, order="C") for name, array in sorted(checkpoint.arrays.items())})
+    return file
 
 
 def describe(checkpoint: Checkpoint, file: bytes, chunks: tuple[Chunk, ...] = ()) -> Manifest:
@@ -103,7 +104,8 @@ def decode_manifest(content: bytes) -> Manifest:
         raise TaskCorrupted("the snapshot's manifest is damaged: it does not begin with its format")
     if not 1 <= int(words[1]) <= FORMAT:
         raise TaskCorrupted(
-            f"the snapshot is of format {int(words[1])}, this release reads up to {FORMAT}: run the release that wrote it"
+            f"the snapshot is of format {int(words[1])}, this release reads up to {FORMAT}: run the release that "
+            "wrote it"
         )
     if checksum_of(body).encode() != words[2]:
         raise TaskCorrupted("the snapshot's manifest is damaged: its checksum does not match")

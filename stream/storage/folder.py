@@ -61,8 +61,8 @@ class FolderSnapshotStore:
             self._write(self._path(checkpoint.partition, slot, "manifest"), encode_manifest(describe(checkpoint, file)))
         except OSError as error:
             raise RetriableError(
-                f"snapshot of partition {checkpoint.partition} was not written to {self._root}: {error}. The one before "
-                "it stays; make room or check the permissions"
+                f"snapshot of partition {checkpoint.partition} was not written to {self._root}: {error}. The one "
+                "before it stays; make room or check the permissions"
             ) from error
 
     def load(self, partition: int, wanted: Collection[tuple[int, str]]) -> StoredSnapshots:

@@ -1,0 +1,75 @@
+"""The consumer that is a member of the group: only the event topic is subscribed (rule 13)."""
+
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import Consumer
+
+from stream.config import KafkaSettings
+from stream.kafka import client_config
+from stream.kafka.broker_health import BrokerHealth, librdkafka_logger
+from stream.kafka.flows import Flows
+from stream.records import TopicPartition
+
+OnPartitions = Callable[[tuple[int, ...]], None]
+
+
+class GroupMember:
+    """Joins the group and tells what it gives, asks back and takes. All of it happens inside `flows.consume`.
+
+    Args:
+        settings: see KafkaSettings.
+        topic: the event topic.
+        group_protocol: "classic" or "consumer" (KIP-848).
+        partitions: of the topic; each gets its share of the fetch budget.
+        health: told of the client's errors.
+        on_assigned: called when partitions were given; they deliver nothing yet.
+        on_revoked: called when partitions are asked back; must have removed them when it returns (rule 16).
+        on_lost: called when partitions are another's already, after their removal.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        topic: str,
+        group_protocol: str,
+        partitions: int,
+        health: BrokerHealth,
+        *,
+        on_assigned: OnPartitions,
+        on_revoked: OnPartitions,
+        on_lost: OnPartitions,
+    ) -> None:
+        config = client_config.event_consumer(settings, group_protocol, partitions)
+        self._consumer = Consumer({**config, "error_cb": health.on_error}, logger=librdkafka_logger())
+        self._topic = topic
+        self._on_assigned, self._on_revoked, self._on_lost = on_assigned, on_revoked, on_lost
+        self.flows = Flows(self._consumer)
+
+    def join(self) -> None:
+        """Subscribe; the first assignment comes while `flows.consume` is called."""
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._was_lost
+        )
+
+    def metadata(self) -> Any:
+        """The membership of this moment, for a transaction that begins (rule 7)."""
+        return self._consumer.consumer_group_metadata()
+
+    def leave(self) -> None:
+        """Leave the group at once, so that the others need not wait for the session to end."""
+        self._consumer.close()
+
+    def _assigned(self, _: Any, assigned: list[Any]) -> None:
+        numbers = tuple(sorted(item.partition for item in assigned))
+        self.flows.add(TopicPartition(self._topic, number) for number in numbers)
+        if numbers:
+            self._on_assigned(numbers)
+
+    def _revoked(self, _: Any, revoked: list[Any]) -> None:
+        self._on_revoked(tuple(sorted(item.partition for item in revoked)))
+
+    def _was_lost(self, _: Any, lost: list[Any]) -> None:
+        numbers = tuple(sorted(item.partition for item in lost))
+        self.flows.remove(TopicPartition(self._topic, number) for number in numbers)
+        self._on_lost(numbers)

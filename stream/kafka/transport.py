@@ -1,0 +1,345 @@
+"""Performs a worker's instructions on a real broker with confluent-kafka's public API, and tells what happened.
+
+The runtime polls, gives each event to the worker, and performs what the worker answers:
+
+    transport = Transport(settings, topics, handle=lambda event: worker.on(event, now_ms()))
+    transport.start()
+    while transport.stopped is None:
+        for event in transport.poll(0.01):
+            for instruction in worker.on(event, now_ms()):
+                transport.perform(instruction)
+    transport.close()
+
+Only a revocation is handled inside `poll`: the group waits for its end, so the worker is asked by way of `handle`, and
+the commit of its open transaction is awaited there (rule 16).
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+
+import structlog
+from confluent_kafka import Consumer
+
+from stream.config import InputTopics, KafkaSettings
+from stream.engine.protocol import (
+    Abort,
+    Assigned,
+    Commit,
+    CommittedOffset,
+    Event,
+    Fetch,
+    Fetched,
+    FetchSchema,
+    FindTask,
+    Instruction,
+    Lost,
+    Pause,
+    Produce,
+    PublishSnapshot,
+    Release,
+    Resume,
+    Revoked,
+    SchemaFetched,
+    SchemaRefused,
+    Send,
+    SnapshotPublished,
+    Stop,
+)
+from stream.engine.snapshot import Checkpoint
+from stream.engine.snapshot_store import SnapshotStore
+from stream.errors import ConfigError, StreamError
+from stream.kafka import client_config
+from stream.kafka.broker_health import BrokerHealth, librdkafka_logger
+from stream.kafka.committer import Committer
+from stream.kafka.flows import Flows
+from stream.kafka.group_member import GroupMember
+from stream.kafka.group_protocol import choose_group_protocol
+from stream.kafka.mailbox import Mail, Mailbox
+from stream.kafka.reader import Reader
+from stream.kafka.registry import Registry
+from stream.kafka.schema_fetcher import SchemaFetcher
+from stream.kafka.sender import Sender
+from stream.kafka.snapshots import TopicSnapshotStore
+from stream.kafka.stable import wait_until_stable
+from stream.kafka.task_finder import Found, TaskFinder
+from stream.kafka.transaction_producer import TransactionProducer
+from stream.records import TopicPartition
+
+_log = structlog.get_logger("stream.kafka")
+
+# How long one wait for records may be: answers of helper threads and labels are looked at in between.
+_SLICE_S = 0.005
+# A revocation may take this share of max.poll.interval.ms (rule 16).
+_REVOCATION_SHARE = 3
+_START_WITHIN_S = 30.0
+
+Handle = Callable[[Event], Sequence[Instruction]]
+OpenStore = Callable[[], SnapshotStore]
+
+
+class Transport:
+    """See the module's text. All methods belong to one thread, the polling one.
+
+    Args:
+        settings: see KafkaSettings.
+        topics: what tasks read.
+        handle: gives an event to the worker during a revocation and returns its instructions.
+        open_store: makes a snapshot store; called once for each of the two helper threads that use one. By default
+            the compacted topic `topics.snapshots`.
+    """
+
+    def __init__(
+        self, settings: KafkaSettings, topics: InputTopics, handle: Handle, open_store: OpenStore | None = None
+    ) -> None:
+        self._settings = settings
+        self._topics = topics
+        self._handle = handle
+        self._open_store = open_store or (lambda: TopicSnapshotStore(settings, topics.snapshots))
+        self._mailbox = Mailbox()
+        self._events: list[Event] = []
+        self._requests: dict[int, object] = {}  # FindTask asked for and not answered, by partition
+        self._begun: tuple[int, object] = (0, None)  # the newest transaction and the membership it began with
+        self._schemas: SchemaFetcher | None = None
+        self._is_closing = False
+        self.health = BrokerHealth()
+        self.stopped: Stop | None = None
+        self.group_protocol = ""
+
+    def start(self) -> None:
+        """Take the transactional id over, then join the group (rule 6).
+
+        Raises:
+            ConfigError: a topic, a right or a setting is wrong.
+            RetriableError: no broker answers.
+        """
+        partitions = self._check_inputs()
+        self.group_protocol = choose_group_protocol(self._settings)
+        producer = TransactionProducer(self._settings, self.health)
+        producer.start(_START_WITHIN_S)
+        self._sender = Sender(self._settings, self.health)
+        self._committer = Committer(producer, self._sender, self._read_committed, self._mailbox.post)
+        self._committer.start()
+        self._start_helpers()
+        label_config = client_config.assigned_consumer(self._settings, partitions * max(1, len(self._topics.labels)))
+        self._label_consumer = Consumer({**label_config, "error_cb": self.health.on_error}, logger=librdkafka_logger())
+        self._labels = Flows(self._label_consumer)
+        self._member = GroupMember(
+            self._settings,
+            self._topics.events,
+            self.group_protocol,
+            partitions,
+            self.health,
+            on_assigned=lambda numbers: self._events.append(Assigned(numbers)),
+            on_revoked=self._on_revoked,
+            on_lost=self._on_lost,
+        )
+        self._member.join()
+
+    def poll(self, timeout_s: float) -> list[Event]:
+        """What happened, in order; waits up to `timeout_s` for the first event. Call it at least every 100 ms
+        (rule 15), with 0 while there is work at hand.
+
+        Raises:
+            StreamError: something that the worker cannot get over; the text says what to do.
+        """
+        give_up_at = time.monotonic() + timeout_s
+        while True:
+            remaining_s = give_up_at - time.monotonic()
+            self._collect(max(0.0, min(remaining_s, _SLICE_S)))
+            if self._events or remaining_s <= 0 or self.stopped:
+                events, self._events = self._events, []
+                return events
+
+    def perform(self, instruction: Instruction) -> None:
+        """Do, or begin to do, what the worker asks for; never blocks for long."""
+        match instruction:
+            case Fetch(source, offset):
+                self._fetch(source, offset)
+            case Pause(source):
+                if source in (flows := self._flows_of(source)):
+                    flows.pause(source)
+            case Resume(source):
+                if source in (flows := self._flows_of(source)):
+                    flows.resume(source)
+            case Send(outputs):
+                self._sender.send(outputs)
+            case Produce(transaction, outputs):
+                self._membership(transaction)
+                self._committer.produce(transaction, outputs)
+            case Commit(transaction, offsets):
+                self._committer.commit(transaction, offsets, self._membership(transaction))
+            case Abort(transaction):
+                self._committer.abort(transaction)
+            case FindTask(partition):
+                self._find_task(partition)
+            case FetchSchema(schema_id):
+                self._fetch_schema(schema_id)
+            case PublishSnapshot(checkpoint):
+                self._mailbox.run(self._publishing, lambda: self._publish(checkpoint))
+            case Release(partitions):
+                self._release(partitions)
+            case Stop():
+                self.stopped = instruction
+
+    def lags(self) -> dict[TopicPartition, int]:
+        """Records, at most, that each input partition is behind its end, as of the last fetch."""
+        return dict(chain(self._member.flows.lags(), self._labels.lags()))
+
+    def close(self) -> None:
+        """Leave the group and let go of everything; what is not committed is as if it had not happened."""
+        self._is_closing = True
+        if hasattr(self, "_member"):
+            self._member.leave()
+            self._label_consumer.close()
+        if hasattr(self, "_committer"):
+            self._stop_helpers()
+            self._sender.close()
+            self._committer.close()
+
+    # --- polling -------------------------------------------------------------------------------------------------
+
+    def _collect(self, timeout_s: float) -> None:
+        self._take_mail(self._mailbox.take_all())
+        wait_s = 0.0 if self._events else timeout_s
+        # The list is looked up anew: a revocation inside `consume` hands over what was there before it.
+        batches = self._member.flows.consume(wait_s, self._settings.poll_records)
+        if self._topics.labels:
+            batches += self._labels.consume(0, self._settings.poll_records)
+        if batches:
+            self.health.on_answer()
+        self._events += map(Fetched, batches)
+        self._take_mail(self._mailbox.take_all())
+
+    def _take_mail(self, mail: Iterable[Mail]) -> None:
+        for item in mail:
+            if (event := self._admitted(item)) is not None:
+                self._events.append(event)
+
+    def _admitted(self, item: Mail) -> Event | None:
+        """The event in a piece of mail; None if it belongs to an assignment that is over."""
+        if isinstance(item, Found):
+            if self._requests.get(item.found.partition) is not item.request:
+                return None
+            del self._requests[item.found.partition]
+            return item.found
+        if isinstance(item, SchemaFetched | SchemaRefused):
+            self._schemas_asked().answered(item.schema_id)
+        return item
+
+    # --- the group -----------------------------------------------------------------------------------------------
+
+    def _on_revoked(self, partitions: tuple[int, ...]) -> None:
+        """Ask the worker, and wait here until it has committed and released (rule 16)."""
+        if self._is_closing or self.stopped:
+            self._release(partitions)
+            return
+        events, self._events = self._events, []
+        for event in events:
+            self._give(event)
+        self._give(Revoked(partitions))
+        give_up_at = time.monotonic() + self._settings.max_poll_interval_ms / 1000 / _REVOCATION_SHARE
+        while self._is_held(partitions):
+            if time.monotonic() > give_up_at:
+                _log.warning("revocation took too long; the tasks are given up uncommitted", partitions=partitions)
+                self._give(Lost(partitions))
+                break
+            item = self._mailbox.take(_SLICE_S)
+            admitted = None if item is None else self._admitted(item)
+            if admitted is not None:
+                self._give(admitted)
+        self._release(partitions)
+
+    def _on_lost(self, partitions: tuple[int, ...]) -> None:
+        self._release(partitions)
+        if not self._is_closing:
+            self._events.append(Lost(partitions))
+
+    def _is_held(self, partitions: tuple[int, ...]) -> bool:
+        held = any(TopicPartition(self._topics.events, number) in self._member.flows for number in partitions)
+        return held and self.stopped is None
+
+    def _give(self, event: Event) -> None:
+        for instruction in self._handle(event):
+            self.perform(instruction)
+
+    def _release(self, partitions: tuple[int, ...]) -> None:
+        for number in partitions:
+            self._requests.pop(number, None)
+        self._labels.remove(TopicPartition(topic, number) for topic in self._topics.labels for number in partitions)
+        self._member.flows.remove(TopicPartition(self._topics.events, number) for number in partitions)
+
+    # --- instructions --------------------------------------------------------------------------------------------
+
+    def _fetch(self, source: TopicPartition, offset: int) -> None:
+        flows = self._flows_of(source)
+        if TopicPartition(self._topics.events, source.partition) not in self._member.flows:
+            return  # it was taken away after the worker decided
+        if flows is self._labels:
+            flows.add([source])
+        flows.fetch(source, offset)
+
+    def _flows_of(self, source: TopicPartition) -> Flows:
+        return self._member.flows if source.topic == self._topics.events else self._labels
+
+    def _membership(self, transaction: int) -> object:
+        """The group's metadata as of the transaction's beginning (rule 7)."""
+        if self._begun[0] != transaction:
+            self._begun = (transaction, self._member.metadata())
+        return self._begun[1]
+
+    def _find_task(self, partition: int) -> None:
+        request = self._requests[partition] = object()
+        self._mailbox.run(self._finding, lambda: Found(request, self._finder.find(partition)))
+
+    def _fetch_schema(self, schema_id: int) -> None:
+        self._schemas_asked().fetch(schema_id)
+
+    def _schemas_asked(self) -> SchemaFetcher:
+        if self._schemas is None:
+            self._schemas = SchemaFetcher(Registry(self._settings), self._mailbox)
+        return self._schemas
+
+    def _publish(self, checkpoint: Checkpoint) -> SnapshotPublished:
+        try:
+            self._published.publish(checkpoint)
+        except StreamError as error:
+            _log.warning("snapshot not published", partition=checkpoint.partition, error=str(error))
+            return SnapshotPublished(checkpoint.partition, checkpoint.cycle, str(error))
+        return SnapshotPublished(checkpoint.partition, checkpoint.cycle)
+
+    def _read_committed(self, sources: tuple[TopicPartition, ...]) -> dict[TopicPartition, CommittedOffset]:
+        with Reader(self._settings) as reader:
+            return wait_until_stable(lambda: reader.committed(sources), "committed offsets", lambda: self._is_closing)
+
+    # --- start and end -------------------------------------------------------------------------------------------
+
+    def _check_inputs(self) -> int:
+        """Every topic is there, and those of a task have the same partitions (rule 13); returns how many."""
+        events, *others = (*self._topics.sources, self._topics.journal)
+        with Reader(self._settings) as reader:
+            expected = len(reader.partitions(events))
+            snapshots = [self._topics.snapshots] if self._topics.snapshots else []
+            for topic in [*others, *snapshots]:
+                if (count := len(reader.partitions(topic))) != expected:
+                    raise ConfigError(
+                        f"topic {topic} has {count} partitions, {events} has {expected}: a task reads the partition of "
+                        "the same number of each (rule 13). Make them equal; `stream topics create --plan` shows how"
+                    )
+        return expected
+
+    def _start_helpers(self) -> None:
+        self._finder_store, self._published = self._open_store(), self._open_store()
+        self._finder = TaskFinder(self._settings, self._topics, self._finder_store, lambda: self._is_closing)
+        self._finding = ThreadPoolExecutor(1, thread_name_prefix="stream-finder")
+        self._publishing = ThreadPoolExecutor(1, thread_name_prefix="stream-snapshots")
+
+    def _stop_helpers(self) -> None:
+        if self._schemas is not None:
+            self._schemas.close()
+        for threads in (self._finding, self._publishing):
+            threads.shutdown(wait=True, cancel_futures=True)
+        self._finder.close()
+        self._finder_store.close()
+        self._published.close()

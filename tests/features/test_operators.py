@@ -63,16 +63,19 @@ def test_every_scalar_operator_equals_python() -> None:
     events = random_events(11, 300)
     got = dense_of({name: expression for name, (expression, _) in OPERATORS.items()}, events)
     for name, (_, function) in OPERATORS.items():
-        rows = [
-            (event.get("amount"), event.get("latitude") if name in USES_BOTH else 0.0)
-            for event in events
-        ]
+        rows = [(event.get("amount"), event.get("latitude") if name in USES_BOTH else 0.0) for event in events]
         np.testing.assert_allclose(got[name], [_guarded(function)(*row) for row in rows], rtol=1e-12, err_msg=name)
 
 
 def test_nulls_are_told_and_filled() -> None:
     """is_null is never null; a constant or the running mean of what came before fills."""
-    events: list[Event] = [{"time": 0}, {"time": 1, "amount": 4.0}, {"time": 2}, {"time": 3, "amount": 8.0}, {"time": 4}]
+    events: list[Event] = [
+        {"time": 0},
+        {"time": 1, "amount": 4.0},
+        {"time": 2},
+        {"time": 3, "amount": 8.0},
+        {"time": 4},
+    ]
     features = {
         "is_null": amount.is_null(),
         "text_is_null": col("text").is_null(),
@@ -125,7 +128,9 @@ def test_lengths_and_lists() -> None:
 def test_calendar_parts_equal_the_standard_library() -> None:
     """In UTC and in a zone with daylight saving, over all the years from before 1970 to after 2038."""
     draw = np.random.default_rng(12)
-    events: list[Event] = [{"time": int(t), "booked": int(t // 86_400_000)} for t in draw.integers(-(10**12), 4 * 10**12, 500)]
+    events: list[Event] = [
+        {"time": int(t), "booked": int(t // 86_400_000)} for t in draw.integers(-(10**12), 4 * 10**12, 500)
+    ]
     changes = [datetime(2026, 3, 29, 1, tzinfo=UTC), datetime(2026, 10, 25, 1, tzinfo=UTC)]
     events += [{"time": round(at.timestamp() * 1000) + step} for at in changes for step in (-1, 0)]
     time, zone = col("time"), "Europe/Warsaw"
@@ -175,7 +180,9 @@ def test_a_user_function_becomes_part_of_the_kernel() -> None:
 
 def test_equal_subexpressions_are_computed_once() -> None:
     """Given the same logarithm in three features, the kernel's source calls it once."""
-    plan = plan_of({"a": amount.log1p(), "b": amount.log1p() * 2, "c": amount.log1p() + amount.sum("1h") / amount.count("1h")})
+    plan = plan_of(
+        {"a": amount.log1p(), "b": amount.log1p() * 2, "c": amount.log1p() + amount.sum("1h") / amount.count("1h")}
+    )
     assert plan.source.text.count("log1p(v") == 1
     assert len(plan.state.reservoirs) == 1
 

@@ -101,7 +101,10 @@ def resolve(writer: Schema, reader: Schema, target: Target, defaults: bytearray,
         SchemaError: the schemas do not resolve; says where, and both types.
     """
     resolution = _Resolution(target, defaults, Assembler(base))
-    resolution.pair(writer.type, reader.type, "", Into.ROW)
+    try:
+        resolution.pair(writer.type, reader.type, "", Into.ROW)
+    except RecursionError:
+        raise SchemaError("schema: the writer's types nest too deep") from None
     resolution.out.emit(op.END, Place("", "the end of the record"))
     return resolution.out
 

@@ -200,7 +200,7 @@ class Evolution:
 
     def enum(self, schema: JsonSchema) -> JsonSchema:
         symbols = self.draw(st.permutations(schema["symbols"]))
-        kept = symbols[: self.draw(st.integers(1, len(symbols)))] + ["Extra"]
+        kept = [*symbols[: self.draw(st.integers(1, len(symbols)))], "Extra"]
         return {**schema, "symbols": kept} | ({"default": kept[0]} if self.draw(st.booleans()) else {})
 
     def record(self, schema: JsonSchema) -> JsonSchema:

@@ -3,13 +3,16 @@
 import re
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream.cli.broker.local import LocalBroker
+from stream.kernels import use_cache
 
+ROOT = Path(__file__).parents[1]
 ADMIN_TIMEOUT_S = 30
 
 
@@ -28,6 +31,11 @@ class MakeTopic(Protocol):
             Its name.
         """
         ...
+
+
+def pytest_configure() -> None:
+    """Kernels are compiled once for all runs and both worker processes; a change of their code makes new entries."""
+    use_cache(ROOT / "build" / "kernels")
 
 
 @pytest.hookimpl(tryfirst=True)

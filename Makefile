@@ -79,4 +79,5 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-emit-ind
 lock: $(STAMP) ## after a change of dependencies: write the locks anew
 	$(COMPILE) --extra dev --no-emit-package stream-learn pyproject.toml -o requirements.lock
 	$(COMPILE) --group bootstrap --constraint requirements.lock -o requirements-bootstrap.lock
+	$(COMPILE) --constraint requirements.lock --no-emit-package stream-learn pyproject.toml -o deploy/requirements.lock
 	sed -n 's/^jvm = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(COMPILE) - -o requirements-jvm.lock

@@ -1,0 +1,146 @@
+"""Topics and groups: what is there, and creating what is not."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from stream.config import KafkaSettings
+from stream.errors import ConfigError, RetriableError
+from stream.kafka import client_config
+from stream.kafka.broker_health import librdkafka_logger
+from stream.kafka.consumer_errors import raise_if_refused
+from stream.kafka.topic_plan import TopicSpec
+
+_REQUEST_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic as it is."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]  # every setting with its value in force
+
+
+@dataclass(frozen=True, slots=True)
+class GroupState:
+    """A consumer group as the broker sees it."""
+
+    state: str  # "STABLE", "EMPTY", "DEAD", ... ("DEAD" too where no group of that name was ever there)
+    members: Mapping[str, tuple[tuple[str, int], ...]]  # client id and host: the partitions it has
+
+
+class Admin:
+    """Every method blocks for 15 s at most.
+
+    Raises:
+        RetriableError: no broker answers.
+        ConfigError: a right is missing.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._servers = settings.bootstrap_servers
+        self._client = AdminClient(client_config.admin_client(settings), logger=librdkafka_logger())
+
+    def create(self, specs: Iterable[TopicSpec]) -> tuple[str, ...]:
+        """Create the topics that are not there; returns their names.
+
+        Raises:
+            ConfigError: one is there with another partition count, or the broker does not accept a setting.
+        """
+        wanted = {spec.name: spec for spec in specs}
+        there = self.describe(wanted)
+        for name, state in there.items():
+            if state is not None and state.partitions != wanted[name].partitions:
+                raise ConfigError(
+                    f"topic {name} is there with {state.partitions} partitions, {wanted[name].partitions} are needed: "
+                    "the partitions of a task's topics have the same numbers (rule 13). Delete it, or rename the app's "
+                    "topics with another prefix"
+                )
+        missing = [wanted[name] for name, state in there.items() if state is None]
+        if missing:
+            self._create(missing)
+        return tuple(spec.name for spec in missing)
+
+    def describe(self, names: Iterable[str]) -> dict[str, TopicState | None]:
+        """The topics by name; None for one that is not there."""
+        known = self._metadata().topics
+        found = {name: known.get(name) for name in names}
+        present = [name for name, topic in found.items() if topic is not None and topic.error is None]
+        configs = self._configs(present)
+        return {
+            name: TopicState(
+                name,
+                len(topic.partitions),
+                min((len(each.replicas) for each in topic.partitions.values()), default=0),
+                configs[name],
+            )
+            if topic is not None and name in configs
+            else None
+            for name, topic in found.items()
+        }
+
+    def group(self, group_id: str) -> GroupState:
+        """The state of a group and who has which partitions."""
+        answer = self._client.describe_consumer_groups([group_id], request_timeout=_REQUEST_S)[group_id]
+        try:
+            group = answer.result(_REQUEST_S)
+        except KafkaException as raised:
+            if raised.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return GroupState("DEAD", {})
+            raise self._problem(raised.args[0], f"group {group_id}") from raised
+        members = {
+            f"{member.client_id} {member.host}": tuple(
+                (item.topic, item.partition) for item in member.assignment.topic_partitions
+            )
+            for member in group.members
+        }
+        return GroupState(group.state.name, members)
+
+    def brokers(self) -> tuple[str, ...]:
+        """host:port of every broker: the way to ask whether the cluster answers."""
+        return tuple(f"{broker.host}:{broker.port}" for broker in self._metadata().brokers.values())
+
+    def _metadata(self) -> Any:
+        try:
+            return self._client.list_topics(timeout=_REQUEST_S)
+        except KafkaException as raised:
+            raise self._problem(raised.args[0], "cluster") from raised
+
+    def _configs(self, names: list[str]) -> dict[str, dict[str, str]]:
+        if not names:
+            return {}
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        answers = self._client.describe_configs(resources, request_timeout=_REQUEST_S)
+        configs = {}
+        for resource, answer in answers.items():
+            try:
+                entries = answer.result(_REQUEST_S)
+            except KafkaException as raised:
+                raise self._problem(raised.args[0], f"settings of topic {resource.name}") from raised
+            configs[resource.name] = {name: entry.value or "" for name, entry in entries.items()}
+        return configs
+
+    def _create(self, specs: list[TopicSpec]) -> None:
+        topics = [NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config)) for spec in specs]
+        for name, answer in self._client.create_topics(topics, request_timeout=_REQUEST_S).items():
+            try:
+                answer.result(_REQUEST_S)
+            except KafkaException as raised:
+                error = raised.args[0]
+                if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                    continue  # another one created it meanwhile
+                if error.retriable() or error.code() in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT):
+                    raise self._problem(error, f"topic {name}") from raised
+                raise ConfigError(f"topic {name} cannot be created: {error.str()}") from raised
+
+    def _problem(self, error: Any, what: str) -> RetriableError:
+        raise_if_refused(error, what)
+        return RetriableError(
+            f"{what}: no answer from {self._servers} ({error.str()}). Is Kafka running? `stream broker up` starts one"
+        )

@@ -1,0 +1,78 @@
+"""The topics that an app needs and the rights that its workers need, as data: what `stream topics create` does."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from stream.config import InputTopics, KafkaSettings, TopicNames
+
+# Rule 23: a reader that found a manifest must still find its chunks an hour later.
+_MIN_COMPACTION_LAG_MS = 3_600_000
+
+ResourceKind = Literal["topic", "group", "transactional-id"]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic as it should be."""
+
+    name: str
+    partitions: int
+    replication: int = -1  # -1: the broker's default.replication.factor
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Acl:
+    """One right of the worker's principal."""
+
+    kind: ResourceKind
+    name: str
+    operation: Literal["Read", "Write", "Describe"]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPlan:
+    """What an administrator has to create and to allow."""
+
+    topics: tuple[TopicSpec, ...]
+    acls: tuple[Acl, ...]
+
+
+def topics_of_app(
+    names: TopicNames, partitions: int, replication: int = -1, *, keeps_snapshots: bool = True
+) -> tuple[TopicSpec, ...]:
+    """The topics that an app owns.
+
+    Args:
+        names: see TopicNames.
+        partitions: of the event topic; journal and snapshots of a task lie in its partition (rule 21).
+        replication: of each topic; -1 leaves it to the broker.
+        keeps_snapshots: whether snapshots are kept in a topic, and not in a folder or object store.
+    """
+    outputs = (names.predictions, names.alerts, names.dead_letters)
+    # The journal is trimmed up to the older snapshot and never by age: without it nothing can be replayed (rule 23).
+    journal = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+    snapshots = {"cleanup.policy": "compact", "min.compaction.lag.ms": str(_MIN_COMPACTION_LAG_MS)}
+    return (
+        *(TopicSpec(name, partitions, replication) for name in outputs),
+        TopicSpec(names.journal, partitions, replication, journal),
+        *([TopicSpec(names.snapshots, partitions, replication, snapshots)] if keeps_snapshots else []),
+    )
+
+
+def plan(settings: KafkaSettings, inputs: InputTopics, topics: Iterable[TopicSpec]) -> TopicPlan:
+    """What a worker with these settings needs: topics to create, and rights on them, its group and its id."""
+    owned = tuple(topics)
+    written = [spec.name for spec in owned]
+    read = [*inputs.sources, inputs.journal, *([inputs.snapshots] if inputs.snapshots else [])]
+    acls = [
+        *(Acl("topic", name, operation) for name in read for operation in ("Read", "Describe")),
+        *(Acl("topic", name, "Write") for name in written),
+        *(Acl("topic", name, "Describe") for name in written if name not in read),
+        Acl("group", settings.group_id, "Read"),
+        Acl("group", settings.group_id, "Describe"),
+        Acl("transactional-id", settings.transactional_id, "Write"),
+        Acl("transactional-id", settings.transactional_id, "Describe"),
+    ]
+    return TopicPlan(owned, tuple(acls))

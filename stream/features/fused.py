@@ -82,15 +82,13 @@ def fused_source(
     features: tuple[tuple[str, Node], ...],
     layout: FeatureLayout,
     state: StateLayout,
-    lateness_ms: int,
-    reservoir_limits: Mapping[tuple[int, int], int],
     time_zones: dict[str, tuple[int, int]],
 ) -> FusedSource:
-    """Write the kernel for bound nodes.
+    """Write the kernel for bound nodes; `time_zones` gives each zone's rows in the array of offsets.
 
-    `time_zones` gives each zone's rows in the array of offsets; `reservoir_limits` how many events each may hold.
+    Lateness and budgets are arguments of the kernel (the array `limits`), so that changing them compiles nothing.
     """
-    source = KernelSource(state, lateness_ms, reservoir_limits, time_zones=time_zones)
+    source = KernelSource(state, time_zones=time_zones)
     for group in state.groups:
         for reservoir in group.reservoirs.values():
             write_advance(source, group, reservoir)
@@ -161,7 +159,7 @@ def _assemble(source: KernelSource, nodes: tuple[Node, ...], learns_labels: bool
         "    now = max(control[0], t)",
         *_indented(source.advance),
         "    control[0] = now",
-        f"    on_time = t >= now - {source.lateness_ms}",
+        "    on_time = t >= now - limits[0]",
         "    if not on_time:",
         "        control[1] += 1",
         *_indented([line for group in source.layout.groups for line in _find_row(group)]),
@@ -187,9 +185,10 @@ def _setup(source: KernelSource) -> list[str]:
             arrays += [f"ring{suffix}", f"ring_pages{suffix}", f"distinct{suffix}", f"distinct_pages{suffix}"]
             views.append(f"values{suffix} = ring{suffix}.view(np.float64)")
             views.append(f"mask{suffix} = ring{suffix}.shape[0] - 1")
-    items = [f"items{number}" for number in range(len(source.list_columns))]
+            views.append(f"limit{suffix} = limits[{1 + source.layout.reservoirs.index((group, reservoir))}]")
+    items = "".join(f", items{number}" for number in range(len(source.list_columns)))
     return [
-        f"{', '.join(['cells', 'present', 'data', 'times', 'labels', 'literals', 'offsets', *items])} = inputs",
+        f"cells, present, data, times, labels, literals, offsets, limits{items} = inputs",
         f"{', '.join(arrays)} = state",
         "dense, indptr, indices, values, label_inputs = outputs",
         "floats = cells.view(np.float64)",

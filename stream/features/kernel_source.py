@@ -1,6 +1,5 @@
 """The text of the fused kernel while it is written, section by section."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stream.features.state_layout import StateLayout
@@ -17,8 +16,6 @@ class KernelSource:
     """
 
     layout: StateLayout
-    lateness_ms: int
-    reservoir_limits: Mapping[tuple[int, int], int]  # events a reservoir may hold, by group and reservoir
     setup: list[str] = field(default_factory=list)  # once a batch
     advance: list[str] = field(default_factory=list)
     before: list[str] = field(default_factory=list)

@@ -97,7 +97,7 @@ def compile_features(
     budget = budget_of(state, state_bytes)
     layout = _layout(bound)
     zones, offsets = _time_zones(binder.nodes)
-    source = fused_source(binder.nodes, bound, layout, state, lateness_ms, budget.reservoir_events, zones)
+    source = fused_source(binder.nodes, bound, layout, state, zones)
     return FeaturePlan(
         layout=layout,
         wanted=_wanted(binder.nodes, columns),

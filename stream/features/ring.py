@@ -19,7 +19,7 @@ class Ring:
 
     def __init__(self, reservoir: Reservoir, most_events: int) -> None:
         self._reservoir = reservoir
-        self._most_events = most_events
+        self.most_events = most_events
         self._set(*self._empty(min(_FIRST_EVENTS, most_events)))
 
     def kernel_arrays(self) -> tuple[object, ...]:
@@ -30,7 +30,7 @@ class Ring:
         """Double the ring if it has no place left for one more event and is not at its limit."""
         oldest, head = int(control[self._reservoir.longest.tail_slot]), int(control[self._reservoir.head_slot])
         size = len(self._entries)
-        if head - oldest < size or size >= self._most_events:
+        if head - oldest < size or size >= self.most_events:
             return False
         entries, distinct = self._empty(2 * size)
         positions = np.arange(oldest, head)
@@ -54,14 +54,14 @@ class Ring:
         """
         entries, distinct = arrays["entries"], arrays["distinct"]
         size = len(entries)
-        expected = self._empty(size) if 0 < size <= self._most_events and size & (size - 1) == 0 else None
+        expected = self._empty(size) if 0 < size <= self.most_events and size & (size - 1) == 0 else None
         if expected is None or any(
             saved.shape != own.shape or saved.dtype != own.dtype
             for saved, own in zip((entries, distinct), expected, strict=True)
         ):
             raise TaskCorrupted(
                 f"features: a window's arrays are {entries.dtype}{entries.shape} and {distinct.dtype}{distinct.shape}: "
-                f"not those of a reservoir of up to {self._most_events} events"
+                f"not those of a reservoir of up to {self.most_events} events"
             )
         expected[0][...] = entries
         expected[1][...] = distinct

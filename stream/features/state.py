@@ -61,6 +61,8 @@ class FeatureState:
             Ring(reservoir, plan.budget.reservoir_events[group.index, reservoir.index])
             for group, reservoir in state.reservoirs
         )
+        events = [ring.most_events for ring in self._rings]
+        self._limits = np.array([plan.lateness_ms, *events], dtype=np.int64)
         self._literals = np.frombuffer(plan.source.literals or b"\0", dtype=np.uint8).copy()
 
     def compute(self, columns: ColumnBatch, times_ms: Ints, labels: Floats | None = None) -> Features:
@@ -162,7 +164,7 @@ class FeatureState:
             labels = np.full(len(columns), np.nan)
         items = [_writable(columns.items[name]) for name in self.plan.source.list_columns]
         batch = (_writable(columns.cells), _writable(columns.present), _writable(columns.data))
-        return (*batch, _writable(times_ms), _writable(labels), self._literals, self.plan.offsets, *items)
+        return (*batch, _writable(times_ms), _writable(labels), self._literals, self.plan.offsets, self._limits, *items)
 
     def _grow(self) -> None:
         """Double the rings that are full; the kernel stopped because one is."""

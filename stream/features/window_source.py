@@ -8,7 +8,6 @@ from stream.features.typed import Node
 
 def write_advance(source: KernelSource, group: Group, reservoir: Reservoir) -> None:
     """Let events leave the windows that time, or the room there is, has moved beyond; ask for room if there may be."""
-    limit = source.reservoir_limits[group.index, reservoir.index]
     lines = source.advance
     suffix = _suffix(group, reservoir)
     head, longest = f"control[{reservoir.head_slot}]", reservoir.longest
@@ -20,7 +19,7 @@ def write_advance(source: KernelSource, group: Group, reservoir: Reservoir) -> N
             f"while tail < {head}:",
             f"    entry = tail & mask{suffix}",
             f"    if ring{suffix}[entry, 1] > cut:",
-            f"        if {head} - tail < {limit}:",
+            f"        if {head} - tail < limit{suffix}:",
             "            break",
             *([f"        control[{DROPPED}] += 1"] if window is longest else []),
             *(f"    {line}" for line in _leave(group, reservoir, window)),

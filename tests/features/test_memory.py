@@ -6,25 +6,20 @@ import numpy as np
 import pytest
 
 from stream.errors import ConfigError
-from stream.features import Expression, FeatureState, col
+from stream.features import FeatureState, col
 from tests.features.events import Event, plan_of, random_events, run
 
 amount = col("amount")
 
-
-def keyed(window: str) -> dict[str, Expression]:
-    """One feature of each keyed kind."""
-    return {
-        "sum": amount.sum(window),
-        "count": amount.count(window),
-        "min": amount.min(window),
-        "max": amount.max(window),
-        "shops": col("merchant").nunique(window),
-        "idle": col("time").since_last(),
-        "ewm": amount.ewm_mean("1h"),
-    }
-
-
+KEYED = {
+    "sum": amount.sum("1h"),
+    "count": amount.count("1h"),
+    "min": amount.min("1h"),
+    "max": amount.max("1h"),
+    "shops": col("merchant").nunique("1h"),
+    "idle": col("time").since_last(),
+    "ewm": amount.ewm_mean("1h"),
+}
 NEW_KEY = [0.0, 0.0, np.nan, np.nan, 0.0, np.nan, np.nan]
 
 
@@ -32,14 +27,14 @@ def churning_keys(count: int, alive: int) -> Iterator[Event]:
     """Keys that come three times each and are then followed by others."""
     for row in range(count):
         key = row // (3 * alive) * alive + row % alive
-        yield {"card": f"k{key}", "time": 1000 * row, "amount": float(row), "merchant": f"shop-{row % 5}"}
+        yield {"card": f"k{key}", "time": 60_000 * row, "amount": float(row), "merchant": f"shop-{row % 5}"}
 
 
 def test_evicted_keys_leave_nothing_to_their_successors() -> None:
     """Given three times as many keys as the budget holds, every key's features are those of a budget without bounds."""
     events = list(churning_keys(1200, 20))
-    small = FeatureState(plan_of(keyed("1m"), state_bytes=20_000))
-    large = FeatureState(plan_of(keyed("1m")))
+    small = FeatureState(plan_of(KEYED, state_bytes=20_000))
+    large = FeatureState(plan_of(KEYED))
     got, expected = run(small, events).batch.dense, run(large, events).batch.dense
     assert small.metrics.evictions > 0
     assert large.metrics.evictions == 0
@@ -49,7 +44,7 @@ def test_evicted_keys_leave_nothing_to_their_successors() -> None:
 
 def test_a_key_that_was_idle_for_too_long_begins_anew() -> None:
     """With an expiry of 10 minutes: after 9 it is known, after 11 it is new, though its window still holds events."""
-    state = FeatureState(plan_of(keyed("1h"), key_expiry_ms=600_000))
+    state = FeatureState(plan_of(KEYED, key_expiry_ms=600_000))
     times = [0, 540_000, 540_000 + 660_000]
     dense = run(state, [{"card": "a", "time": t, "amount": 5.0, "merchant": "m"} for t in times]).batch.dense
     assert dense[1].tolist() == [5.0, 1.0, 5.0, 5.0, 1.0, 540.0, 5.0]
@@ -105,7 +100,7 @@ def test_the_state_of_many_keys_stays_within_the_stated_bytes() -> None:
 def test_a_budget_too_small_is_refused() -> None:
     """The error says how much it would hold."""
     with pytest.raises(ConfigError, match="state_bytes=2000 leaves room for"):
-        plan_of(keyed("1h"), state_bytes=2000)
+        plan_of(KEYED, state_bytes=2000)
 
 
 def test_memory_follows_the_longest_window_not_the_stream() -> None:

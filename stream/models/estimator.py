@@ -19,8 +19,8 @@ class Steps:
     imports: tuple[str, ...]  # "module:name" of every kernel and constant that the lines use
     setup: tuple[str, ...]  # before the loop
     learns: str  # condition under which row i is learned from
+    prepare: tuple[str, ...]  # before both of the following
     score: tuple[str, ...]  # fills out.scores[i]
-    prepare: tuple[str, ...]  # before learn, unless the row was just scored with the very same inputs
     learn: tuple[str, ...]
 
 

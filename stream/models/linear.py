@@ -33,12 +33,11 @@ LINEAR_SCALARS = 8
 ARGUMENTS = "stream.models.kernels.arguments"
 LINEAR = "stream.models.kernels.linear"
 SCORE = (
-    "total = linear_sum(rows, i, x, state, products)",
     "out.scores[i, 0] = mean(total)",
     "name_strongest(products, out, i)",
 )
-SETUP = ("products = work.terms", "total = 0.0")
-SUM_AGAIN = ("total = linear_sum(rows, i, x, state, products)",)
+SETUP = ("products = work.terms",)
+SUM = ("total = linear_sum(rows, i, x, state, products)",)
 
 
 class LinearModel(Estimator):
@@ -105,9 +104,8 @@ class GeneralizedLinearModel(LinearModel):
             setup=SETUP,
             learns=f"{'is_binary' if self.losses is BinaryLoss else 'is_number'}(targets[i], state)",
             score=SCORE,
-            prepare=() if starts else SUM_AGAIN,
-            learn=(("start_weights(rows, i, x, state, parameters[INITIAL_WEIGHT])", *SUM_AGAIN) if starts else ())
-            + DESCEND,
+            prepare=SUM,
+            learn=(("start_weights(rows, i, x, state, parameters[INITIAL_WEIGHT])", *SUM) if starts else ()) + DESCEND,
         )
 
     def parameters(self, task: Task) -> Floats:
@@ -237,7 +235,7 @@ class PAClassifier(LinearModel):
             setup=SETUP,
             learns="is_binary(targets[i], state)",
             score=SCORE,
-            prepare=SUM_AGAIN,
+            prepare=SUM,
             learn=(
                 "sign = 1.0 if targets[i] == 1.0 else -1.0",
                 "loss = max(1.0 - sign * total, 0.0)",

@@ -138,6 +138,9 @@ class Values:
             case "map":
                 count = self.draw(st.integers(0, 3))
                 return {self.draw(st.text(max_size=4)): self.of(schema["values"], depth + 1) for _ in range(count)}
+            case "bytes" if schema.get("logicalType") == "decimal":
+                unscaled = self.draw(st.integers(1 - 10 ** schema["precision"], 10 ** schema["precision"] - 1))
+                return unscaled.to_bytes(unscaled.bit_length() // 8 + 1, "big", signed=True)
             case other:
                 return self.draw(_VALUES[other])
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from stream.avro import Decoder, Framing, encode_one, header, parse_schema
+from stream.avro.interpreter import decode_records
 from stream.errors import SchemaError
 from stream.records import Kind, Rejection, RejectReason
 from tests.avro.comparison import row_values
@@ -138,7 +139,6 @@ def test_what_does_not_begin_as_the_wire_format_says_is_rejected(value: bytes, g
 
 def test_an_unknown_schema_stops_the_decoder_which_goes_on_once_it_is_known() -> None:
     """`needs` names the id, `end` the record; what came before is done."""
-    other = parse_schema(PAYMENT.text.replace('"count"', '"id2", "type": "string", "default": ""}, {"name": "count"'))
     batch = batch_of([HEADER + GOOD, header(Framing.CONFLUENT, 9) + GOOD, HEADER + GOOD])
     decoder = decoder_of(PAYMENT)
 
@@ -148,7 +148,6 @@ def test_an_unknown_schema_stops_the_decoder_which_goes_on_once_it_is_known() ->
     decoder.add_writer(9, PAYMENT)
     rest = decoder.decode(batch, first.end)
     assert (rest.end, rest.needs, rest.columns.rows.tolist()) == (3, None, [1, 2])
-    assert other.fingerprint != PAYMENT.fingerprint
 
 
 def test_records_of_a_refused_schema_are_rejected_with_its_reason() -> None:
@@ -279,9 +278,8 @@ def test_an_empty_batch_has_no_rows() -> None:
 
 def test_a_new_schema_is_used_without_a_compilation() -> None:
     """The kernel is compiled when a decoder is made, never when a schema comes."""
-    from stream.avro.interpreter import decode_records
-
     decoder_of(PAYMENT).decode(batch_of([HEADER + GOOD]))
     compiled = len(decode_records.signatures)  # type: ignore[attr-defined]
-    test_lists_longer_than_the_room_for_them_are_whole_and_a_rejected_record_leaves_none_behind()
+    other = one_field(["null", {"type": "array", "items": "string"}])
+    assert row_values(decoder_of(other).decode(batch_of([HEADER + b"\0"])).columns, 0) == {"f": None}
     assert len(decode_records.signatures) == compiled == 1  # type: ignore[attr-defined]

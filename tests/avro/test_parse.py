@@ -4,7 +4,7 @@ import fastavro
 import pytest
 from hypothesis import given, settings
 
-from stream.avro import parse_schema
+from stream.avro import columns_of, parse_schema
 from stream.avro.canonical import rabin_fingerprint
 from stream.avro.schema import Record
 from stream.errors import SchemaError
@@ -96,8 +96,6 @@ def test_a_chain_of_names_that_is_too_long_is_refused() -> None:
     for i in range(1, 1500):
         inner = {"type": "record", "name": f"R{i}", "fields": [{"name": "f", "type": f"R{i - 1}"}]}
         chain.append({"name": f"f{i}", "type": inner})
-    from stream.avro import columns_of
-
     with pytest.raises(SchemaError, match="more than 4096 fields, or 64 records in each other"):
         columns_of(parse_schema(record(*chain, name="Root")))
 

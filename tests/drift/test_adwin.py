@@ -144,7 +144,7 @@ def test_more_detections_than_a_kernel_returns_at_once() -> None:
 
 def test_a_window_at_its_longest_starts_anew() -> None:
     """The levels are full after 2^40 values: the window starts anew instead of writing behind them."""
-    detector = compile_detector(ADWIN(), 1)
+    detector = compile_detector(ADWIN(clock=7), 1)  # 2^40 is no multiple of the clock
     arrays = {name: array.copy() for name, array in detector.arrays().items()}
     arrays["counts"][0, TICKS] = LONGEST - 3
     arrays["windows"][0] = [LONGEST - 3, 0.0, 0.0]

@@ -1,7 +1,10 @@
 """`stream alerts`, as an operator and a script see it, against a real API on a table of its own."""
 
+import getpass
 import json
 import os
+import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -68,6 +71,39 @@ def test_an_operator_lists_acknowledges_and_resolves(control: Control, folder: P
     assert f"there is no alert {oldest.id}N; did you mean {oldest.id} or " in mistyped.stderr
     assert (wrong.returncode, "does not know this token" in wrong.stderr) == (1, True)
     assert (page["total"], page["alerts"][0]["id"], page["next"]) == (2, newest.id, newest.id)
+
+
+def test_stream_control_makes_a_token_and_the_next_command_uses_it(
+    broker: LocalBroker, topic: MakeTopic, tmp_path: Path
+) -> None:
+    """No token anywhere: `stream control APP` writes one for its owner alone, and `stream alerts` finds it."""
+    alerts_topic = topic("alerts", 2)
+    send(broker.bootstrap_servers, alerts_topic, alerts(1, 2), partitions=2)
+    port = free_port()
+    environment = {
+        "STREAM_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
+        "STREAM_ALERTS_TOPIC": alerts_topic,
+        "STREAM_TOPIC_PREFIX": f"{alerts_topic}-",
+        "STREAM_CONTROL_PORT": str(port),
+        "STREAM_CONTROL_URL": f"http://127.0.0.1:{port}",
+    }
+    command = [sys.executable, "-m", "stream.cli.main", "control", "tests.deploy.small_app:app"]
+    home = {**os.environ, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state"), **environment}
+    log = tmp_path / f"control-{port}.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, env=home, stderr=out)
+    one = Control("small", alerts_topic, broker.bootstrap_servers, tmp_path, port, process)
+    try:
+        one.wait(lambda: one.get("/readyz")[0] == 200, "be ready")
+        one.wait(lambda: len(stream_alerts(tmp_path, "list", **environment).stdout.splitlines()) == 2, "list both")
+        resolved = stream_alerts(tmp_path, "resolve", alert_at(1).id, "--reason", "over", "--json", **environment)
+        assert json.loads(resolved.stdout)["history"][0]["by"] == getpass.getuser()
+        assert stat.S_IMODE((tmp_path / "state/stream-learn/control-tokens").stat().st_mode) == 0o600
+        second = subprocess.run(command, env=home, capture_output=True, text=True, timeout=60, check=False)
+        assert (second.returncode, f"port {port} on 127.0.0.1 is in use" in second.stderr) == (1, True)
+        assert "Traceback" not in second.stderr
+    finally:
+        assert one.end(signal.SIGTERM) == 0
 
 
 def test_without_a_control_plane_the_error_says_how_to_start_one(folder: Path) -> None:

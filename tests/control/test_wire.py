@@ -1,11 +1,11 @@
 """Alerts, commands and rows as bytes."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 
 import orjson
 import pytest
 
-from stream.control.alerts import Action, TrackedAlert, apply
+from stream.control.alerts import Action, Alert, TrackedAlert, apply
 from stream.control.wire import (
     UnreadableRecord,
     decode_alert,
@@ -15,6 +15,7 @@ from stream.control.wire import (
     encode_command,
     encode_tracked,
 )
+from stream.resources import schema_text
 from tests.control.samples import ALERT, command, confluent
 
 
@@ -72,3 +73,10 @@ def test_every_truncation_of_an_alert_is_refused() -> None:
     for length in range(len(whole)):
         with pytest.raises(UnreadableRecord):
             decode_alert(whole[:length])
+
+
+def test_an_alert_has_the_fields_of_its_schema() -> None:
+    """A field that is added to the schema must be kept by the control plane too."""
+    declared = [field["name"] for field in orjson.loads(schema_text("alert"))["fields"]]
+
+    assert [field.name for field in fields(Alert)] == declared

@@ -103,7 +103,7 @@ class Committer:
             try:
                 task = self._tasks.get(timeout=_IDLE_S)
             except queue.Empty:
-                self._producer.serve()
+                self._guarded(self._open or 0, self._producer.serve)
                 continue
             if task is None:
                 return

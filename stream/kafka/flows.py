@@ -8,7 +8,7 @@ import structlog
 from confluent_kafka import OFFSET_END, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as Assignment
 
-from stream.kafka.consumer_errors import check_message_error
+from stream.kafka.consumer_errors import check_message_error, raise_if_refused
 from stream.kafka.packing import group_by_partition, pack_batch
 from stream.records import RecordBatch, TopicPartition
 
@@ -75,10 +75,7 @@ class Flows:
         every record of a slow stream.
         """
         self._seek_where_needed()
-        first = self._consumer.poll(timeout_s)
-        if first is None:
-            return []
-        messages = [first, *self._consumer.consume(records - 1, 0)]
+        messages = self._read(timeout_s, records)
         if any(map(Message.error, messages)):
             messages = _without_errors(messages)
         return [batch for batch in self._accepted(messages) if batch is not None]
@@ -89,6 +86,14 @@ class Flows:
             _, end = self._consumer.get_watermark_offsets(Assignment(*source), cached=True)
             if flow.next_offset >= 0 and end >= 0:
                 yield source, max(0, end - flow.next_offset)
+
+    def _read(self, timeout_s: float, records: int) -> list[Any]:
+        try:
+            first = self._consumer.poll(timeout_s)
+            return [] if first is None else [first, *self._consumer.consume(records - 1, 0)]
+        except KafkaException as raised:  # a fatal error of the client, or a callback's
+            raise_if_refused(raised.args[0], "the consumer")
+            raise
 
     def _accepted(self, messages: list[Any]) -> Iterator[RecordBatch | None]:
         if not messages:

@@ -12,8 +12,12 @@ from stream.engine.restore import metadata_of
 from stream.engine.snapshot_store import SnapshotStore
 from stream.errors import TaskCorrupted
 from stream.kafka.reader import Reader
-from stream.kafka.stable import AGAIN_AFTER_S, STABLE_WITHIN_S, wait_until_stable
+from stream.kafka.stable import AGAIN_AFTER_S, wait_until_stable
 from stream.records import RecordBatch, TopicPartition
+
+# Committed offsets are stable once they are read: what is missing then is a marker on its way, unless the journal was
+# deleted.
+_JOURNAL_WITHIN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class TaskFinder:
         begin, _ = self._wait(partial(self._reader.watermarks, source), "offsets of the journal")
         if not wanted:
             return records
-        give_up_at = time.monotonic() + STABLE_WITHIN_S
+        give_up_at = time.monotonic() + _JOURNAL_WITHIN_S
         while True:
             for batch in self._reader.read_to_end(source, begin):
                 records += _values(batch)

@@ -85,11 +85,11 @@ class TransactionProducer:
             produce_batch(self._producer, batch)
         except KafkaException as error:
             self._failures.note(batch.topic, self._explain(error.args[0]))
-        self._producer.poll(0)
+        self.serve()
 
     def serve(self) -> None:
         """Run the callbacks that are due."""
-        self._producer.poll(0)
+        self._served(lambda: self._producer.poll(0))
 
     def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata], group_metadata: Any) -> None:
         """Flush, send the offsets in one request (rule 8), commit.
@@ -110,14 +110,18 @@ class TransactionProducer:
     def abort(self) -> None:
         """Abort the open transaction; what is still queued is dropped."""
         self._call(lambda wait_s: self._producer.abort_transaction(wait_s))
-        self._producer.poll(0)
+        self.serve()
         self._failures.take()
 
     def close(self) -> None:
-        """Let go of the connections; an open transaction is left to its timeout or the successor."""
+        """Let go of the connections; an open transaction is left to its timeout or the successor.
+
+        Not by the client's `close`: it aborts the transaction first, which a producer that is over cannot do, and a
+        successor's `init_transactions` does anyway.
+        """
         if self._producer is not None:
             self._producer.purge()
-            self._producer.close()
+            self._producer = None
 
     def _init_transactions(self) -> bool:
         """Whether it is done; False if no answer came in this step."""
@@ -137,9 +141,17 @@ class TransactionProducer:
         return True
 
     def _flush(self) -> None:
-        while self._producer.flush(_STEP_S):
+        while self._served(lambda: self._producer.flush(_STEP_S)):
             if self.is_closing:
                 raise ProducerOver("closing")
+
+    def _served(self, call: Callable[[], int]) -> int:
+        """Perform a call that runs callbacks: a fatal error of the client is raised out of it."""
+        try:
+            return call()
+        except (KafkaException, SystemError) as raised:
+            self._raise_unless_to_be_called_again(_client_error(raised))
+            return 1
 
     def _call(self, step: Callable[[float], None]) -> None:
         """Perform one transactional call to its end."""
@@ -176,3 +188,17 @@ class TransactionProducer:
             return f"a record is larger than max_message_bytes = {limit} (rule 12)"
         text: str = error.str()
         return text
+
+
+def _client_error(raised: BaseException) -> Any:
+    """The KafkaError behind an exception.
+
+    confluent-kafka sets the exception of a fatal error and goes on to call other callbacks; those then fail with
+    SystemError, whose cause is the exception that was meant.
+    """
+    at: BaseException | None = raised
+    while at is not None:
+        if isinstance(at, KafkaException):
+            return at.args[0]
+        at = at.__cause__ or at.__context__
+    raise raised

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stream.config import InputTopics, KafkaSettings
+from stream.engine import journal
 from stream.engine.effects import OutputBatch
+from stream.engine.journal import JournalRecord
 from stream.engine.protocol import Commit, CommitReturned, Event, Instruction, OffsetAndMetadata, Produce
+from stream.engine.restore import metadata_of
 from stream.headers import pack
 from stream.kafka.reader import Reader
 from stream.kafka.transport import Transport
@@ -60,7 +63,9 @@ class Scripted:
 
     def returned(self, transaction: int) -> list[CommitReturned]:
         """Answers to the commit of a transaction."""
-        return [event for event in self.events if isinstance(event, CommitReturned) and event.transaction == transaction]
+        return [
+            event for event in self.events if isinstance(event, CommitReturned) and event.transaction == transaction
+        ]
 
 
 def scripted(settings: KafkaSettings, topics: InputTopics, answer: Answer = lambda _: ()) -> Scripted:
@@ -102,6 +107,13 @@ def output(
         spans.append(np.array(rows, np.int64).reshape(len(rows), 2))
     times = 1_700_000_000_000 + np.arange(len(values), dtype=np.int64)
     return OutputBatch(topic, partition, np.frombuffer(data, np.uint8), spans[0], spans[1], spans[2], times)
+
+
+def journal_record(topic: str, cycle: int, partition: int = 0) -> tuple[OutputBatch, OffsetAndMetadata]:
+    """A cycle's journal record, and what is committed with it: offset 10 * cycle."""
+    record = JournalRecord(cycle, "", "plan", 1, (), ()).sealed()
+    batch = output(topic, [journal.encode(record)], partition=partition)
+    return batch, OffsetAndMetadata(10 * cycle, metadata_of(cycle, record.digest))
 
 
 def committed_values(settings: KafkaSettings, topic: str, partition: int = 0) -> list[bytes | None]:

@@ -7,15 +7,21 @@ import pytest
 
 from stream.config import InputTopics, KafkaSettings
 from stream.engine.protocol import (
+    Abort,
     Assigned,
+    Commit,
     CommitOutcome,
+    CommitReturned,
     Event,
     Fetch,
     Fetched,
     FetchSchema,
     FindTask,
     Instruction,
+    Lost,
+    OffsetAndMetadata,
     Pause,
+    Produce,
     Release,
     Resume,
     Revoked,
@@ -28,7 +34,7 @@ from stream.kafka.reader import Reader
 from stream.records import RejectReason, TopicPartition
 from tests.conftest import MakeTopic
 from tests.kafka.conftest import MakeWorker
-from tests.kafka.scripted import Scripted, committed_values, output, scripted, wait_for
+from tests.kafka.scripted import Scripted, committed_values, journal_record, output, scripted, wait_for
 
 
 def fetched(worker: Scripted, source: TopicPartition) -> list[int]:
@@ -147,15 +153,16 @@ def test_outputs_are_visible_with_the_commit_and_not_before(
     assert committed_values(settings, out) == [b"one", None, b""]
     data = seen.data.tobytes()
     assert [data[a:b] if a >= 0 else None for a, b in seen.keys.tolist()] == [b"k", None, b""]
-    assert data[seen.headers[0][0] : seen.headers[0][1]] == batch.data.tobytes()[-(seen.headers[0][1] - seen.headers[0][0]) :]
+    assert (
+        data[seen.headers[0][0] : seen.headers[0][1]]
+        == batch.data.tobytes()[-(seen.headers[0][1] - seen.headers[0][0]) :]
+    )
 
 
 def test_an_aborted_transaction_leaves_nothing_to_see(
     worker: MakeWorker, settings: KafkaSettings, topic: MakeTopic, inputs: InputTopics
 ) -> None:
     """Its outputs are dropped, and the next transaction goes on."""
-    from stream.engine.protocol import Abort, Produce
-
     out = topic("out")
     one = worker()
     wait_for(lambda: assigned(one) == {0, 1}, one)
@@ -213,8 +220,6 @@ def test_rule_16_a_revoked_partition_stays_until_the_open_transaction_is_committ
     worker: MakeWorker, inputs: InputTopics, topic: MakeTopic, settings: KafkaSettings, protocol: str
 ) -> None:
     """The commit is awaited inside the callback; then the partition moves, and its new owner reads that commit."""
-    from stream.engine.protocol import Commit, CommitReturned, OffsetAndMetadata, Produce
-
     out = topic("out")
     order: list[str] = []
 
@@ -223,8 +228,9 @@ def test_rule_16_a_revoked_partition_stays_until_the_open_transaction_is_committ
             case Revoked(partitions):
                 order.append("revoked")
                 waiting.extend(partitions)
-                offsets = {TopicPartition(inputs.events, p): OffsetAndMetadata(7, "1:digest") for p in partitions}
-                return [Produce(1, (output(out, [b"last words"]),)), Commit(1, offsets)]
+                record, position = journal_record(inputs.journal, 1, partitions[0])
+                offsets = {TopicPartition(inputs.events, number): position for number in partitions}
+                return [Produce(1, (output(out, [b"last words"]), record)), Commit(1, offsets)]
             case CommitReturned():
                 order.append(event.outcome.value)
                 return [Release(tuple(waiting))]
@@ -242,14 +248,12 @@ def test_rule_16_a_revoked_partition_stays_until_the_open_transaction_is_committ
     assert order == ["revoked", "committed"]
     (found,) = second.of(TaskFound)
     assert isinstance(found, TaskFound)
-    assert found.committed[TopicPartition(inputs.events, found.partition)].next_offset == 7
+    assert found.committed[TopicPartition(inputs.events, found.partition)].next_offset == 10
     assert committed_values(settings, out) == [b"last words"]
 
 
 def test_rule_16_over_the_budget_the_revoked_tasks_are_given_up(worker: MakeWorker, inputs: InputTopics) -> None:
     """A worker that does not release in time is told that its tasks are lost; the group goes on."""
-    from stream.engine.protocol import Lost
-
     slow = worker(lambda _: [], max_poll_interval_ms=3_000, session_timeout_ms=3_000, transaction_timeout_ms=1_000)
     wait_for(lambda: assigned(slow) == {0, 1}, slow)
     other = worker(transactional_id="other-" + inputs.events)
@@ -264,8 +268,6 @@ def test_rule_9_a_stale_member_is_refused_and_its_producer_goes_on(
     worker: MakeWorker, inputs: InputTopics, topic: MakeTopic, settings: KafkaSettings
 ) -> None:
     """A transaction that began before a rebalance carries the old generation: aborted, no reason to tell, usable."""
-    from stream.engine.protocol import Commit, OffsetAndMetadata, Produce
-
     out = topic("out")
     release = lambda event: [Release(event.partitions)] if isinstance(event, Revoked) else []  # noqa: E731
     first = worker(release, group_protocol="classic")

@@ -1,0 +1,107 @@
+"""Snapshots in a compacted topic (rule 23)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stream.config import InputTopics, KafkaSettings
+from stream.errors import RetriableError
+from stream.kafka.reader import Reader
+from stream.kafka.snapshots import TopicSnapshotStore
+from stream.records import TopicPartition
+from tests.checkpoints import assert_same, checkpoint
+
+WANTED = [(cycle, f"digest{cycle}") for cycle in range(1, 10)]
+
+
+@pytest.fixture
+def store(settings: KafkaSettings, inputs: InputTopics) -> Iterator[TopicSnapshotStore]:
+    """A store in the test's own topic."""
+    store = TopicSnapshotStore(settings, inputs.snapshots)
+    yield store
+    store.close()
+
+
+def records(settings: KafkaSettings, inputs: InputTopics) -> list[tuple[bytes, bytes | None]]:
+    """Key and value of everything that was written."""
+    found = []
+    with Reader(settings) as reader:
+        for batch in reader.read_to_end(TopicPartition(inputs.snapshots, 0), 0):
+            data = batch.data.tobytes()
+            for key, value in zip(batch.keys.tolist(), batch.values.tolist(), strict=True):
+                found.append((data[key[0] : key[1]], None if value[0] < 0 else data[value[0] : value[1]]))
+    return found
+
+
+def test_a_snapshot_larger_than_a_record_comes_back_bit_for_bit(store: TopicSnapshotStore) -> None:
+    """Chunks are put together again in their order."""
+    random = np.random.default_rng(1)
+    given = checkpoint(3, {"table": random.random((700, 300)), "flags": np.array([True, False]), "empty": np.zeros(0)})
+    store.publish(given)
+    assert_same(store.load(0, WANTED).checkpoint, given)
+
+
+def test_the_newest_wanted_snapshot_is_loaded(store: TopicSnapshotStore) -> None:
+    """One whose cycle is not in the committed journal is as if it were not there (rule 21)."""
+    store.publish(checkpoint(1))
+    store.publish(checkpoint(2))
+    assert_same(store.load(0, WANTED).checkpoint, checkpoint(2))
+    assert_same(store.load(0, [(1, "digest1")]).checkpoint, checkpoint(1))
+    assert store.load(0, [(2, "another branch")]).checkpoint is None
+
+
+def test_rule_23_unchanged_chunks_are_not_written_again_and_forgotten_ones_get_a_tombstone(
+    store: TopicSnapshotStore, settings: KafkaSettings, inputs: InputTopics
+) -> None:
+    """Two manifests are kept; what only the third-newest used is given up."""
+    same = np.arange(1000)
+    for cycle in (1, 2, 3):
+        store.publish(checkpoint(cycle, {"same": same, "weights": np.full(8, float(cycle))}))
+    written = records(settings, inputs)
+    values = [value for _, value in written if value is not None]
+    assert sum(same.tobytes() in value for value in values) == 1
+    assert [key for key, _ in written if key.startswith(b"manifest")] == [b"manifest-a", b"manifest-b", b"manifest-a"]
+    gone = [key for key, value in written if value is None]
+    assert gone == [key for key, value in written if value == np.full(8, 1.0).tobytes()]
+
+
+def test_rule_23_a_damaged_snapshot_is_reported_and_the_older_one_used(
+    store: TopicSnapshotStore, inputs: InputTopics, produce: Any, settings: KafkaSettings
+) -> None:
+    """A manifest that cannot be read is left out with the reason, and the next snapshot replaces it."""
+    store.publish(checkpoint(1))
+    store.publish(checkpoint(2))
+    with_damage = [value for key, value in records(settings, inputs) if key == b"manifest-b"]
+    assert with_damage[0] is not None
+    store._write(TopicPartition(inputs.snapshots, 0), [(b"manifest-b", with_damage[0][:-5] + b"xxxxx")])
+    found = store.load(0, WANTED)
+    assert_same(found.checkpoint, checkpoint(1))
+    assert "checksum does not match" in found.damaged[0]
+    store.publish(checkpoint(3))
+    assert_same(store.load(0, WANTED).checkpoint, checkpoint(3))
+    assert_same(store.load(0, [(1, "digest1")]).checkpoint, checkpoint(1))
+
+
+def test_manifests_far_from_the_end_are_found(
+    store: TopicSnapshotStore, inputs: InputTopics, settings: KafkaSettings
+) -> None:
+    """A crash between chunks and manifest leaves many records behind the last manifest."""
+    store.publish(checkpoint(1))
+    unfinished = [(b"%032x" % number, b"chunk") for number in range(700)]
+    store._write(TopicPartition(inputs.snapshots, 0), unfinished)
+    assert_same(store.load(0, WANTED).checkpoint, checkpoint(1))
+
+
+def test_a_snapshot_that_cannot_be_written_says_so_and_the_store_goes_on(
+    settings: KafkaSettings, inputs: InputTopics
+) -> None:
+    """The topic takes no record of this size."""
+    store = TopicSnapshotStore(settings, inputs.snapshots)
+    store._chunk_bytes = 4_000_000
+    with pytest.raises(RetriableError, match="snapshot of .* was not written|Message size too large"):
+        store.publish(checkpoint(1, {"large": np.random.default_rng(1).random(400_000)}))
+    store.publish(checkpoint(2))
+    assert_same(store.load(0, WANTED).checkpoint, checkpoint(2))
+    store.close()

@@ -1,0 +1,147 @@
+"""What Kafka remembers of a task is read at stable positions."""
+
+import threading
+from collections.abc import Collection, Iterator
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka import TopicPartition as Position
+
+from stream.config import InputTopics, KafkaSettings
+from stream.engine.effects import OutputBatch
+from stream.engine.protocol import OffsetAndMetadata, TaskFound
+from stream.engine.snapshot import Checkpoint
+from stream.engine.snapshot_store import StoredSnapshots
+from stream.kafka import client_config
+from stream.kafka.producing import produce_batch
+from stream.kafka.reader import Reader
+from stream.kafka.task_finder import TaskFinder
+from stream.records import TopicPartition
+from tests.kafka.scripted import journal_record, output
+
+
+class EmptyStore:
+    """A store without snapshots; notes what it was asked for."""
+
+    def __init__(self) -> None:
+        self.wanted: list[Collection[tuple[int, str]]] = []
+
+    def publish(self, checkpoint: Checkpoint) -> None:
+        """Never called."""
+
+    def load(self, partition: int, wanted: Collection[tuple[int, str]]) -> StoredSnapshots:
+        """Nothing there."""
+        self.wanted.append(wanted)
+        return StoredSnapshots(None, ("one was damaged",))
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+@pytest.fixture
+def store() -> EmptyStore:
+    """The store that the finder asks."""
+    return EmptyStore()
+
+
+@pytest.fixture
+def finder(settings: KafkaSettings, inputs: InputTopics, store: EmptyStore) -> Iterator[TaskFinder]:
+    """A finder of the test's group."""
+    finder = TaskFinder(settings, inputs, store)
+    yield finder
+    finder.close()
+
+
+class Committing:
+    """A transactional producer under the hands of a test."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self.producer = Producer(client_config.transactional_producer(settings))
+        self.reader = Reader(settings)
+        self.producer.init_transactions(20)
+
+    def begin(self, offsets: dict[TopicPartition, OffsetAndMetadata], *batches: OutputBatch) -> None:
+        """Everything but the commit."""
+        self.producer.begin_transaction()
+        for batch in batches:
+            produce_batch(self.producer, batch)
+        self.producer.flush()
+        positions = [Position(*source, at.next_offset, at.metadata) for source, at in offsets.items()]
+        self.producer.send_offsets_to_transaction(positions, self.reader._consumer.consumer_group_metadata(), 20)
+
+
+@pytest.fixture
+def committing(settings: KafkaSettings) -> Iterator[Committing]:
+    """Commits as a worker would."""
+    each = Committing(settings)
+    yield each
+    each.reader.close()
+    each.producer.close()
+
+
+def test_a_task_without_a_past_has_only_edges(finder: TaskFinder, inputs: InputTopics, produce: object) -> None:
+    """No commit, no journal, no snapshot asked for: where its inputs begin and end."""
+    assert callable(produce)
+    produce(inputs.events, b"a", b"b")
+    found = finder.find(0)
+    events, labels = TopicPartition(inputs.events, 0), TopicPartition(inputs.labels[0], 0)
+    assert found == TaskFound(0, {}, (), (), (), {events: 0, labels: 0}, {events: 2, labels: 0})
+
+
+def test_rule_21_the_journal_is_read_up_to_the_committed_cycle(
+    finder: TaskFinder, store: EmptyStore, inputs: InputTopics, committing: Committing
+) -> None:
+    """Offsets with their metadata, the records in order, and snapshots of those cycles only."""
+    records = []
+    for cycle in (1, 2, 3):
+        record, position = journal_record(inputs.journal, cycle)
+        committing.begin({TopicPartition(inputs.events, 0): position}, record)
+        if cycle < 3:
+            committing.producer.commit_transaction(20)
+            records.append(record.data.tobytes())
+        else:
+            committing.producer.abort_transaction(20)
+    found = finder.find(0)
+    assert found.journal == tuple(records)
+    assert found.damaged == ("one was damaged",)
+    (position,) = found.committed.values()
+    assert position.next_offset == 20
+    assert position.metadata.startswith("2:")
+    assert sorted(cycle for cycle, _ in store.wanted[0]) == [1, 2]
+
+
+def test_rule_17_a_pending_transaction_is_waited_for_and_the_old_offset_is_never_read(
+    finder: TaskFinder, inputs: InputTopics, committing: Committing
+) -> None:
+    """While another's transaction holds the offsets there is no answer; then it is the new one."""
+    source = TopicPartition(inputs.events, 0)
+    first, position = journal_record(inputs.journal, 1)
+    committing.begin({source: position}, first)
+    committing.producer.commit_transaction(20)
+    second, position = journal_record(inputs.journal, 2)
+    committing.begin({source: position}, second)
+    answers: list[TaskFound] = []
+    thread = threading.Thread(target=lambda: answers.append(finder.find(0)))
+    thread.start()
+    thread.join(1.0)
+    assert answers == []
+    committing.producer.commit_transaction(20)
+    thread.join(30)
+    assert answers[0].committed[source].next_offset == 20
+    assert len(answers[0].journal) == 2
+
+
+def test_reading_a_partition_passes_over_aborted_records_and_markers(
+    settings: KafkaSettings, inputs: InputTopics, committing: Committing
+) -> None:
+    """Offsets have holes; the end is met even if the last offset is a marker's."""
+    source = TopicPartition(inputs.events, 0)
+    for end in (committing.producer.commit_transaction, committing.producer.abort_transaction):
+        committing.producer.begin_transaction()
+        produce_batch(committing.producer, output(inputs.events, [b"a", b"b"], partition=0))
+        end(20)
+    with Reader(settings) as reader:
+        batches = list(reader.read_to_end(source, 0))
+        assert [offset for batch in batches for offset in batch.offsets.tolist()] == [0, 1]
+        assert reader.is_at_end
+        assert list(reader.read_to_end(source, 2)) == []

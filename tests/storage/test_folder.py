@@ -1,0 +1,120 @@
+"""Snapshots in a folder: two kept, each whole or not there."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stream.engine.snapshot_format import cut, decode_manifest, describe, encode_arrays, encode_manifest
+from stream.errors import ConfigError, RetriableError, TaskCorrupted
+from stream.storage import folder
+from stream.storage.folder import FolderSnapshotStore
+from tests.checkpoints import assert_same, checkpoint
+
+WANTED = [(cycle, f"digest{cycle}") for cycle in range(1, 10)]
+
+
+@pytest.mark.parametrize("prefix", ["", "file://"])
+def test_the_two_newest_snapshots_are_kept(tmp_path: Path, prefix: str) -> None:
+    """The third replaces the first, under a path or a URL."""
+    store = FolderSnapshotStore(f"{prefix}{tmp_path}/snapshots")
+    for cycle in (1, 2, 3):
+        store.publish(checkpoint(cycle))
+    assert_same(store.load(0, WANTED).checkpoint, checkpoint(3))
+    assert_same(store.load(0, [(2, "digest2")]).checkpoint, checkpoint(2))
+    assert store.load(0, [(1, "digest1")]).checkpoint is None
+    assert store.load(1, WANTED).checkpoint is None
+    assert sorted(file.name for file in (tmp_path / "snapshots").iterdir()) == [
+        "0.a.manifest",
+        "0.a.safetensors",
+        "0.b.manifest",
+        "0.b.safetensors",
+    ]
+
+
+def test_arrays_of_every_shape_and_kind_come_back_bit_for_bit(tmp_path: Path) -> None:
+    """No dimension, no elements, transposed, NaN with its payload, unsigned, boolean."""
+    arrays = {
+        "scalar": np.array(3.5, np.float32),
+        "empty": np.zeros((0, 3)),
+        "turned": np.arange(6, dtype=np.int32).reshape(2, 3).T,
+        "nan": np.array([0x7FF8000000000123], np.uint64).view(np.float64),
+        "flags": np.array([True, False]),
+    }
+    store = FolderSnapshotStore(str(tmp_path))
+    store.publish(checkpoint(1, arrays))
+    found = store.load(0, WANTED).checkpoint
+    assert found is not None
+    assert_same(found, checkpoint(1, {name: np.array(array, order="C") for name, array in arrays.items()}))
+
+
+def test_a_damaged_file_is_reported_and_the_older_snapshot_used(tmp_path: Path) -> None:
+    """One bit of the newest arrays is turned."""
+    store = FolderSnapshotStore(str(tmp_path))
+    store.publish(checkpoint(1))
+    store.publish(checkpoint(2))
+    path = tmp_path / "0.b.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    found = store.load(0, WANTED)
+    assert_same(found.checkpoint, checkpoint(1))
+    assert "0.b.safetensors" in found.damaged[0]
+    assert "damaged" in found.damaged[0]
+
+
+@pytest.mark.parametrize("dies_at", [0, 1])
+def test_a_crash_while_writing_leaves_the_newer_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int
+) -> None:
+    """Disk full at the arrays or at the manifest: one clear error, and the newest one before is loaded."""
+    store = FolderSnapshotStore(str(tmp_path))
+    store.publish(checkpoint(1))
+    store.publish(checkpoint(2))
+    calls: list[object] = []
+
+    def full(file: object) -> None:
+        calls.append(file)
+        if len(calls) == dies_at + 1:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(folder, "_sync", full)
+    with pytest.raises(RetriableError, match="partition 0 was not written.*No space left on device.*make room"):
+        store.publish(checkpoint(3))
+    assert_same(store.load(0, WANTED).checkpoint, checkpoint(2))
+    assert not list(tmp_path.glob("*.unfinished"))
+    store.publish(checkpoint(4))
+    assert_same(store.load(0, WANTED).checkpoint, checkpoint(4))
+    assert_same(store.load(0, [(2, "digest2")]).checkpoint, checkpoint(2))
+
+
+def test_a_url_of_no_known_kind_is_a_config_error() -> None:
+    """The text names it."""
+    with pytest.raises(ConfigError, match="nonsense://x cannot be used"):
+        FolderSnapshotStore("nonsense://x")
+
+
+def test_an_object_store_works_the_same() -> None:
+    """Any fsspec URL; here the one in memory."""
+    store = FolderSnapshotStore("memory://snapshots-test")
+    for cycle in (1, 2, 3):
+        store.publish(checkpoint(cycle))
+    assert_same(store.load(0, WANTED).checkpoint, checkpoint(3))
+
+
+def test_a_manifest_of_a_later_format_is_refused_with_its_number() -> None:
+    """An older release must not guess."""
+    content = encode_manifest(describe(checkpoint(), b""))
+    with pytest.raises(TaskCorrupted, match="format 2, this release reads up to 1"):
+        decode_manifest(content.replace(b"stream-snapshot 1", b"stream-snapshot 2", 1))
+
+
+def test_an_array_that_did_not_change_gives_the_same_chunks_wherever_it_lies() -> None:
+    """The array before it grew; its own chunks are found again."""
+    kept = np.arange(1000)
+    before = cut(encode_arrays(checkpoint(1, {"a": np.zeros(10), "kept": kept})), 1024)
+    after = cut(encode_arrays(checkpoint(1, {"a": np.zeros(50), "kept": kept})), 1024)
+    chunks_of_kept = {bytes(kept.tobytes()[start : start + 1024]) for start in range(0, kept.nbytes, 1024)}
+    assert chunks_of_kept <= {bytes(piece) for piece in before}
+    assert chunks_of_kept <= {bytes(piece) for piece in after}
+    assert all(len(piece) <= 1024 for piece in before + after)

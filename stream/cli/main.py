@@ -11,6 +11,7 @@ from stream.errors import StreamError
 
 # Command, and what the list says of it. Its module is stream.cli.commands.<command, "-" as "_">.
 COMMANDS = {
+    "run": "Run a worker: it reads events, predicts, learns, and commits all of it together.",
     "broker": "A real Kafka and schema registry on this machine: up, down, status.",
     "alerts": "What drifted, and what operators did about it: list, show, ack, resolve.",
     "control": "Run the control plane of an app, which keeps what operators did about its alerts.",

@@ -30,6 +30,7 @@ class Slot:
         self.state = TaskState.CREATED
         self.served = 0
         self.snapshot_ms = 0
+        self.handled: RecordBatch | None = None  # what the last `handle` took
         self._queues: dict[TopicPartition, deque[RecordBatch]] = {source: deque() for source in task.sources}
         self._paused: set[TopicPartition] = set()
         self._awaited_schema: int | None = None
@@ -95,6 +96,7 @@ class Slot:
         source = self._next_source()
         batch = self._queues[source][0].part(0, records)
         outputs = self.task.process(batch, now_ms)
+        self.handled = batch.part(0, outputs.taken)
         self._drop(source, outputs.taken)
         self._awaited_schema = outputs.needs_schema
         return outputs, self._resume_if_low(source)
@@ -103,6 +105,11 @@ class Slot:
         """The task's state at the end of its last cycle."""
         self.snapshot_ms, self._snapshot_cycle = now_ms, self.task.cycle
         return self.task.checkpoint(now_ms)
+
+    @property
+    def has_open_cycle(self) -> bool:
+        """True if there is something to commit: what is being replayed was committed before."""
+        return self._has_run and self.task.has_open_cycle
 
     @property
     def is_ahead_of_snapshot(self) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from stream.engine.effects import Effects, OutputBatch
 from stream.engine.lifecycle import TaskState
+from stream.engine.metrics import CycleMetrics
 from stream.engine.protocol import (
     Abort,
     Assigned,
@@ -41,6 +42,7 @@ from stream.engine.slot import Slot
 from stream.engine.snapshot import Checkpoint
 from stream.engine.task import Task
 from stream.errors import RetriableError, StreamError
+from stream.records import RecordBatch
 
 # Refusals in a row after which the worker gives up: one is ordinary while others join or leave (7 in 8 joins), this
 # many means that something else is wrong.
@@ -99,6 +101,8 @@ class Worker:
         self._committed_ms = 0
         self._releasing: tuple[int, ...] = ()
         self._served = 0
+        self._handled: RecordBatch | None = None
+        self._done: list[tuple[int, CycleMetrics]] = []
         self._is_stopping = False
         self._publishing: set[int] = set()
         self._schemas: dict[int, SchemaFetched | SchemaRefused] = {}
@@ -112,6 +116,16 @@ class Worker:
     def has_work(self) -> bool:
         """True if `work` would handle records now."""
         return not self._is_full and any(slot.has_work for slot in self._slots.values())
+
+    def take_handled(self) -> RecordBatch | None:
+        """The live records that the last `work` handled, once: for whoever measures."""
+        handled, self._handled = self._handled, None
+        return handled
+
+    def take_committed(self) -> list[tuple[int, CycleMetrics]]:
+        """What the tasks' cycles did that are being committed, once: by partition."""
+        done, self._done = self._done, []
+        return done
 
     @property
     def is_committing(self) -> bool:
@@ -226,6 +240,7 @@ class Worker:
         outputs, instructions = slot.handle(now_ms, records)
         if outputs is None:
             return instructions
+        self._handled = slot.handled
         if outputs.needs_schema is not None:
             instructions += self._ask_schema(slot, outputs.needs_schema)
         batches = outputs.transactional
@@ -259,13 +274,14 @@ class Worker:
 
     def _close(self, now_ms: int) -> list[Instruction]:
         """Close all open cycles and commit them; nothing if there are none or a commit is under way."""
-        slots = [slot for slot in self._slots.values() if slot.task.has_open_cycle]
+        slots = [slot for slot in self._slots.values() if slot.has_open_cycle]
         if self._in_flight is not None or not slots:
             return []
         instructions = self._produce_held()
         effects, checkpoints = [], []
         for slot in slots:
             effects.append(slot.task.close_cycle())
+            self._done.append((slot.task.partition, slot.task.metrics))
             is_due = now_ms - slot.snapshot_ms >= self._settings.snapshot_interval_ms
             if is_due and slot.task.partition not in self._publishing:
                 checkpoints.append(slot.checkpoint(now_ms))

@@ -1,0 +1,67 @@
+"""`stream run`: a worker, or several."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import typer
+
+from stream.errors import ConfigError
+
+
+def entry(
+    target: str = typer.Argument(metavar="APP", help="module:app or path/to/file.py:app"),
+    workers: int = typer.Option(1, min=1, help="Processes; each takes a share of the partitions."),
+    config: Path | None = typer.Option(None, envvar="STREAM_CONFIG", help="Settings file; stream.toml if it is here."),
+    slot: str | None = typer.Option(None, help="This worker's name among those of the app; stable over restarts."),
+    delivery: str | None = typer.Option(None, help="exactly-once or immediate."),
+    metrics_port: int | None = typer.Option(None, help="Port of /metrics, /healthz, /readyz; 0: any, -1: none."),
+) -> None:
+    """Run a worker: it reads events, predicts, learns, and commits all of it together. SIGTERM or Ctrl-C stops it.
+
+    Example: stream run fraud:app --workers 2
+    """
+    from stream.runtime.loading import load_app
+    from stream.runtime.logs import configure_logs
+    from stream.runtime.settings import load_settings
+
+    settings = load_settings(config, slot=slot, delivery=delivery, metrics_port=metrics_port).values
+    if workers > 1:
+        if slot is not None:
+            raise ConfigError("--slot names one worker; with --workers the slots are 0, 1, 2, ...")
+        options = ["--config", str(config)] if config else []
+        options += ["--delivery", delivery] if delivery else []
+        raise typer.Exit(_run_several(workers, [target, *options], settings.metrics_port))
+    configure_logs(settings.log_level)
+    # Imported behind the settings, whose mistakes are then told at once: numba takes a second.
+    from stream.runtime.worker import run_worker
+
+    run_worker(load_app(target).plan, settings, _say)
+
+
+def _say(what: str) -> None:
+    print(f"stream run: {what}", file=sys.stderr, flush=True)
+
+
+def _run_several(workers: int, arguments: list[str], metrics_port: int) -> int:
+    """One process a worker, each in a slot of its own; one that ends takes the others along."""
+    processes = []
+    for number in range(workers):
+        port = metrics_port + number if metrics_port > 0 else metrics_port
+        own = ["--slot", str(number), "--metrics-port", str(port)]
+        processes.append(subprocess.Popen([sys.executable, "-m", "stream.cli.main", "run", *arguments, *own]))
+
+    def pass_on(number: int, _: object) -> None:
+        for process in processes:
+            process.send_signal(number)
+
+    signal.signal(signal.SIGTERM, pass_on)
+    # Ctrl-C reaches the whole process group by itself: this process only has to outlive it.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    first, status = os.wait()
+    others = [process for process in processes if process.pid != first]
+    for process in others:
+        process.terminate()
+    return max(abs(os.waitstatus_to_exitcode(status)), *(abs(process.wait()) for process in others))

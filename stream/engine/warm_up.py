@@ -1,0 +1,83 @@
+"""Run every kernel of a plan once, so that compilation is over before a worker joins its group."""
+
+import numpy as np
+import orjson
+
+from stream import avro
+from stream.avro.schema import Array, EnumType, Fixed, Map, Primitive, Record, Type, Union
+from stream.engine.encoded import EncodedRecord, output_batch
+from stream.engine.plan import Plan
+from stream.engine.protocol import SchemaFetched
+from stream.engine.task import OutputFormat, Task
+from stream.records import RecordBatch
+
+_ZEROS: dict[str, object] = {
+    "null": None,
+    "boolean": False,
+    "int": 0,
+    "long": 0,
+    "float": 0.0,
+    "double": 0.0,
+    "bytes": b"",
+    "string": "",
+}
+_SCHEMA_ID = 1
+
+
+def warm_up(plan: Plan, format: OutputFormat) -> None:
+    """Put events and labels of zeros through a task that is thrown away; compiles what the cache does not have."""
+    task = Task(plan, 0, 0, format)
+    streams = [(plan.events.topic, plan.events.schema, plan.events.framing)]
+    if plan.labels is not None:
+        streams.append((plan.labels.topic, plan.labels.schema, plan.labels.framing))
+    for topic, schema, framing in streams:
+        batch = _batch(topic, _record(schema, framing))
+        if task.process(batch, 0).needs_schema is not None:
+            task.answer_schema(SchemaFetched(_SCHEMA_ID, schema.text))
+            task.process(batch, 0)
+    task.close_cycle()
+
+
+def _record(schema: avro.Schema, framing: avro.Framing) -> bytes:
+    zero = _zero(schema.type)
+    if framing is avro.Framing.JSON:
+        return orjson.dumps(zero, default=lambda value: value.decode())
+    schema_id = schema.fingerprint if framing is avro.Framing.SINGLE_OBJECT else _SCHEMA_ID
+    return avro.header(framing, schema_id) + avro.encode_one(schema, zero)
+
+
+def _batch(topic: str, value: bytes) -> RecordBatch:
+    encoded = output_batch(topic, 0, [EncodedRecord(b"", value, None, 0)] * 2)
+    return RecordBatch(
+        topic,
+        0,
+        encoded.data,
+        encoded.keys,
+        encoded.values,
+        np.arange(2),
+        encoded.timestamps_ms,
+        encoded.headers,
+    )
+
+
+def _zero(of: Type) -> object:
+    """A value of the type, as empty as it can be; the first branch that is not null of a union, so that keys exist."""
+    match of:
+        case Primitive():
+            return _ZEROS[of.type]
+        case Fixed():
+            return b"\0" * of.size
+        case EnumType():
+            return of.symbols[0]
+        case Array():
+            return []
+        case Map():
+            return {}
+        case Union():
+            return _zero(next((branch for branch in of.branches if not _is_null(branch)), of.branches[0]))
+        case Record():
+            return {field.name: _zero(field.type) for field in of.fields}
+
+
+def _is_null(of: Type) -> bool:
+    return (isinstance(of, Primitive) and of.type == "null") or isinstance(of, Record)

@@ -1,0 +1,288 @@
+"""The composition root of a worker, and its poll loop."""
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import structlog
+
+from stream import kernels
+from stream.avro import Framing, header
+from stream.config import InputTopics
+from stream.engine.lifecycle import TaskState
+from stream.engine.plan import Plan
+from stream.engine.protocol import (
+    Commit,
+    CommitOutcome,
+    CommitReturned,
+    Event,
+    Instruction,
+    PublishSnapshot,
+    SnapshotPublished,
+    StopRequested,
+)
+from stream.engine.snapshot_store import SnapshotStore
+from stream.engine.task import OutputFormat, Task
+from stream.engine.warm_up import warm_up
+from stream.engine.worker import Worker, WorkerSettings
+from stream.kafka.registry import Registry
+from stream.kafka.transport import Transport
+from stream.resources import schema_text
+from stream.runtime.health import WorkerHealth
+from stream.runtime.metrics import WorkerMetrics
+from stream.runtime.metrics_server import MetricsServer
+from stream.runtime.settings import Settings
+from stream.storage.folder import FolderSnapshotStore
+
+_log = structlog.get_logger("stream.worker")
+
+# A slice of work takes at most this long (rule 15); its size follows from how fast the last one was.
+_SLICE_S = 0.05
+_FIRST_SLICE, _LARGEST_SLICE = 256, 65_536
+_IDLE_POLL_S = 0.01
+# How often lag and restore progress are looked at.
+_LOOK_EVERY_S = 1.0
+
+
+def run_worker(plan: Plan, settings: Settings, on_progress: Callable[[str], None]) -> None:
+    """Run a worker until SIGTERM or Ctrl-C; it then drains, commits, takes a last snapshot and leaves.
+
+    Args:
+        plan: the compiled app.
+        settings: of this worker.
+        on_progress: hears what is happening before the first record (compilation, registration, joining).
+
+    Raises:
+        StreamError: why the worker could not start or go on; the text says what to do.
+    """
+    began = time.perf_counter()
+    use_kernel_cache(settings)
+    health = WorkerHealth()
+    metrics = WorkerMetrics(plan.app, [model.name for model in plan.models], _signals(plan))
+    server = None
+    if settings.metrics_port >= 0:
+        server = MetricsServer(settings.metrics_host, settings.metrics_port, metrics.registry, health)
+        _log.info("metrics", port=server.port)
+    try:
+        output_format = prepare(plan, settings, on_progress)
+        metrics.record_compile(kernels.compile_seconds())
+        loop = WorkerLoop(plan, settings, output_format, health, metrics)
+        with StopSignals(loop.request_stop):
+            on_progress("joining the group")
+            loop.start()
+            _log.info("started", app=plan.app, seconds=round(time.perf_counter() - began, 2))
+            loop.run()
+    finally:
+        if server is not None:
+            server.close()
+
+
+def prepare(plan: Plan, settings: Settings, on_progress: Callable[[str], None]) -> OutputFormat:
+    """Compile the kernels and register the outputs' schemas: all that comes before the group is joined."""
+    topics = settings.topics(plan.app)
+    on_progress("compiling kernels (none if the cache is warm)")
+    draft = OutputFormat(topics, header(Framing.CONFLUENT, 0), header(Framing.CONFLUENT, 0))
+    with np.errstate(all="ignore"):
+        warm_up(plan, draft)
+    if settings.output_format == "json":
+        return OutputFormat(topics, None, None)
+    on_progress("registering output schemas")
+    registry = Registry(settings.kafka(plan.app))
+    ids = [
+        registry.register(f"{topic}-value", schema_text(subject))
+        for topic, subject in ((topics.predictions, "prediction"), (topics.alerts, "alert"))
+    ]
+    return OutputFormat(topics, header(Framing.CONFLUENT, ids[0]), header(Framing.CONFLUENT, ids[1]))
+
+
+def use_kernel_cache(settings: Settings) -> None:
+    """Keep compiled kernels in the folder of the settings, or in the user's cache folder."""
+    user_cache = platformdirs.user_cache_path("stream-learn") / "kernels"
+    kernels.use_cache(Path(settings.cache) if settings.cache else user_cache)
+
+
+def snapshot_store(settings: Settings) -> Callable[[], SnapshotStore] | None:
+    """Makes stores of a folder or object store; None where snapshots go to their topic."""
+    if settings.snapshots == "kafka":
+        return None
+    return lambda: FolderSnapshotStore(settings.snapshots)
+
+
+def input_topics(plan: Plan, settings: Settings) -> InputTopics:
+    """What the tasks of a worker read."""
+    topics = settings.topics(plan.app)
+    labels = (plan.labels.topic,) if plan.labels else ()
+    return InputTopics(
+        plan.events.topic, labels, topics.journal, topics.snapshots if settings.snapshots == "kafka" else ""
+    )
+
+
+class StopSignals:
+    """SIGTERM and SIGINT ask for a clean stop; a second one ends the process at once.
+
+    Args:
+        request: called at the first signal.
+    """
+
+    def __init__(self, request: Callable[[], None]) -> None:
+        self._request = request
+
+    def __enter__(self) -> None:
+        self._before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        self._request()
+
+
+class WorkerLoop:
+    """Polls the transport, gives events to the worker, performs what it asks for, and tells the metrics.
+
+    Args:
+        plan: the compiled app.
+        settings: of this worker.
+        output_format: of what it writes.
+        health: hears what it is doing.
+        metrics: hears what it has done.
+    """
+
+    def __init__(
+        self, plan: Plan, settings: Settings, output_format: OutputFormat, health: WorkerHealth, metrics: WorkerMetrics
+    ) -> None:
+        self._event_topic = plan.events.topic
+        self._health = health
+        self._metrics = metrics
+        self._worker = Worker(
+            lambda partition, epoch: Task(plan, partition, epoch, output_format),
+            WorkerSettings(
+                is_immediate=settings.delivery == "immediate",
+                commit_interval_ms=settings.commit_interval_ms,
+                snapshot_interval_ms=settings.snapshot_interval_s * 1000,
+                offset_reset=settings.offset_reset,
+            ),
+        )
+        self._transport = Transport(
+            settings.kafka(plan.app),
+            input_topics(plan, settings),
+            handle=self._told,
+            open_store=snapshot_store(settings),
+        )
+        self._slice = _FIRST_SLICE
+        self._is_stop_wanted = False
+        self._looked_s = 0.0
+        self._committing_since_s = 0.0
+        self._handled: list[np.ndarray] = []  # timestamps of the events of the open cycle, and of the one in flight
+        self._in_flight: list[np.ndarray] = []
+        self._snapshots: dict[tuple[int, int], int] = {}
+        self._partitions: set[int] = set()
+
+    def request_stop(self) -> None:
+        """Stop after the slice at hand; may be called from a signal handler."""
+        self._is_stop_wanted = True
+
+    def start(self) -> None:
+        """Take the transactional id over and join the group."""
+        self._transport.start()
+
+    def run(self) -> None:
+        """Work until a stop; raises the error that ended it, if one did."""
+        try:
+            while self._transport.stopped is None:
+                self._turn()
+        finally:
+            self._health.stopping()
+            self._transport.close()
+        if self._transport.stopped.error is not None:
+            raise self._transport.stopped.error
+
+    def _turn(self) -> None:
+        self._health.turned()
+        if self._is_stop_wanted:
+            self._is_stop_wanted = False
+            self._health.stopping()
+            self._perform(self._told(StopRequested()))
+        for event in self._transport.poll(0.0 if self._worker.has_work else _IDLE_POLL_S):
+            self._perform(self._told(event))
+        self._work()
+        if time.monotonic() - self._looked_s > _LOOK_EVERY_S:
+            self._look()
+
+    def _work(self) -> None:
+        began = time.perf_counter()
+        instructions = self._worker.work(now_ms(), self._slice)
+        took_s = time.perf_counter() - began
+        handled = self._worker.take_handled()
+        if handled is not None:
+            self._metrics.record_batch(len(handled), took_s)
+            self._handled.append(handled.timestamps_ms)
+            if len(handled) == self._slice:
+                share = _SLICE_S / max(took_s, 1e-6)
+                self._slice = int(min(_LARGEST_SLICE, max(_FIRST_SLICE, self._slice * min(2.0, share))))
+        self._perform(instructions)
+
+    def _told(self, event: Event) -> Sequence[Instruction]:
+        if isinstance(event, CommitReturned):
+            self._commit_returned(event)
+        elif isinstance(event, SnapshotPublished) and not event.error:
+            created_ms = self._snapshots.pop((event.partition, event.cycle), now_ms())
+            self._metrics.record_snapshot(event.partition, created_ms)
+        return self._worker.on(event, now_ms())
+
+    def _perform(self, instructions: Sequence[Instruction]) -> None:
+        for instruction in instructions:
+            if isinstance(instruction, Commit):
+                self._committing_since_s = time.perf_counter()
+                self._in_flight, self._handled = self._in_flight + self._handled, []
+            elif isinstance(instruction, PublishSnapshot):
+                checkpoint = instruction.checkpoint
+                self._snapshots[checkpoint.partition, checkpoint.cycle] = checkpoint.created_ms
+            self._transport.perform(instruction)
+
+    def _commit_returned(self, returned: CommitReturned) -> None:
+        if returned.outcome is not CommitOutcome.COMMITTED:
+            self._metrics.record_abort()
+            _log.warning("commit refused", reason=returned.message)
+            return
+        self._metrics.record_commit(time.perf_counter() - self._committing_since_s)
+        if self._in_flight:
+            self._metrics.record_latencies((now_ms() - np.concatenate(self._in_flight)) / 1000.0)
+        self._in_flight = []
+        for partition, cycle in self._worker.take_committed():
+            self._metrics.record_cycle(partition, cycle)
+
+    def _look(self) -> None:
+        """Now and then: lag, restore progress, and which partitions are here."""
+        self._looked_s = time.monotonic()
+        slots = {slot.task.partition: slot for slot in self._worker.slots}
+        for gone in self._partitions - slots.keys():
+            self._metrics.forget(gone)
+            self._health.restored(gone)
+        self._partitions = set(slots)
+        for partition, slot in slots.items():
+            if slot.state in (TaskState.CREATED, TaskState.RESTORING):
+                self._health.restoring(partition, slot.restored_share)
+                _log.info("restoring", partition=partition, share=f"{slot.restored_share:.0%}")
+            else:
+                self._health.restored(partition)
+            self._metrics.record_restore(partition, slot.restored_share)
+        for source, records in self._transport.lags().items():
+            if source.topic == self._event_topic:
+                self._metrics.record_lag(source.partition, records)
+        if self._transport.stopped is None:
+            self._health.running()
+
+
+def now_ms() -> int:
+    """Wall-clock time in ms since 1970: the one place where a worker reads it."""
+    return time.time_ns() // 1_000_000
+
+
+def _signals(plan: Plan) -> list[str]:
+    return [signal.name for monitor in plan.monitors for signal in monitor.signals]

@@ -1,0 +1,201 @@
+"""A broker in memory that performs a worker's instructions at once: the seed of the simulator."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stream.engine.effects import OutputBatch
+from stream.engine.protocol import (
+    Abort,
+    Commit,
+    CommitOutcome,
+    CommitReturned,
+    CommittedOffset,
+    Event,
+    Fetch,
+    Fetched,
+    FetchSchema,
+    FindTask,
+    Instruction,
+    Pause,
+    Produce,
+    PublishSnapshot,
+    Release,
+    Resume,
+    SchemaFetched,
+    SchemaRefused,
+    Send,
+    SnapshotPublished,
+    Stop,
+    TaskFound,
+)
+from stream.engine.snapshot import Checkpoint
+from stream.records import RecordBatch, RejectReason, TopicPartition
+
+_KEPT_SNAPSHOTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One record of a topic."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: bytes | None
+    timestamp_ms: int
+
+
+@dataclass(slots=True)
+class MemoryBroker:
+    """Topics, committed offsets and snapshots, which outlive any worker.
+
+    Args:
+        inputs: the app's input topics, the events' first.
+        journal: its journal topic.
+        schemas: text by registry id; other ids are refused.
+    """
+
+    inputs: Sequence[str]
+    journal: str
+    schemas: Mapping[int, str]
+    topics: dict[TopicPartition, list[Stored]] = field(default_factory=lambda: defaultdict(list))
+    committed: dict[TopicPartition, CommittedOffset] = field(default_factory=dict)
+    checkpoints: dict[int, list[Checkpoint]] = field(default_factory=lambda: defaultdict(list))
+
+    def append(self, source: TopicPartition, key: bytes | None, value: bytes | None, timestamp_ms: int) -> None:
+        """Add a record as a producer would."""
+        self.topics[source].append(Stored(key, value, None, timestamp_ms))
+
+    def values(self, topic: str, partition: int = 0) -> list[bytes | None]:
+        """The values in a partition."""
+        return [record.value for record in self.topics[TopicPartition(topic, partition)]]
+
+    def store(self, outputs: Sequence[OutputBatch]) -> None:
+        """Append output records; those without a partition go to 0."""
+        for batch in outputs:
+            source = TopicPartition(batch.topic, max(batch.partition, 0))
+            self.topics[source] += [_stored(batch, row) for row in range(len(batch))]
+
+    def find(self, partition: int) -> TaskFound:
+        """What is remembered of a task."""
+        sources = [TopicPartition(topic, partition) for topic in self.inputs]
+        journal = self.topics[TopicPartition(self.journal, partition)]
+        return TaskFound(
+            partition=partition,
+            committed={source: self.committed[source] for source in sources if source in self.committed},
+            journal=tuple(record.value for record in journal if record.value is not None),
+            checkpoints=tuple(reversed(self.checkpoints[partition])),
+            damaged=(),
+            beginnings=dict.fromkeys(sources, 0),
+            ends={source: len(self.topics[source]) for source in sources},
+        )
+
+    def read(self, source: TopicPartition, offset: int, records: int) -> RecordBatch:
+        """Records of a partition from `offset` on."""
+        return _batch(source, self.topics[source][offset : offset + records], offset)
+
+
+@dataclass(slots=True)
+class MemoryConnection:
+    """One worker's view of the broker: its positions and its open transactions. Dropped with the worker.
+
+    Args:
+        broker: what outlives it.
+        refusals: outcomes for the next commits, before they succeed again.
+    """
+
+    broker: MemoryBroker
+    refusals: list[CommitOutcome] = field(default_factory=list)
+    stopped: Stop | None = None
+    _positions: dict[TopicPartition, int] = field(default_factory=dict)
+    _paused: set[TopicPartition] = field(default_factory=set)
+    _transactions: dict[int, list[OutputBatch]] = field(default_factory=lambda: defaultdict(list))
+
+    def fetch(self, records: int) -> list[Event]:
+        """At most `records` new records of each flowing partition."""
+        events: list[Event] = []
+        for source, position in self._positions.items():
+            batch = self.broker.read(source, position, records)
+            if source not in self._paused and len(batch):
+                self._positions[source] = position + len(batch)
+                events.append(Fetched(batch))
+        return events
+
+    def perform(self, instruction: Instruction) -> list[Event]:
+        """Do what a worker asks; returns the answers."""
+        match instruction:
+            case FindTask(partition):
+                return [self.broker.find(partition)]
+            case Fetch(source, offset):
+                self._positions[source] = offset
+            case Pause(source):
+                self._paused.add(source)
+            case Resume(source):
+                self._paused.discard(source)
+            case FetchSchema(schema_id):
+                return [self._schema(schema_id)]
+            case Send(outputs):
+                self.broker.store(outputs)
+            case Produce(transaction, outputs):
+                self._transactions[transaction] += outputs
+            case Commit():
+                return [self._commit(instruction)]
+            case Abort(transaction):
+                self._transactions.pop(transaction, None)
+            case PublishSnapshot(checkpoint):
+                kept = self.broker.checkpoints[checkpoint.partition]
+                kept[:] = [*kept, checkpoint][-_KEPT_SNAPSHOTS:]
+                return [SnapshotPublished(checkpoint.partition, checkpoint.cycle)]
+            case Release(partitions):
+                self._positions = {
+                    source: at for source, at in self._positions.items() if source.partition not in partitions
+                }
+            case Stop():
+                self.stopped = instruction
+        return []
+
+    def _schema(self, schema_id: int) -> Event:
+        if schema_id in self.broker.schemas:
+            return SchemaFetched(schema_id, self.broker.schemas[schema_id])
+        return SchemaRefused(schema_id, RejectReason.UNKNOWN_SCHEMA, f"the registry has no schema {schema_id}")
+
+    def _commit(self, commit: Commit) -> CommitReturned:
+        outputs = self._transactions.pop(commit.transaction, [])
+        if self.refusals:
+            return CommitReturned(commit.transaction, self.refusals.pop(0), "refused by the test")
+        self.broker.store(outputs)
+        self.broker.committed |= {
+            source: CommittedOffset(offset.next_offset, offset.metadata) for source, offset in commit.offsets.items()
+        }
+        return CommitReturned(commit.transaction, CommitOutcome.COMMITTED)
+
+
+def _stored(batch: OutputBatch, row: int) -> Stored:
+    def part(span: tuple[int, int]) -> bytes | None:
+        return None if span[0] < 0 else batch.data[span[0] : span[1]].tobytes()
+
+    return Stored(
+        part(batch.keys[row]), part(batch.values[row]), part(batch.headers[row]), int(batch.timestamps_ms[row])
+    )
+
+
+def _batch(source: TopicPartition, records: Sequence[Stored], first: int) -> RecordBatch:
+    data = bytearray()
+    spans = np.full((3, len(records), 2), -1, np.int64)
+    for row, record in enumerate(records):
+        for kind, part in enumerate((record.key, record.value, record.headers)):
+            if part is not None:
+                spans[kind, row] = (len(data), len(data) + len(part))
+                data.extend(part)
+    return RecordBatch(
+        source.topic,
+        source.partition,
+        np.frombuffer(bytes(data), np.uint8),
+        spans[0],
+        spans[1],
+        np.arange(first, first + len(records), dtype=np.int64),
+        np.array([record.timestamp_ms for record in records], np.int64),
+        spans[2],
+    )

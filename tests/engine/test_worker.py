@@ -1,0 +1,270 @@
+"""The worker's protocol against a broker in memory: restart, refusals, revocation, snapshots, a clean stop."""
+
+import random
+from collections import deque
+
+import orjson
+import pytest
+
+from stream.engine import journal
+from stream.engine.protocol import (
+    Assigned,
+    Commit,
+    CommitOutcome,
+    Event,
+    Instruction,
+    Lost,
+    Produce,
+    PublishSnapshot,
+    Release,
+    Revoked,
+    Stop,
+    StopRequested,
+)
+from stream.engine.small_avro import decode_small
+from stream.engine.task import Task
+from stream.engine.worker import Worker, WorkerSettings
+from stream.errors import TaskCorrupted
+from stream.records import TopicPartition
+from stream.testing.memory_broker import MemoryBroker, MemoryConnection
+from tests.engine.build import EVENT_SCHEMA, FORMAT, LABEL_SCHEMA, T0, chargebacks, payments, plan_with_labels
+
+EVENTS, LABELS = TopicPartition("payments", 0), TopicPartition("chargebacks", 0)
+
+
+class Running:
+    """A worker at work on a broker in memory; dropping it is a crash."""
+
+    def __init__(
+        self,
+        broker: MemoryBroker,
+        refusals: list[CommitOutcome] | None = None,
+        commit_interval_ms: int = 1,
+        snapshot_interval_ms: int = 1_000_000,
+    ) -> None:
+        settings = WorkerSettings(commit_interval_ms=commit_interval_ms, snapshot_interval_ms=snapshot_interval_ms)
+        self.worker = Worker(lambda partition, epoch: Task(plan_with_labels(), partition, epoch, FORMAT), settings)
+        self.connection = MemoryConnection(broker, refusals or [])
+        self.now_ms = T0
+        self.seen: list[Instruction] = []
+        self._events: deque[Event] = deque()
+
+    def tell(self, event: Event) -> None:
+        """Let something happen, and perform what follows from it."""
+        self._events.append(event)
+        while self._events:
+            self.perform(self.worker.on(self._events.popleft(), self.now_ms))
+
+    def perform(self, instructions: list[Instruction], but_the_last: int = 0) -> None:
+        """Perform instructions; answers wait until `tell` or `step`."""
+        for instruction in instructions[: len(instructions) - but_the_last]:
+            self.seen.append(instruction)
+            self._events.extend(self.connection.perform(instruction))
+
+    def step(self, records: int = 37) -> bool:
+        """Fetch, handle one slice, perform; False when there is nothing left to do."""
+        self.now_ms += 1
+        for event in self.connection.fetch(100):
+            self.tell(event)
+        had_work = self.worker.has_work
+        self.perform(self.worker.work(self.now_ms, records))
+        while self._events:
+            self.perform(self.worker.on(self._events.popleft(), self.now_ms))
+        return had_work or self.worker.is_committing
+
+    def finish(self) -> "Running":
+        """Go on until all is handled and committed."""
+        while self.step():
+            pass
+        self.step()
+        assert self.connection.stopped is None, self.connection.stopped
+        return self
+
+    def count(self, kind: type) -> int:
+        """How many instructions of this kind there were."""
+        return sum(isinstance(instruction, kind) for instruction in self.seen)
+
+
+@pytest.fixture
+def broker() -> MemoryBroker:
+    """400 events with 100 labels behind them."""
+    made = MemoryBroker(
+        ["payments", "chargebacks"],
+        FORMAT.topics.journal,
+        {1: orjson.dumps(EVENT_SCHEMA).decode(), 2: orjson.dumps(LABEL_SCHEMA).decode()},
+    )
+    for number, (key, value) in enumerate(payments(400)):
+        made.append(EVENTS, key, value, T0 + number)
+    for number, (key, value) in enumerate(chargebacks(range(50, 150))):
+        made.append(LABELS, key, value, T0 + 100 + number)
+    return made
+
+
+def state_of_journal(broker: MemoryBroker) -> str:
+    """Digest of a fresh engine run over the committed journal."""
+    task = Task(plan_with_labels(), 0, 1, FORMAT)
+    task.start_at({EVENTS: 0, LABELS: 0})
+    for value in broker.values(FORMAT.topics.journal):
+        assert value is not None
+        record = journal.decode(value)
+        for place, taken in enumerate(record.ranges):
+            task.replay_schemas(record, place)
+            task.process(broker.read(taken.source, taken.first, taken.count), taken.now_ms)
+        task.replay_schemas(record, len(record.ranges))
+        task.close_replayed(record)
+    return task.state.digest()
+
+
+def predicted_offsets(broker: MemoryBroker) -> list[int]:
+    """Offsets of the events that have a committed prediction or dead letter, in order of the topics."""
+    predicted = [decode_small("prediction", value[5:])["offset"] for value in broker.values("app.predictions") if value]
+    return sorted(predicted)
+
+
+def state_of(running: Running) -> str:
+    """Digest of the worker's one task."""
+    (slot,) = running.worker.slots
+    return slot.task.state.digest()
+
+
+def test_every_event_is_predicted_once_and_state_is_the_journal_s(broker: MemoryBroker) -> None:
+    """The plain run: 400 events in, each a prediction or a dead letter, and the state is a function of the journal."""
+    running = Running(broker)
+    running.tell(Assigned((0,)))
+    running.finish()
+
+    offsets = predicted_offsets(broker)
+    assert len(offsets) == len(set(offsets))
+    assert len(offsets) + len(broker.values("app.dead-letters")) == 400
+    assert broker.committed[EVENTS].next_offset == 400
+    assert broker.committed[LABELS].next_offset == 100
+    assert state_of(running) == state_of_journal(broker)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_crash_between_any_two_steps_loses_and_repeats_nothing(broker: MemoryBroker, seed: int) -> None:
+    """Crashes at random places, with snapshots now and then: the end is that of an engine run over the journal."""
+    draw = random.Random(seed)
+    for _ in range(5):
+        crashing = Running(broker, snapshot_interval_ms=4)
+        crashing.tell(Assigned((0,)))
+        for _ in range(draw.randrange(8)):
+            crashing.step(draw.randrange(1, 60))
+        crashing.perform(crashing.worker.work(crashing.now_ms, 20), but_the_last=draw.randrange(1, 3))
+    last = Running(broker)
+    last.tell(Assigned((0,)))
+    last.finish()
+
+    offsets = predicted_offsets(broker)
+    assert len(offsets) == len(set(offsets))
+    assert len(offsets) + len(broker.values("app.dead-letters")) == 400
+    assert state_of(last) == state_of_journal(broker)
+
+
+def test_a_refused_commit_is_sent_again_and_state_is_untouched(broker: MemoryBroker) -> None:
+    """Rule 9: the same effects in a new transaction; nothing is computed anew."""
+    calm = Running(broker, refusals=[CommitOutcome.REFUSED, CommitOutcome.REFUSED])
+    calm.tell(Assigned((0,)))
+    calm.finish()
+
+    assert calm.connection.refusals == []
+    assert len(set(predicted_offsets(broker))) == len(predicted_offsets(broker))
+    assert len(predicted_offsets(broker)) + len(broker.values("app.dead-letters")) == 400
+    assert state_of(calm) == state_of_journal(broker)
+
+
+def test_a_revocation_commits_before_it_releases(broker: MemoryBroker) -> None:
+    """Rule 16: the open cycle is committed, then the partition is given back; the next owner goes on there."""
+    first = Running(broker, commit_interval_ms=1_000_000)
+    first.tell(Assigned((0,)))
+    first.step()
+    first.worker._committed_ms = first.now_ms + 1_000_000
+    first.step()
+    first.tell(Revoked((0,)))
+
+    assert isinstance(first.seen[-1], Release)
+    assert any(isinstance(instruction, Commit) for instruction in first.seen)
+    second = Running(broker)
+    second.tell(Assigned((0,)))
+    second.finish()
+    assert len(predicted_offsets(broker)) == len(set(predicted_offsets(broker)))
+    assert state_of(second) == state_of_journal(broker)
+
+
+def test_a_lost_partition_leaves_nothing_behind(broker: MemoryBroker) -> None:
+    """What was computed for a lost task never reaches a transaction that commits."""
+    first = Running(broker, commit_interval_ms=1_000_000)
+    first.tell(Assigned((0,)))
+    first.worker._committed_ms = first.now_ms + 1_000_000
+    first.step()
+    first.tell(Lost((0,)))
+    first.step()
+
+    assert broker.committed == {}
+    assert predicted_offsets(broker) == []
+
+
+def test_a_clean_stop_leaves_a_snapshot_of_the_last_cycle(broker: MemoryBroker) -> None:
+    """The next start replays nothing."""
+    running = Running(broker)
+    running.tell(Assigned((0,)))
+    running.finish()
+    running.tell(StopRequested())
+
+    assert running.connection.stopped == Stop(None)
+    assert running.count(PublishSnapshot) == 1
+    again = Running(broker)
+    again.tell(Assigned((0,)))
+    (slot,) = again.worker.slots
+    assert slot.restored_share == 1.0
+    assert state_of(again) == state_of_journal(broker)
+
+
+def test_a_stop_in_the_middle_commits_what_was_handled(broker: MemoryBroker) -> None:
+    """SIGTERM: the open cycle is committed and a snapshot taken; what was only fetched is left for the next run."""
+    running = Running(broker, commit_interval_ms=1_000_000)
+    running.tell(Assigned((0,)))
+    running.worker._committed_ms = running.now_ms + 1_000_000
+    running.step(20)
+    running.step(20)
+    running.tell(StopRequested())
+
+    assert running.connection.stopped == Stop(None)
+    assert broker.committed[EVENTS].next_offset == len(predicted_offsets(broker)) + len(
+        broker.values("app.dead-letters")
+    )
+    assert broker.checkpoints[0][-1].cycle == 1
+
+
+def test_a_journal_that_lost_its_end_is_corrupt(broker: MemoryBroker) -> None:
+    """Rule 21: the committed cycle must stand in the journal; otherwise the worker stops and says what to do."""
+    running = Running(broker)
+    running.tell(Assigned((0,)))
+    running.finish()
+    broker.topics[TopicPartition(FORMAT.topics.journal, 0)].pop()
+
+    again = Running(broker)
+    again.tell(Assigned((0,)))
+
+    assert again.connection.stopped is not None
+    assert isinstance(again.connection.stopped.error, TaskCorrupted)
+    assert "Reset the task" in str(again.connection.stopped.error)
+
+
+def test_outputs_of_the_next_cycle_wait_for_the_commit_before_them(broker: MemoryBroker) -> None:
+    """Rule 11: while cycle n is being committed nothing of n + 1 is produced."""
+    running = Running(broker)
+    running.tell(Assigned((0,)))
+    for event in running.connection.fetch(100):
+        running.tell(event)
+    while not running.worker.is_committing:
+        running.now_ms += 1
+        instructions = running.worker.work(running.now_ms, 20)
+        running.perform(instructions, but_the_last=int(running.worker.is_committing))
+        while running._events:
+            running.perform(running.worker.on(running._events.popleft(), running.now_ms))
+    assert isinstance(instructions[-1], Commit)
+
+    meanwhile = running.worker.work(running.now_ms, 20)
+
+    assert not any(isinstance(instruction, Produce | Commit) for instruction in meanwhile)

@@ -126,6 +126,21 @@ def test_a_rejection_says_field_expected_and_got(body: bytes, expected: Rejectio
     assert rejection_of(PAYMENT, body) == expected
 
 
+def test_a_record_that_fails_late_leaves_nothing_in_the_next_ones_row() -> None:
+    """Its fields up to there had been written to that row: a null of the next record is null all the same."""
+    device = b"\x02\x04d1"
+    bad = GOOD[:13] + device + b"\7"
+    decoded = decoder_of(PAYMENT).decode(batch_of([HEADER + bad, HEADER + GOOD]))
+    assert [each.field for each in decoded.rejections] == ["online"]
+    assert row_values(decoded.columns, 0)["device"] is None
+
+
+def test_keys_of_a_map_are_checked_to_be_utf8() -> None:
+    """They are strings, too."""
+    rejection = rejection_of(one_field({"type": "map", "values": "null"}), b"\x02\x02\xff\x00")
+    assert (rejection.field, rejection.got) == ("f.keys", "text that is not UTF-8 from byte 0 on")
+
+
 @pytest.mark.parametrize(
     ("value", "got"), [(b"", "0 bytes"), (b"\0\0\0\1", "4 bytes"), (b"\7\0\0\0\1abc", "a byte 07")]
 )

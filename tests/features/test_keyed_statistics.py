@@ -161,3 +161,10 @@ def test_infinite_values_never_enter_state() -> None:
     assert np.isnan(got["exp"][1])
     assert got["sum"][1] == got["sum"][0]
     assert np.isfinite(got["sum"][2])
+
+
+def test_a_variance_far_from_zero_keeps_its_digits() -> None:
+    """Given 1e9 and the two numbers after it, whose squares no float64 holds, the variance is 1 to the last digit."""
+    events: list[Event] = [{"card": "a", "time": n, "amount": 1e9 + n} for n in range(3)]
+    got = dense_of({"var": amount.var("1h", include_current=True)}, events)["var"]
+    np.testing.assert_equal(got, [np.nan, 0.5, 1.0])

@@ -223,7 +223,7 @@ def test_no_multiplication_is_fused_with_an_addition_and_no_libm_is_called(name:
     """The machine code has neither fused instructions nor calls of the C library's functions."""
     kept_in = cache_folder()
     use_cache(None)  # numba shows no machine code of what comes from disk
-    function = kernel(getattr(elementary, name).py_func)
+    function: Any = kernel(getattr(elementary, name).py_func)
     function(*([0.7] if name in ONE else [0.7, 0.3]))
     use_cache(kept_in)
     (assembly,) = function.inspect_asm().values()

@@ -1,5 +1,6 @@
 """Topics and groups: what is there, and creating what is not."""
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from stream.kafka.consumer_errors import raise_if_refused
 from stream.kafka.topic_plan import TopicSpec
 
 _REQUEST_S = 15.0
+_VISIBLE_AGAIN_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +50,22 @@ class Admin:
         self._client = AdminClient(client_config.admin_client(settings), logger=librdkafka_logger())
 
     def create(self, specs: Iterable[TopicSpec]) -> tuple[str, ...]:
-        """Create the topics that are not there; returns their names.
+        """Create the topics that are not there, and wait until they can be used; returns their names.
 
         Raises:
             ConfigError: one is there with another partition count, or the broker does not accept a setting.
         """
         wanted = {spec.name: spec for spec in specs}
-        there = self.describe(wanted)
-        for name, state in there.items():
-            if state is not None and state.partitions != wanted[name].partitions:
+        missing = [wanted[name] for name, state in self.describe(wanted).items() if state is None]
+        if missing:
+            self._create(missing)
+        for name, state in self._when_visible(wanted).items():
+            if state.partitions != wanted[name].partitions:
                 raise ConfigError(
                     f"topic {name} is there with {state.partitions} partitions, {wanted[name].partitions} are needed: "
                     "the partitions of a task's topics have the same numbers (rule 13). Delete it, or rename the app's "
                     "topics with another prefix"
                 )
-        missing = [wanted[name] for name, state in there.items() if state is None]
-        if missing:
-            self._create(missing)
         return tuple(spec.name for spec in missing)
 
     def describe(self, names: Iterable[str]) -> dict[str, TopicState | None]:
@@ -105,6 +106,20 @@ class Admin:
     def brokers(self) -> tuple[str, ...]:
         """host:port of every broker: the way to ask whether the cluster answers."""
         return tuple(f"{broker.host}:{broker.port}" for broker in self._metadata().brokers.values())
+
+    def _when_visible(self, names: Iterable[str]) -> dict[str, TopicState]:
+        """The topics, once the broker that is asked knows of them: a creation shows up a little later."""
+        wanted = tuple(names)
+        give_up_at = time.monotonic() + _REQUEST_S
+        while True:
+            found = self.describe(wanted)
+            visible = {name: state for name, state in found.items() if state is not None}
+            if len(visible) == len(wanted):
+                return visible
+            if time.monotonic() > give_up_at:
+                unseen = sorted(set(wanted) - set(visible))
+                raise RetriableError(f"topics {', '.join(unseen)} were created, but {self._servers} does not show them")
+            time.sleep(_VISIBLE_AGAIN_S)
 
     def _metadata(self) -> Any:
         try:

@@ -56,6 +56,16 @@ def raise_if_refused(error: Any, what: str) -> None:
         raise ConfigError(f"not allowed: {error.str()} ({what}). Ask an administrator for {_MISSING_ACL[code]}")
     if code in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
         raise ConfigError(f"the broker does not accept the credentials: {error.str()}. Check the sasl.* settings")
+    if code == KafkaError.INVALID_SESSION_TIMEOUT:
+        raise ConfigError(
+            "session_timeout_ms: outside what the broker allows (group.min.session.timeout.ms to "
+            "group.max.session.timeout.ms; 6000 to 1800000 by default)"
+        )
+    if code == KafkaError.INCONSISTENT_GROUP_PROTOCOL:
+        raise ConfigError(
+            "group_protocol: the group has members of another protocol or assignor. Stop them, or set group_protocol "
+            "to theirs"
+        )
     if error.fatal():
         raise StreamError(f"the Kafka client cannot go on: {error.str()}. Restart the worker")
 

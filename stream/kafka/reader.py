@@ -17,6 +17,10 @@ from stream.kafka.packing import group_by_partition, pack_batch
 from stream.records import RecordBatch, TopicPartition
 
 _REQUEST_S = 5.0
+# A topic that was created just now is not known to every broker at once.
+_NOT_KNOWN_YET = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
+_VISIBLE_WITHIN_S = 3.0
+_VISIBLE_AGAIN_S = 0.05
 _POLL_S = 0.1
 # A partition that is read to its end delivers something within this time, or the broker is not answering.
 _SILENCE_S = 30.0
@@ -54,26 +58,41 @@ class Reader:
             ConfigError: the topic does not exist, or may not be described.
             RetriableError: no answer.
         """
-        try:
-            answer = self._consumer.get_watermark_offsets(Position(*source), timeout=_REQUEST_S, cached=False)
-        except KafkaException as raised:
-            raise_if_refused(raised.args[0], source.topic)
-            raise RetriableError(f"offsets of {source.topic}[{source.partition}]: {raised.args[0].str()}") from raised
-        if answer is None:
-            raise RetriableError(f"offsets of {source.topic}[{source.partition}]: no answer in {_REQUEST_S:.0f} s")
-        low, high = answer
-        return low, high
+        give_up_at = time.monotonic() + _VISIBLE_WITHIN_S
+        while True:
+            try:
+                answer = self._consumer.get_watermark_offsets(Position(*source), timeout=_REQUEST_S, cached=False)
+            except KafkaException as raised:
+                error = raised.args[0]
+                if error.code() in _NOT_KNOWN_YET and time.monotonic() < give_up_at:
+                    self.partitions(source.topic)
+                    continue
+                raise_if_refused(error, source.topic)
+                raise RetriableError(f"offsets of {source.topic}[{source.partition}]: {error.str()}") from raised
+            if answer is None:
+                raise RetriableError(f"offsets of {source.topic}[{source.partition}]: no answer in {_REQUEST_S:.0f} s")
+            low, high = answer
+            return low, high
 
     def partitions(self, topic: str) -> tuple[int, ...]:
-        """The partitions of a topic; raises ConfigError if it does not exist."""
-        try:
-            found = self._consumer.list_topics(topic, timeout=_REQUEST_S).topics[topic]
-        except KafkaException as raised:
-            raise RetriableError(f"topic {topic}: {raised.args[0].str()}") from raised
-        if found.error is not None:
-            raise_if_refused(found.error, topic)
-            raise RetriableError(f"topic {topic}: {found.error.str()}")
-        return tuple(sorted(found.partitions))
+        """The partitions of a topic.
+
+        Raises:
+            ConfigError: it does not exist (nor comes up within some seconds: a new topic takes a moment to be known).
+            RetriableError: no answer.
+        """
+        give_up_at = time.monotonic() + _VISIBLE_WITHIN_S
+        while True:
+            try:
+                found = self._consumer.list_topics(topic, timeout=_REQUEST_S).topics[topic]
+            except KafkaException as raised:
+                raise RetriableError(f"topic {topic}: {raised.args[0].str()}") from raised
+            if found.error is None:
+                return tuple(sorted(found.partitions))
+            if found.error.code() not in _NOT_KNOWN_YET or time.monotonic() > give_up_at:
+                raise_if_refused(found.error, topic)
+                raise RetriableError(f"topic {topic}: {found.error.str()}")
+            time.sleep(_VISIBLE_AGAIN_S)
 
     def committed(self, sources: tuple[TopicPartition, ...]) -> dict[TopicPartition, CommittedOffset]:
         """Stable committed offsets of the group; those without a commit are absent.

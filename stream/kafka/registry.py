@@ -39,6 +39,16 @@ class Registry:
         except (ValueError, TypeError, OSError) as error:
             raise ConfigError(f"registry settings: {error}") from error
 
+    def close(self) -> None:
+        """Let go of connections."""
+        self._client.close()
+
+    def __enter__(self) -> "Registry":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def fetch(self, schema_id: int) -> SchemaFetched | SchemaRefused:
         """The writer's schema of an id, with the schemas that it refers to written into it.
 

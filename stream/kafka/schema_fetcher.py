@@ -42,6 +42,7 @@ class SchemaFetcher:
         """Stop asking."""
         self._closing.set()
         self._threads.shutdown(wait=True, cancel_futures=True)
+        self._registry.close()
 
     def _fetch(self, schema_id: int) -> SchemaFetched | SchemaRefused | None:
         wait_s = _FIRST_WAIT_S

@@ -55,7 +55,7 @@ class TaskFinder:
         committed = self._wait(partial(self._reader.committed, sources), "committed offsets")
         records = self._journal_up_to(TopicPartition(self._topics.journal, partition), committed)
         wanted = {cycle for cycle in map(_cycle_of, records) if cycle is not None}
-        stored = self._store.load(partition, wanted) if wanted else None
+        stored = self._wait(partial(self._store.load, partition, wanted), "snapshots") if wanted else None
         edges = {source: self._wait(partial(self._reader.watermarks, source), "offsets") for source in sources}
         return TaskFound(
             partition=partition,

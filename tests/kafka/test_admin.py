@@ -40,13 +40,13 @@ def test_a_topic_with_other_partitions_is_refused(admin_of: Admin) -> None:
     """It is left as it is."""
     name = f"narrow-{uuid.uuid4().hex[:8]}"
     admin_of.create([TopicSpec(name, 1, 1)])
-    with pytest.raises(ConfigError, match=f"{name} is there with 1 partitions, 4 are needed.*rule 13"):
+    with pytest.raises(ConfigError, match=rf"{name} is there with 1 partitions, 4 are needed.*rule 13"):
         admin_of.create([TopicSpec(name, 4, 1)])
 
 
 def test_a_setting_that_the_broker_does_not_know_is_a_config_error(admin_of: Admin) -> None:
     """With the topic's name."""
-    with pytest.raises(ConfigError, match="topic bad.* cannot be created"):
+    with pytest.raises(ConfigError, match=r"topic bad.* cannot be created"):
         admin_of.create([TopicSpec(f"bad-{uuid.uuid4().hex[:8]}", 1, 1, {"cleanup.policy": "nonsense"})])
 
 
@@ -92,5 +92,5 @@ def test_rule_18_auto_takes_kip_848_only_where_the_brokers_session_is_short_enou
 def test_no_broker_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the address and what to do."""
     monkeypatch.setattr("stream.kafka.admin._REQUEST_S", 1.0)
-    with pytest.raises(RetriableError, match="no answer from 127.0.0.1:9.*Is Kafka running"):
+    with pytest.raises(RetriableError, match=r"no answer from 127.0.0.1:9.*Is Kafka running"):
         Admin(KafkaSettings("g", "t", bootstrap_servers="127.0.0.1:9")).brokers()

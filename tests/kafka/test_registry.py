@@ -1,5 +1,7 @@
 """The schema registry: what it has, what it has not, and when it does not answer."""
 
+from collections.abc import Iterator
+
 import orjson
 import pytest
 
@@ -16,9 +18,10 @@ WIDER = '{"type":"record","name":"Point","fields":[{"name":"x","type":"int"},{"n
 
 
 @pytest.fixture
-def registry(broker: LocalBroker) -> Registry:
+def registry(broker: LocalBroker) -> Iterator[Registry]:
     """The session's registry."""
-    return Registry(KafkaSettings("g", "t", registry_url=broker.registry_url))
+    with Registry(KafkaSettings("g", "t", registry_url=broker.registry_url)) as registry:
+        yield registry
 
 
 def test_a_registered_schema_is_found_by_id_and_by_subject(registry: Registry, topic: MakeTopic) -> None:
@@ -45,15 +48,16 @@ def test_an_unknown_id_is_an_answer(registry: Registry) -> None:
 
 def test_rule_3_no_answer_is_not_an_answer() -> None:
     """Nobody listens, or something that is no registry: ask again."""
-    with pytest.raises(RetriableError, match="does not answer"):
-        Registry(KafkaSettings("g", "t", registry_url="http://127.0.0.1:9")).fetch(1)
+    settings = KafkaSettings("g", "t", registry_url="http://127.0.0.1:9")
+    with Registry(settings) as registry, pytest.raises(RetriableError, match="does not answer"):
+        registry.fetch(1)
 
 
 def test_rule_3_a_404_of_something_that_is_no_registry_refuses_no_schema(broker: LocalBroker) -> None:
     """The address is right, the path is wrong."""
     wrong = broker.registry_url.replace("/apis/ccompat/v7", "/nowhere")
-    with pytest.raises(RetriableError, match="404"):
-        Registry(KafkaSettings("g", "t", registry_url=wrong)).fetch(1)
+    with Registry(KafkaSettings("g", "t", registry_url=wrong)) as registry, pytest.raises(RetriableError, match="404"):
+        registry.fetch(1)
 
 
 def test_a_schema_that_is_none_is_not_registered(registry: Registry) -> None:

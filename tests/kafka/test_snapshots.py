@@ -100,7 +100,7 @@ def test_a_snapshot_that_cannot_be_written_says_so_and_the_store_goes_on(
     """The topic takes no record of this size."""
     store = TopicSnapshotStore(settings, inputs.snapshots)
     store._chunk_bytes = 4_000_000
-    with pytest.raises(RetriableError, match="snapshot of .* was not written|Message size too large"):
+    with pytest.raises(RetriableError, match=r"snapshot of .* was not written|Message size too large"):
         store.publish(checkpoint(1, {"large": np.random.default_rng(1).random(400_000)}))
     store.publish(checkpoint(2))
     assert_same(store.load(0, WANTED).checkpoint, checkpoint(2))

@@ -79,7 +79,7 @@ def test_a_crash_while_writing_leaves_the_newer_snapshot(
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(folder, "_sync", full)
-    with pytest.raises(RetriableError, match="partition 0 was not written.*No space left on device.*make room"):
+    with pytest.raises(RetriableError, match=r"partition 0 was not written.*No space left on device.*make room"):
         store.publish(checkpoint(3))
     assert_same(store.load(0, WANTED).checkpoint, checkpoint(2))
     assert not list(tmp_path.glob("*.unfinished"))

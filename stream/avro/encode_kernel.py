@@ -44,6 +44,7 @@ USED: Final = 1  # bytes of the output
 _ROOM: Final = 32
 
 
+# One function for the reason that `decode_records` is one.
 @kernel
 def encode_rows(
     cells: Ints, present: Bools, data: Bytes, lists: Ints, program: Ints, out: Bytes, results: Ints, state: Ints

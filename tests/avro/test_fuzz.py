@@ -26,7 +26,7 @@ from tests.avro.generated import Evolution, Values, damaged, record_schemas
 from tests.avro.records import batch_of
 
 FUZZ: Final = settings(
-    max_examples=int(os.environ.get("AVRO_FUZZ_EXAMPLES", "40")),
+    max_examples=int(os.environ.get("AVRO_FUZZ_EXAMPLES", "150")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )

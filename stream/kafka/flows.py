@@ -65,7 +65,7 @@ class Flows:
     def resume(self, source: TopicPartition) -> None:
         """Go on behind the last delivered record."""
         flow = self._flows[source]
-        flow.is_flowing = True
+        flow.is_flowing = flow.must_seek = True
         self._set_going(source, flow)
 
     def consume(self, timeout_s: float, records: int) -> list[RecordBatch]:
@@ -106,23 +106,28 @@ class Flows:
         flow = self._flows.get(source)
         if flow is None:
             return None
-        if not flow.is_flowing or messages[0].offset() < flow.next_offset:
+        if not flow.is_flowing or flow.must_seek or messages[0].offset() < flow.next_offset:
             flow.must_seek = True
             return None
         flow.next_offset = messages[-1].offset() + 1
         return pack_batch(source, messages)
 
     def _set_going(self, source: TopicPartition, flow: _Flow) -> None:
-        if flow.must_seek:
-            try:
-                self._consumer.seek(Assignment(*source, flow.next_offset))
-            except KafkaException as error:
-                if error.args[0].code() not in (KafkaError._STATE, KafkaError._PREV_IN_PROGRESS):
-                    raise
-                _log.debug("partition not ready for a seek yet", topic=source.topic, partition=source.partition)
-                return  # the assignment is not in effect yet: tried again before the next read
-            flow.must_seek = False
+        """Resume, then seek, in this order and even where the position is right.
+
+        Measured on librdkafka 2.16: resumed alone, or after the seek, a partition waits up to a second for its next
+        fetch; this way round it delivers in 7 ms at most (758 rounds). What the resumed partition fetches before the
+        seek is outdated by it.
+        """
         self._consumer.resume([Assignment(*source)])
+        try:
+            self._consumer.seek(Assignment(*source, flow.next_offset))
+        except KafkaException as error:
+            if error.args[0].code() not in (KafkaError._STATE, KafkaError._PREV_IN_PROGRESS):
+                raise
+            _log.debug("partition not ready for a seek yet", topic=source.topic, partition=source.partition)
+        else:
+            flow.must_seek = False
 
     def _seek_where_needed(self) -> None:
         for source, flow in self._flows.items():

@@ -18,7 +18,13 @@ from stream.records import RecordBatch, TopicPartition
 
 _REQUEST_S = 5.0
 # A topic that was created just now is not known to every broker at once.
-_NOT_KNOWN_YET = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
+_NOT_KNOWN_YET = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+)
 _VISIBLE_WITHIN_S = 3.0
 _VISIBLE_AGAIN_S = 0.05
 _POLL_S = 0.1
@@ -66,6 +72,7 @@ class Reader:
                 error = raised.args[0]
                 if error.code() in _NOT_KNOWN_YET and time.monotonic() < give_up_at:
                     self.partitions(source.topic)
+                    time.sleep(_VISIBLE_AGAIN_S)
                     continue
                 raise_if_refused(error, source.topic)
                 raise RetriableError(f"offsets of {source.topic}[{source.partition}]: {error.str()}") from raised

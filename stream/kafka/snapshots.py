@@ -6,7 +6,7 @@ acknowledged, and says at which offset each lies. A chunk to which no manifest r
 """
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -107,7 +107,7 @@ class TopicSnapshotStore:
         there |= {key: written[key.encode()] for key in new}
         return tuple(Chunk(key, there[key], len(piece)) for key, piece in zip(keys, pieces, strict=True))
 
-    def _write(self, source: TopicPartition, records: list[tuple[bytes, bytes | None]]) -> Mapping[bytes, int]:
+    def _write(self, source: TopicPartition, records: Sequence[tuple[bytes, bytes | None]]) -> Mapping[bytes, int]:
         """Write records and wait until all are acknowledged; returns the offset of each key."""
         offsets: dict[bytes, int] = {}
         failures: list[str] = []

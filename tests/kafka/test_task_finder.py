@@ -104,9 +104,9 @@ def test_rule_21_the_journal_is_read_up_to_the_committed_cycle(
     found = finder.find(0)
     assert found.journal == tuple(records)
     assert found.damaged == ("one was damaged",)
-    (position,) = found.committed.values()
-    assert position.next_offset == 20
-    assert position.metadata.startswith("2:")
+    (at,) = found.committed.values()
+    assert at.next_offset == 20
+    assert at.metadata.startswith("2:")
     assert sorted(cycle for cycle, _ in store.wanted[0]) == [1, 2]
 
 

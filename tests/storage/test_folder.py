@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from stream.engine.snapshot_format import cut, decode_manifest, describe, encode_arrays, encode_manifest
 from stream.errors import ConfigError, RetriableError, TaskCorrupted
@@ -34,7 +35,7 @@ def test_the_two_newest_snapshots_are_kept(tmp_path: Path, prefix: str) -> None:
 
 def test_arrays_of_every_shape_and_kind_come_back_bit_for_bit(tmp_path: Path) -> None:
     """No dimension, no elements, transposed, NaN with its payload, unsigned, boolean."""
-    arrays = {
+    arrays: dict[str, NDArray[np.generic]] = {
         "scalar": np.array(3.5, np.float32),
         "empty": np.zeros((0, 3)),
         "turned": np.arange(6, dtype=np.int32).reshape(2, 3).T,

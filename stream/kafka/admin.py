@@ -38,14 +38,19 @@ class GroupState:
 
 
 class Admin:
-    """Every method blocks for 15 s at most.
+    """Every method blocks for 15 s at most, or as long as is said.
+
+    Args:
+        settings: which brokers, and how they are talked to.
+        timeout_s: how long an answer may take; 15 s if None.
 
     Raises:
         RetriableError: no broker answers.
         ConfigError: a right is missing.
     """
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, timeout_s: float | None = None) -> None:
+        self._timeout_s = timeout_s or _REQUEST_S
         self._servers = settings.bootstrap_servers
         self._client = AdminClient(client_config.admin_client(settings), logger=librdkafka_logger())
 
@@ -88,9 +93,9 @@ class Admin:
 
     def group(self, group_id: str) -> GroupState:
         """The state of a group and who has which partitions."""
-        answer = self._client.describe_consumer_groups([group_id], request_timeout=_REQUEST_S)[group_id]
+        answer = self._client.describe_consumer_groups([group_id], request_timeout=self._timeout_s)[group_id]
         try:
-            group = answer.result(_REQUEST_S)
+            group = answer.result(self._timeout_s)
         except KafkaException as raised:
             if raised.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return GroupState("DEAD", {})
@@ -107,10 +112,14 @@ class Admin:
         """host:port of every broker: the way to ask whether the cluster answers."""
         return tuple(f"{broker.host}:{broker.port}" for broker in self._metadata().brokers.values())
 
+    def topics(self) -> tuple[str, ...]:
+        """Names of all topics that can be seen."""
+        return tuple(self._metadata().topics)
+
     def _when_visible(self, names: Iterable[str]) -> dict[str, TopicState]:
         """The topics, once the broker that is asked knows of them: a creation shows up a little later."""
         wanted = tuple(names)
-        give_up_at = time.monotonic() + _REQUEST_S
+        give_up_at = time.monotonic() + self._timeout_s
         while True:
             found = self.describe(wanted)
             visible = {name: state for name, state in found.items() if state is not None}
@@ -123,7 +132,7 @@ class Admin:
 
     def _metadata(self) -> Any:
         try:
-            return self._client.list_topics(timeout=_REQUEST_S)
+            return self._client.list_topics(timeout=self._timeout_s)
         except KafkaException as raised:
             raise self._problem(raised.args[0], "cluster") from raised
 
@@ -131,11 +140,11 @@ class Admin:
         if not names:
             return {}
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-        answers = self._client.describe_configs(resources, request_timeout=_REQUEST_S)
+        answers = self._client.describe_configs(resources, request_timeout=self._timeout_s)
         configs = {}
         for resource, answer in answers.items():
             try:
-                entries = answer.result(_REQUEST_S)
+                entries = answer.result(self._timeout_s)
             except KafkaException as raised:
                 raise self._problem(raised.args[0], f"settings of topic {resource.name}") from raised
             configs[resource.name] = {name: entry.value or "" for name, entry in entries.items()}
@@ -143,9 +152,9 @@ class Admin:
 
     def _create(self, specs: list[TopicSpec]) -> None:
         topics = [NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config)) for spec in specs]
-        for name, answer in self._client.create_topics(topics, request_timeout=_REQUEST_S).items():
+        for name, answer in self._client.create_topics(topics, request_timeout=self._timeout_s).items():
             try:
-                answer.result(_REQUEST_S)
+                answer.result(self._timeout_s)
             except KafkaException as raised:
                 error = raised.args[0]
                 if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:

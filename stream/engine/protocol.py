@@ -99,7 +99,7 @@ class CommitReturned:
 
     transaction: int
     outcome: CommitOutcome
-    message: str = ""
+    message: str = ""  # why, where sending the same again may not help (rule 12); "" for a stale membership
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""`stream demo`: apps, streams of events for them, and the live view."""

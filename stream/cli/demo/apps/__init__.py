@@ -1,0 +1,1 @@
+"""The demo's apps: examples to read, and to copy from."""

@@ -1,4 +1,4 @@
-"""The events of the benchmarks: card payments in Avro, Confluent's wire format, 20,000 cards, the label in the event."""
+"""The events of the benchmarks: card payments in Avro (Confluent wire format), of 20,000 cards, label included."""
 
 from dataclasses import dataclass
 from pathlib import Path

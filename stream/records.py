@@ -113,7 +113,6 @@ class RejectReason(Enum):
     INVALID_JSON = "invalid_json"
     NULL_VALUE = "null_value"  # a tombstone
     NULL_KEY = "null_key"  # the key field is null and the app rejects such events
-    KEY_MISMATCH = "key_mismatch"  # the key field does not encode to the record's own key
     TIME_AHEAD = "time_ahead"  # the event's time is further ahead of the broker's timestamp than the limit
 
 

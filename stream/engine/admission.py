@@ -19,7 +19,7 @@ class Admitted:
     columns: ColumnBatch
     times_ms: Ints  # (n,): event times
     rejections: tuple[Rejection, ...]
-    key_mismatches: int  # events whose key field does not encode to the record's key; they go on
+    has_other_key: Bools  # (n,): events whose key field does not encode to the record's key; they go on
 
 
 def event_times(events: EventPlan, batch: RecordBatch, columns: ColumnBatch) -> Ints:
@@ -54,7 +54,7 @@ def admit(events: EventPlan, batch: RecordBatch, columns: ColumnBatch) -> Admitt
         refused = refused | keyless
     if refused.any():
         columns, times = _chosen(columns, ~refused), times[~refused]
-    return Admitted(columns, times, tuple(rejections), _key_mismatches(events, batch, columns))
+    return Admitted(columns, times, tuple(rejections), _with_other_key(events, batch, columns))
 
 
 def _time_ahead(events: EventPlan, batch: RecordBatch, columns: ColumnBatch, row: int, times: Ints) -> Rejection:
@@ -79,28 +79,28 @@ def _chosen(columns: ColumnBatch, chosen: Bools) -> ColumnBatch:
     )
 
 
-def _key_mismatches(events: EventPlan, batch: RecordBatch, columns: ColumnBatch) -> int:
+def _with_other_key(events: EventPlan, batch: RecordBatch, columns: ColumnBatch) -> Bools:
     """Events whose key does not stand in the record's key as text or bytes; other encodings are not compared here."""
+    differs = np.zeros(len(columns), np.bool_)
     column = events.key[0] if len(events.key) == 1 else None
     if column is None or events.key_encoding is KeyEncoding.AVRO or column.kind not in (Kind.STRING, Kind.BYTES):
-        return 0
-    return int(count_mismatches(columns.cells, column.slot, columns.data, columns.rows, batch.keys))
+        return differs
+    compare_keys(columns.cells, column.slot, columns.data, columns.rows, batch.keys, differs)
+    return differs & columns.present[:, column.index]
 
 
 @kernel
-def count_mismatches(cells: Ints, slot: int, data: Bytes, rows: Ints, keys: Ints) -> int:
-    """Rows whose text at `slot` differs from the record's key; null keys do not count."""
-    mismatches = 0
+def compare_keys(cells: Ints, slot: int, data: Bytes, rows: Ints, keys: Ints, differs: Bools) -> None:
+    """Mark the rows whose text at `slot` differs from the record's key; null record keys do not count."""
     for row in range(len(rows)):
         start, end = keys[rows[row], 0], keys[rows[row], 1]
         first = cells[row, slot]
         if start < 0:
             continue
-        if end - start != cells[row, slot + 1] - first:
-            mismatches += 1
+        differs[row] = end - start != cells[row, slot + 1] - first
+        if differs[row]:
             continue
         for place in range(end - start):
             if data[start + place] != data[first + place]:
-                mismatches += 1
+                differs[row] = True
                 break
-    return mismatches

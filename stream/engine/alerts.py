@@ -8,7 +8,7 @@ import orjson
 
 from stream import drift
 from stream.engine.encoded import EncodedRecord
-from stream.engine.monitoring import REJECTION_WINDOW, FoundDrift
+from stream.engine.monitoring import SHARE_WINDOW, FoundDrift, PassedShare
 from stream.engine.plan import Plan
 from stream.engine.small_avro import encode_small
 from stream.records import RecordBatch
@@ -49,29 +49,41 @@ class AlertWriter:
             },
         )
 
-    def rejections(self, batch: RecordBatch, row: int, before: float, after: float, now_ms: int) -> EncodedRecord:
+    def rejections(self, batch: RecordBatch, passed: PassedShare, now_ms: int) -> EncodedRecord:
         """A share of rejected records above the limit."""
-        offset, time_ms = int(batch.offsets[row]), int(batch.timestamps_ms[row])
         limit = self.plan.rejection_limit
-        sentence = (
-            f"{self.plan.app}, partition {self.partition}: {after:.1%} of the {REJECTION_WINDOW} records up to offset "
-            f"{offset:,} were rejected (limit {limit:.1%}); the dead-letter topic says why"
+        what = f"were rejected (limit {limit:.1%}); the dead-letter topic says why"
+        return self._share("REJECTIONS", "rejections", limit, batch, passed, what, now_ms)
+
+    def key_mismatches(self, batch: RecordBatch, passed: PassedShare, now_ms: int) -> EncodedRecord:
+        """Records whose key field does not encode to their own key (rule 19)."""
+        names = ", ".join(column.name for column in self.plan.events.key)
+        what = (
+            f"have a record key that is not their field {names}: events of one key may lie in several partitions, and "
+            "keyed features then see only a part of them. Let the producer set the key"
         )
+        return self._share("OTHER", "keys", 0.0, batch, passed, what, now_ms)
+
+    def _share(
+        self, kind: str, signal: str, limit: float, batch: RecordBatch, passed: PassedShare, what: str, now_ms: int
+    ) -> EncodedRecord:
+        offset, time_ms = int(batch.offsets[passed.row]), int(batch.timestamps_ms[passed.row])
+        here = f"{self.plan.app}, partition {self.partition}"
         return self._record(
             now_ms,
             {
-                "kind": "REJECTIONS",
+                "kind": kind,
                 "model": None,
                 "offset": offset,
-                "signal": "rejections",
+                "signal": signal,
                 "detector": "share",
-                "parameters": {"limit": limit, "window": float(REJECTION_WINDOW)},
-                "before": before,
-                "after": after,
+                "parameters": {"limit": limit, "window": float(SHARE_WINDOW)},
+                "before": passed.before,
+                "after": passed.after,
                 "placed_offset": offset,
                 "placed_time": time_ms,
-                "severity": "CRITICAL" if after > 0.5 else "WARNING",
-                "sentence": sentence,
+                "severity": "CRITICAL" if passed.after > 0.5 else "WARNING",
+                "sentence": f"{here}: {passed.after:.1%} of {SHARE_WINDOW} records up to offset {offset:,} {what}",
                 "event_time": time_ms,
             },
         )

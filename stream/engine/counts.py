@@ -17,7 +17,6 @@ class CycleCounts:
     rejections: Counter[RejectReason] = field(default_factory=Counter)
     learned: int = 0
     alerts: int = 0
-    key_mismatches: int = 0
     labels_before: LabelCounts | None = None
     evictions_before: int = 0
 

@@ -1,17 +1,18 @@
-"""Detectors on the task's signals, and the share of rejected records."""
+"""Detectors on the task's signals, and shares of records that should be rare."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from stream import drift
 from stream.engine.plan import Plan
 from stream.models import Task, TaskKind
-from stream.records import Array, Floats, Ints
+from stream.records import Array, Bools, Floats, Ints
 
-# Records over which the share of rejections is taken.
-REJECTION_WINDOW = 1000
+# Records over which a share is taken.
+SHARE_WINDOW = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,11 @@ class Monitoring:
         self._problem = plan.problem
         self._monitors = plan.monitors
         self._detectors = [
-            drift.compile_detector(item.policy.tighten(item.detector, len(item.signals)), len(item.signals))
+            drift.compile_detector(
+                item.policy.tighten(item.detector, len(item.signals)),
+                len(item.signals),
+                [place for place, signal in enumerate(item.signals) if signal.kind == "feature"],
+            )
             for item in plan.monitors
         ]
         self._only_rises = [np.array([signal.kind == "error" for signal in item.signals]) for item in plan.monitors]
@@ -101,45 +106,40 @@ class Monitoring:
         self._detectors[place].load(arrays)
 
 
-class RejectionShare:
-    """Watches the share of rejected records, over windows of REJECTION_WINDOW records.
+class PassedShare(NamedTuple):
+    """A share that passed its limit."""
+
+    row: int  # of the batch: the record at which the window ended
+    before: float  # share in the window before
+    after: float  # share in this one
+
+
+class ShareWatch:
+    """Watches the share of records that something is wrong with, over windows of SHARE_WINDOW records.
 
     Args:
-        limit: the share above which an alert is due; the next one only after a window below it.
+        limit: the share above which an alert is due; the next one only after a window at or below it.
     """
 
     def __init__(self, limit: float) -> None:
-        self._limit = limit
-        self._state = np.zeros(4, np.int64)  # seen and rejected in this window; whether above; rejected in the last
+        self.limit = limit
+        self.counters = np.zeros(4, np.int64)  # seen and wrong in this window; whether above; wrong in the last
 
-    def observe(self, records: int, rejected: Sequence[int]) -> list[tuple[int, float, float]]:
-        """Count records; `rejected` are the rows of those rejected, ascending.
-
-        Returns:
-            Where the limit was passed: row, share in the window before, share in this one.
-        """
-        is_rejected = np.zeros(records, np.int64)
-        is_rejected[list(rejected)] = 1
-        found, first = [], 0
-        while first < records:
-            taken = min(records - first, REJECTION_WINDOW - int(self._state[0]))
-            self._state[0] += taken
-            self._state[1] += int(is_rejected[first : first + taken].sum())
+    def observe(self, is_wrong: Bools) -> list[PassedShare]:
+        """Count records (n,); returns where the limit was passed."""
+        found: list[PassedShare] = []
+        first = 0
+        while first < len(is_wrong):
+            taken = min(len(is_wrong) - first, SHARE_WINDOW - int(self.counters[0]))
+            self.counters[0] += taken
+            self.counters[1] += np.count_nonzero(is_wrong[first : first + taken])
             first += taken
-            if self._state[0] == REJECTION_WINDOW and (passed := self._close_window()):
-                found.append((first - 1, *passed))
+            if self.counters[0] == SHARE_WINDOW and (passed := self._close_window()):
+                found.append(PassedShare(first - 1, *passed))
         return found
 
     def _close_window(self) -> tuple[float, float] | None:
-        before, after = float(self._state[3]) / REJECTION_WINDOW, float(self._state[1]) / REJECTION_WINDOW
-        was_above, is_above = bool(self._state[2]), after > self._limit
-        self._state[:] = (0, 0, is_above, self._state[1])
+        before, after = float(self.counters[3]) / SHARE_WINDOW, float(self.counters[1]) / SHARE_WINDOW
+        was_above, is_above = bool(self.counters[2]), after > self.limit
+        self.counters[:] = (0, 0, is_above, self.counters[1])
         return (before, after) if is_above and not was_above else None
-
-    def arrays(self) -> dict[str, Array]:
-        """The counters."""
-        return {"rejections": self._state}
-
-    def load(self, arrays: Mapping[str, Array]) -> None:
-        """Take over saved counters."""
-        self._state[:] = arrays["rejections"]

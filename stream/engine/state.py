@@ -6,8 +6,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from stream import features, models
+from stream.engine.evaluation import Evaluation
 from stream.engine.labels import LabelStore
-from stream.engine.monitoring import Monitoring, RejectionShare
+from stream.engine.monitoring import Monitoring, ShareWatch
 from stream.engine.plan import Plan
 from stream.errors import TaskCorrupted
 from stream.records import Array
@@ -28,7 +29,9 @@ class LearnedState:
             for item in plan.models
         )
         self.monitoring = Monitoring(plan)
-        self.rejections = RejectionShare(plan.rejection_limit)
+        self.rejections = ShareWatch(plan.rejection_limit)
+        self.key_mismatches = ShareWatch(0.0)
+        self.evaluation = Evaluation(plan.problem, plan.decision.threshold, [item.name for item in plan.models])
         self.labels: LabelStore | None = None
         if plan.labels is not None:
             scores = len(plan.models) * plan.problem.scores
@@ -46,7 +49,8 @@ class LearnedState:
         for item, model in zip(self._plan.models, self.models, strict=True):
             arrays |= {f"model/{item.name}/{name}": array for name, array in model.arrays().items()}
         arrays |= self.monitoring.arrays()
-        arrays |= {f"share/{name}": array for name, array in self.rejections.arrays().items()}
+        arrays |= {f"evaluation/{name}": array for name, array in self.evaluation.arrays().items()}
+        arrays |= {"share/rejections": self.rejections.counters, "share/key_mismatches": self.key_mismatches.counters}
         if self.labels is not None:
             arrays |= {f"labels/{name}": array for name, array in self.labels.arrays().items()}
         return arrays
@@ -61,7 +65,10 @@ class LearnedState:
         Raises:
             TaskCorrupted: arrays do not fit the part whose digest they carry.
         """
-        self.rejections.load(_under(arrays, "share"))
+        shares = _under(arrays, "share")
+        self.rejections.counters[:] = shares["rejections"]
+        self.key_mismatches.counters[:] = shares["key_mismatches"]
+        self.evaluation.load({name.removeprefix("evaluation/"): array for name, array in arrays.items()})
         anew = []
         for prefix, digest in self._plan.parts.items():
             if kept.get(prefix) == digest:

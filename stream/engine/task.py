@@ -227,10 +227,11 @@ class Task:
         if state.labels is not None and registered is not None:
             state.labels.keep(registered, computed.batch, computed.label_inputs, scores, offsets, times)
         self.observed = Observed(columns.rows, times, scores, labels)
-        self._count(len(columns), rejections, labels, admitted.key_mismatches)
+        state.evaluation.observe(scores, labels)
+        self._count(len(columns), rejections, labels)
         found = state.monitoring.observe_events(computed.batch.dense, scores, labels, offsets, times)
         alerts = [self._alerts.drift(item, now_ms) for item in found]
-        alerts += self._rejection_alerts(taken, rejections, now_ms)
+        alerts += self._share_alerts(taken, rejections, columns.rows[admitted.has_other_key], now_ms)
         predictions = self._encode(taken, columns, times, scored, now_ms)
         return Outputs(predictions, self._told(taken, alerts, rejections, now_ms), decoded.end, decoded.needs)
 
@@ -241,11 +242,18 @@ class Task:
             return ()
         return (self._predictions.encode(batch, columns, times_ms, scored, now_ms),)
 
-    def _rejection_alerts(
-        self, batch: RecordBatch, rejections: Sequence[Rejection], now_ms: int
+    def _share_alerts(
+        self, batch: RecordBatch, rejections: Sequence[Rejection], other_keys: Ints, now_ms: int
     ) -> list[EncodedRecord]:
-        passed = self.state.rejections.observe(len(batch), [rejection.row for rejection in rejections])
-        return [self._alerts.rejections(batch, row, before, after, now_ms) for row, before, after in passed]
+        """Alerts that too many records were rejected, or carry another key than their field."""
+        is_rejected, has_other_key = np.zeros((2, len(batch)), np.bool_)
+        is_rejected[[rejection.row for rejection in rejections]] = True
+        has_other_key[other_keys] = True
+        rejected, mismatched = self.state.rejections, self.state.key_mismatches
+        return [
+            *(self._alerts.rejections(batch, passed, now_ms) for passed in rejected.observe(is_rejected)),
+            *(self._alerts.key_mismatches(batch, passed, now_ms) for passed in mismatched.observe(has_other_key)),
+        ]
 
     def _told(
         self, batch: RecordBatch, alerts: list[EncodedRecord], rejections: Sequence[Rejection], now_ms: int
@@ -259,11 +267,10 @@ class Task:
             outputs.append(dead_letters(topics.dead_letters, self._plan.app, batch, rejections, now_ms))
         return tuple(outputs)
 
-    def _count(self, events: int, rejections: Sequence[Rejection], labels: Floats, key_mismatches: int) -> None:
+    def _count(self, events: int, rejections: Sequence[Rejection], labels: Floats) -> None:
         self._counts.events += events
         self._counts.reject(rejections)
         self._counts.learned += int(np.count_nonzero(~np.isnan(labels)))
-        self._counts.key_mismatches += key_mismatches
 
     # --- labels --------------------------------------------------------------------------------------------------
 
@@ -280,7 +287,8 @@ class Task:
         state.features.learn_labels(joined.label_inputs, joined.targets)
         for model in state.models:
             model.learn(joined.features, joined.targets)
-        self._count(0, decoded.rejections, joined.targets, 0)
+        state.evaluation.observe(joined.scores, joined.targets)
+        self._count(0, decoded.rejections, joined.targets)
         found = state.monitoring.observe_labels(joined.scores, joined.targets, joined.offsets, joined.times_ms)
         alerts = [self._alerts.drift(item, now_ms) for item in found]
         return Outputs((), self._told(taken, alerts, decoded.rejections, now_ms), decoded.end, decoded.needs)
@@ -298,7 +306,7 @@ class Task:
 
     def _metrics(self) -> CycleMetrics:
         counts, state, names = self._counts, self.state, [item.name for item in self._plan.models]
-        keyed = state.features.metrics
+        keyed, figures = state.features.metrics, state.evaluation.figures()
         return CycleMetrics(
             events=counts.events,
             rejections=dict(counts.rejections),
@@ -306,7 +314,10 @@ class Task:
             learned=dict.fromkeys(names, counts.learned),
             alerts=counts.alerts,
             evictions=keyed.evictions - counts.evictions_before,
-            models={name: model.metrics() for name, model in zip(names, state.models, strict=True)},
+            models={
+                name: {**model.metrics(), **figures.get(name, {})}
+                for name, model in zip(names, state.models, strict=True)
+            },
             drift=(),
             state_bytes=sum(array.nbytes for array in state.arrays().values()),
             state_keys=keyed.keys,

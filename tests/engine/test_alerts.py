@@ -1,0 +1,110 @@
+"""What a task tells operators: drift, too many rejections, keys that do not fit."""
+
+from typing import Any
+
+import numpy as np
+
+from stream import drift
+from stream.engine.monitoring import ShareWatch, errors_of
+from stream.engine.small_avro import decode_small
+from stream.engine.task import Task
+from stream.models import BINARY, multiclass
+from stream.records import RecordBatch
+from tests.engine.build import EVENT_SCHEMA, FORMAT, T0, batch, encoded, plan_with_label_field, task_of
+
+SCHEMA_ID = 1
+
+
+def event(number: int, key: str = "card1", amount: float = 10.0, fraud: bool = False) -> tuple[bytes, bytes]:
+    """One payment of card1, under this record key."""
+    value = {"id": f"p{number}", "card": "card1", "amount": amount, "at": T0 + number, "text": "", "fraud": fraud}
+    return key.encode(), encoded(EVENT_SCHEMA, SCHEMA_ID, value)
+
+
+def alerts_of(task: Task, work: RecordBatch) -> list[dict[str, Any]]:
+    """The alerts that a batch gave."""
+    outputs = [each for each in task.process(work, T0).transactional if each.topic == FORMAT.topics.alerts]
+    return [
+        decode_small("alert", each.data[start + 5 : end].tobytes()) for each in outputs for start, end in each.values
+    ]
+
+
+def test_a_share_of_rejections_above_the_limit_raises_one_alert() -> None:
+    """6 % of 1,000 records are damaged and the limit is 5 %: one alert at the window's end, none in the next."""
+    task = task_of(plan_with_label_field())
+    records = [event(number) for number in range(2000)]
+    for number in [*range(0, 960, 16), *range(1000, 1960, 16)]:
+        records[number] = (records[number][0], records[number][1][:-1])
+
+    alerts = alerts_of(task, batch("payments", list(records)))
+
+    (alert,) = (alert for alert in alerts if alert["kind"] == "REJECTIONS")
+    assert (alert["before"], alert["after"]) == (0.0, 0.06)
+    assert alert["offset"] in (997, 998, 999)  # the schema's own records were counted first
+    assert "6.0% of 1000 records" in alert["sentence"]
+    assert alert["id"].startswith("app/payments/0/")
+
+
+def test_a_record_key_that_is_not_the_key_field_raises_an_alert() -> None:
+    """Rule 19: partitions come from the record's key, so a field that says something else is told."""
+    task = task_of(plan_with_label_field())
+    alerts = alerts_of(task, batch("payments", [event(number, key=f"other{number}") for number in range(1000)]))
+
+    (alert,) = (alert for alert in alerts if alert["signal"] == "keys")
+    assert alert["severity"] == "CRITICAL"
+    assert "their field card" in alert["sentence"]
+
+
+def test_a_change_of_the_error_raises_a_drift_alert_that_places_it() -> None:
+    """The label turns round at event 6,000: the alert places the change there, in the event topic's offsets."""
+    task = task_of(plan_with_label_field())
+    draw = np.random.default_rng(4)
+    amounts = draw.lognormal(3, 1, 9000)
+    records = [event(n, amount=float(a), fraud=bool((a > 20) != (n >= 6000))) for n, a in enumerate(amounts)]
+
+    alerts = [alert for alert in alerts_of(task, batch("payments", list(records))) if alert["signal"] == "error"]
+
+    assert alerts
+    assert alerts[0]["model"] == "champion"
+    assert abs(alerts[0]["placed_offset"] - 6000) < 500
+    assert alerts[0]["after"] > alerts[0]["before"]
+    assert alerts[0]["detector"] == "ADWIN"
+    assert alerts[0]["parameters"]["delta"] == drift.ADWIN().delta
+    assert "the error rose from" in alerts[0]["sentence"]
+
+
+def test_a_share_is_taken_over_whole_windows_however_batches_are_cut() -> None:
+    """Single records or all at once: the limit is passed at the same record."""
+    wrong = np.random.default_rng(1).random(5000) < 0.05
+    whole, single = ShareWatch(0.05), ShareWatch(0.05)
+
+    at_once = whole.observe(wrong)
+    one_by_one = [(row, *passed[1:]) for row in range(5000) for passed in single.observe(wrong[row : row + 1])]
+
+    assert [tuple(passed) for passed in at_once] == one_by_one
+    assert whole.counters.tolist() == single.counters.tolist()
+
+
+def test_errors_are_distances_to_the_truth() -> None:
+    """Binary: |target - score|; several classes: what is missing at the true class; NaN without a label."""
+    binary = errors_of(BINARY, np.array([[0.2], [0.9], [0.5]]), np.array([1.0, 1.0, np.nan]))
+    several = errors_of(multiclass(("a", "b")), np.array([[0.3, 0.7]]), np.array([0.0]))
+
+    np.testing.assert_allclose(binary, [[0.8], [0.1], [np.nan]])
+    np.testing.assert_allclose(several, [[0.7]])
+
+
+def test_metrics_of_a_cycle_say_what_models_are_worth() -> None:
+    """Labelled events show up in each model's metrics beside its baseline."""
+    task = task_of(plan_with_label_field())
+    draw = np.random.default_rng(3)
+    amounts = draw.lognormal(3, 1, 3000)
+    task.process(batch("payments", [event(n, amount=float(a), fraud=bool(a > 40)) for n, a in enumerate(amounts)]), T0)
+    task.close_cycle()
+
+    figures = task.metrics.models["champion"]
+    assert figures["labelled"] == 3000
+    assert figures["roc_auc"] > 0.9
+    assert figures["log_loss"] < figures["prior_log_loss"]
+    assert task.metrics.events == 3000
+    assert task.metrics.learned == {"champion": 3000}

@@ -1,6 +1,7 @@
 """The command line: `stream COMMAND`. Only the module of the command at hand is imported, so that help is quick."""
 
 import errno
+import os
 import sys
 from importlib import import_module
 from importlib.metadata import version
@@ -11,6 +12,10 @@ from stream.errors import StreamError
 
 # Command, and what the list says of it. Its module is stream.cli.commands.<command, "-" as "_">.
 COMMANDS = {
+    "init": "Begin an app: a small project that runs as it is.",
+    "topics": "The topics of an app: create them, or the plan for an administrator.",
+    "produce": "Send the rows of a file (CSV, JSON lines, Parquet, Arrow) to a topic.",
+    "tail": "Print the records of a topic, decoded.",
     "run": "Run a worker: it reads events, predicts, learns, and commits all of it together.",
     "broker": "A real Kafka and schema registry on this machine: up, down, status.",
     "alerts": "What drifted, and what operators did about it: list, show, ack, resolve.",
@@ -38,6 +43,9 @@ def main() -> None:
         sys.exit(130)
     except StreamError as error:
         fail(str(error))
+    except BrokenPipeError:
+        # Whoever read the output has enough (`| head`); Python would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise

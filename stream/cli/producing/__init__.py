@@ -1,0 +1,1 @@
+"""`stream produce`: rows of a file become records of a topic."""

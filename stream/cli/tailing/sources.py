@@ -1,0 +1,38 @@
+"""Where the schemas of a topic's records come from: the registry, what ships, and the files of this folder."""
+
+from pathlib import Path
+
+from stream.avro import Schema, parse_schema
+from stream.cli.connection import quick_registry
+from stream.cli.tailing.decoding import ValueReader
+from stream.config import KafkaSettings
+from stream.engine.protocol import SchemaFetched
+from stream.errors import SchemaError
+from stream.resources import shipped
+
+_NO_REGISTRY = ""
+
+
+def value_reader(settings: KafkaSettings, folder: Path) -> ValueReader:
+    """Reads values with the registry of the settings, the project's own schemas and those in a folder."""
+    schemas = [*_schemas(shipped("schemas")), *_schemas(folder), *_schemas(folder / "schemas")]
+    if settings.registry_url == _NO_REGISTRY:
+        return ValueReader(None, schemas)
+    registry = quick_registry(settings)
+
+    def fetch(schema_id: int) -> str | None:
+        answer = registry.fetch(schema_id)
+        return answer.schema if isinstance(answer, SchemaFetched) else None
+
+    return ValueReader(fetch, schemas)
+
+
+def _schemas(folder: Path) -> list[Schema]:
+    """Those that parse; the others are of no use here."""
+    found = []
+    for path in sorted([*folder.glob("*.avsc"), *folder.glob("*/v*.avsc")]):
+        try:
+            found.append(parse_schema(path.read_text()))
+        except (SchemaError, UnicodeDecodeError):
+            continue
+    return found

@@ -68,6 +68,14 @@ class Detector:
         detections = Detections.of(np.concatenate(places), np.concatenate(statistics))
         return in_own_unit(detections, self._is_scaled, self._ranges)
 
+    @property
+    def levels(self) -> Floats:
+        """(signals,): where each signal stands in its own unit, as the mean of this detector's window; NaN if empty."""
+        low, high = self._ranges.lows, self._ranges.highs
+        width = np.where(high > low, high - low, 1.0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(self._is_scaled, low + width * _means(self._state), _means(self._state))
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything needed to continue: live arrays by stable names."""
         return {**self._state._asdict(), **self._ranges._asdict()}
@@ -93,6 +101,21 @@ class Detector:
     def state_bytes(self) -> int:
         """Bytes of state, all signals together."""
         return sum(array.nbytes for array in self.arrays().values())
+
+
+def _means(state: Any) -> Floats:
+    """Mean of each signal in its detector's window; NaN where it holds nothing."""
+    match state:
+        case adwin.AdwinState():
+            means: Floats = state.windows[:, adwin.TOTAL] / state.windows[:, adwin.WIDTH]
+        case ddm.DdmState():
+            means = np.where(state.rates[:, ddm.NUMBER] > 0, state.rates[:, ddm.RATE], np.nan)
+        case page_hinkley.PageHinkleyState():
+            means = np.where(state.sums[:, page_hinkley.NUMBER] > 0, state.sums[:, page_hinkley.MEAN], np.nan)
+        case _:
+            is_full = state.counts[:, kswin.NUMBER] >= state.window.shape[1]
+            means = np.where(is_full, state.recent.mean(axis=1), np.nan)
+    return means
 
 
 def compile_detector(declaration: Declaration, signals: int, scaled: Sequence[int] = ()) -> Detector:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stream import drift
+from stream.engine.metrics import DriftStatistic
 from stream.engine.plan import Plan
 from stream.models import Task, TaskKind
 from stream.records import Array, Bools, Floats, Ints
@@ -52,6 +53,7 @@ class Monitoring:
 
     def __init__(self, plan: Plan) -> None:
         self._problem = plan.problem
+        self._models = [item.name for item in plan.models]
         self._monitors = plan.monitors
         self._detectors = [
             drift.compile_detector(
@@ -92,6 +94,20 @@ class Monitoring:
                 row = detection.row
                 found.append(FoundDrift(place, detection.signal, int(offsets[row]), int(times_ms[row]), detection))
         return found
+
+    def statistics(self) -> tuple[DriftStatistic, ...]:
+        """Where every watched series stands now; those without a value are left out."""
+        return tuple(
+            DriftStatistic(
+                self._models[signal.model] if signal.model >= 0 else "",
+                signal.name,
+                monitor.detector.name,
+                float(level),
+            )
+            for monitor, detector in zip(self._monitors, self._detectors, strict=True)
+            for signal, level in zip(monitor.signals, detector.levels, strict=True)
+            if not np.isnan(level)
+        )
 
     def arrays(self) -> dict[str, Array]:
         """State of all detectors, live."""

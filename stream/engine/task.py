@@ -36,6 +36,7 @@ class OutputFormat:
     topics: TopicNames
     prediction_header: bytes | None
     alert_header: bytes | None
+    max_record_bytes: int = 1_000_000  # largest record that the output topics take (the broker's default is 1,048,588)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +265,8 @@ class Task:
         if alerts:
             outputs.append(output_batch(topics.alerts, -1, alerts))
         if rejections:
-            outputs.append(dead_letters(topics.dead_letters, self._plan.app, batch, rejections, now_ms))
+            limit = self._format.max_record_bytes
+            outputs.append(dead_letters(topics.dead_letters, self._plan.app, batch, rejections, now_ms, limit))
         return tuple(outputs)
 
     def _count(self, events: int, rejections: Sequence[Rejection], labels: Floats) -> None:
@@ -318,7 +320,7 @@ class Task:
                 name: {**model.metrics(), **figures.get(name, {})}
                 for name, model in zip(names, state.models, strict=True)
             },
-            drift=(),
+            drift=state.monitoring.statistics(),
             state_bytes=sum(array.nbytes for array in state.arrays().values()),
             state_keys=keyed.keys,
         )

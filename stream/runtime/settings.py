@@ -47,6 +47,7 @@ class Settings:
     fetch_bytes: int = 64 << 20
     linger_ms: int = 5
     compression: str = "lz4"
+    max_message_bytes: int = 1_000_000  # largest record that the output topics take
     metrics_host: str = "0.0.0.0"
     metrics_port: int = 9464  # 0: any free one; -1: none
     cache: str = ""  # of compiled kernels; the user's cache folder where empty

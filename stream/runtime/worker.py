@@ -87,15 +87,16 @@ def prepare(plan: Plan, settings: Settings, on_progress: Callable[[str], None]) 
     draft = OutputFormat(topics, header(Framing.CONFLUENT, 0), header(Framing.CONFLUENT, 0))
     with np.errstate(all="ignore"):
         warm_up(plan, draft)
+    limit = settings.kafka(plan.app).max_message_bytes
     if settings.output_format == "json":
-        return OutputFormat(topics, None, None)
+        return OutputFormat(topics, None, None, limit)
     on_progress("registering output schemas")
     registry = Registry(settings.kafka(plan.app))
     ids = [
         registry.register(f"{topic}-value", schema_text(subject))
         for topic, subject in ((topics.predictions, "prediction"), (topics.alerts, "alert"))
     ]
-    return OutputFormat(topics, header(Framing.CONFLUENT, ids[0]), header(Framing.CONFLUENT, ids[1]))
+    return OutputFormat(topics, header(Framing.CONFLUENT, ids[0]), header(Framing.CONFLUENT, ids[1]), limit)
 
 
 def use_kernel_cache(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 
 from stream import drift
 from stream.engine.monitoring import ShareWatch, errors_of
@@ -108,3 +109,6 @@ def test_metrics_of_a_cycle_say_what_models_are_worth() -> None:
     assert figures["log_loss"] < figures["prior_log_loss"]
     assert task.metrics.events == 3000
     assert task.metrics.learned == {"champion": 3000}
+    standing = {statistic.signal: statistic.value for statistic in task.metrics.drift}
+    assert standing["feature:amount"] == pytest.approx(np.log1p(amounts).mean(), rel=0.05)
+    assert 0.0 < standing["error"] < 0.5

@@ -1,15 +1,17 @@
 """A task turns batches into outputs; state and outputs depend on the records and their order alone."""
 
+import hashlib
 import random
 
 import pytest
 
+from stream.engine.dead_letters import dead_letters
 from stream.engine.effects import OutputBatch
 from stream.engine.plan import Plan
 from stream.engine.small_avro import decode_small
 from stream.engine.task import Task
 from stream.headers import unpack
-from stream.records import RecordBatch
+from stream.records import RecordBatch, Rejection, RejectReason
 from tests.engine.build import (
     EVENT_SCHEMA,
     FORMAT,
@@ -194,3 +196,21 @@ def batch_at(topic: str, records: list[tuple[bytes, bytes]], first: int, at: int
     made = batch(topic, list(records), first)
     made.timestamps_ms[:] = T0 + at
     return made
+
+
+def test_a_dead_letter_too_large_for_its_topic_carries_a_pointer_and_a_checksum() -> None:
+    """Rule 12: the record stays where it is; topic, partition, offset and SHA-256 lead to it."""
+    value = b"\0\0\0\0\x01" + b"x" * 2000
+    letters = dead_letters(
+        "dead",
+        "app",
+        batch("payments", [(b"card1", value), (b"card1", b"small")], 41),
+        [Rejection(row, RejectReason.TRUNCATED, "id", "a string", "the end") for row in (0, 1)],
+        T0,
+        max_record_bytes=1500,
+    )
+
+    headers = dict(unpack(letters.data[slice(*letters.headers[0])].tobytes()))
+    assert records_of((letters,)) == [(b"card1", None), (b"card1", b"small")]
+    assert headers["stream.sha256"] == hashlib.sha256(value).hexdigest().encode()
+    assert headers["stream.offset"] == b"41"

@@ -61,7 +61,7 @@ def test_a_command_is_one_that_the_command_line_knows(name: str) -> None:
     """`stream run`, `stream control` and `stream topics create` exist under these names."""
     arguments = SERVICES[name]["command"]
 
-    assert dockerfile()[-2:] == [("ENTRYPOINT", '["stream"]'), ("CMD", '["run", "stream.demos.fraud:app"]')]
+    assert dockerfile()[-2:] == [("ENTRYPOINT", '["stream"]'), ("CMD", '["run", "stream.cli.demo.apps.fraud:app"]')]
     assert arguments[0] in COMMANDS
     import_module(f"stream.cli.commands.{arguments[0]}")
 

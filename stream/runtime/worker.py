@@ -1,5 +1,6 @@
 """The composition root of a worker, and its poll loop."""
 
+import gc
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -73,6 +74,9 @@ def run_worker(plan: Plan, settings: Settings, on_progress: Callable[[str], None
         with StopSignals(loop.request_stop):
             on_progress("joining the group")
             loop.start()
+            # Messages come by the thousand and set the garbage collector off, which would then look through all that
+            # numba and River hold, again and again: half of a busy worker's processor time (docs/benchmarks.md).
+            gc.freeze()
             _log.info("started", app=plan.app, seconds=round(time.perf_counter() - began, 2))
             loop.run()
     finally:

@@ -12,10 +12,12 @@ from stream.errors import StreamError
 
 # Command, and what the list says of it. Its module is stream.cli.commands.<command, "-" as "_">.
 COMMANDS = {
+    "demo": "A real Kafka, a worker and a stream of events, shown live: fraud, spam or bank.",
     "init": "Begin an app: a small project that runs as it is.",
     "topics": "The topics of an app: create them, or the plan for an administrator.",
     "produce": "Send the rows of a file (CSV, JSON lines, Parquet, Arrow) to a topic.",
     "tail": "Print the records of a topic, decoded.",
+    "eval": "Run the same engine over a file, and show how good the models are.",
     "run": "Run a worker: it reads events, predicts, learns, and commits all of it together.",
     "broker": "A real Kafka and schema registry on this machine: up, down, status.",
     "alerts": "What drifted, and what operators did about it: list, show, ack, resolve.",

@@ -38,7 +38,12 @@ class Demo:
 
 def read_schema(name: str) -> Schema:
     """A schema that lies beside the demo's apps."""
-    return parse_schema((APPS / f"{name}.avsc").read_text())
+    return parse_schema(read_schema_text(name))
+
+
+def read_schema_text(name: str) -> str:
+    """The same as text."""
+    return (APPS / f"{name}.avsc").read_text()
 
 
 DEMOS: Final = {

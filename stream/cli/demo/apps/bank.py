@@ -9,7 +9,7 @@ categories = ["job", "marital", "education", "default", "housing", "loan", "cont
 calls.features(
     age=col("age"),
     campaign=col("campaign").log1p(),
-    was_called_before=col("pdays").is_null() == 0,
+    was_called_before=~col("pdays").is_null(),
     previous=col("previous").log1p(),
     emp_var_rate=col("emp_var_rate"),
     cons_price_idx=col("cons_price_idx"),
@@ -21,6 +21,7 @@ calls.features(
     contact_rate=col("contact").target_mean(),
 )
 app.model("champion", models.StandardScaler() | models.LogisticRegression(models.AdaGrad(0.05)))
-app.model("challenger", models.StandardScaler() | models.GaussianNB())
+app.model("challenger", models.StandardScaler() | models.LogisticRegression(models.SGD(0.01), l2=1e-4))
 app.decide(by="champion", threshold=0.5)
-app.monitor(drift.ADWIN(), on=["error", "score", "feature:euribor3m"])
+# A market that crashes moves everything: only a change of some size is worth an alert.
+app.monitor(drift.ADWIN(), on=["error"], policy=drift.AlertPolicy(min_effect=0.5))

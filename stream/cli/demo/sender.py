@@ -1,0 +1,107 @@
+"""The producer's side of a demo: records at a steady rate, and what is known of each event that was sent."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from stream.cli.demo.blocks import Block
+from stream.cli.demo.demos import Demo, read_schema
+from stream.cli.demo.scores import Scores
+from stream.cli.demo.stage import SchemaIds
+from stream.cli.demo.writing import NO_EVENT, Record, RecordWriter
+from stream.engine.plan import Plan
+from stream.errors import StreamError
+
+# When the poisoned records go out, as shares of the events.
+_POISONED_AT: Final = (0.25, 0.35, 0.45)
+_FLUSH_S: Final = 10.0
+
+
+class Sender:
+    """Sends a demo's stream.
+
+    Args:
+        servers: the brokers.
+        demo: which.
+        plan: of its app, for the topics.
+        ids: schema ids.
+        planned: events.
+        seed: of what is simulated.
+        scores: hears of every event that is sent.
+    """
+
+    def __init__(
+        self, servers: str, demo: Demo, plan: Plan, ids: SchemaIds, planned: int, seed: int, scores: Scores
+    ) -> None:
+        self._event_topic = plan.events.topic
+        self._label_topic = plan.labels.topic if plan.labels else ""
+        self._scores = scores
+        self._failure: KafkaError | None = None
+        # Idempotent: records keep their order, so that the offset of an event is the number of records before it.
+        self._producer = Producer(
+            {
+                "bootstrap.servers": servers,
+                "enable.idempotence": True,
+                "partitioner": "murmur2_random",  # Java's
+                "compression.type": "lz4",
+                "linger.ms": 1,
+            }
+        )
+        events = read_schema(demo.event_schema), ids.events
+        labels = (read_schema(demo.label_schema), ids.labels) if demo.label_schema and ids.labels is not None else None
+        blocks = demo.blocks(planned, time.time_ns() // 1_000_000, seed)
+        self._records = self._in_order(RecordWriter(events, labels).write(blocks))
+        self._poison = self._poisoned(planned, ids)
+        self.is_done = False
+
+    def send(self, events: int) -> None:
+        """Send so many further events, with the labels that are due; fewer where the stream ends."""
+        wanted = self._scores.sent_events + events
+        while self._scores.sent_events < wanted and not self.is_done:
+            record = next(self._records, None)
+            if record is None:
+                self.is_done = True
+                break
+            self._send(record)
+            if self._poison and self._scores.sent_events >= self._poison[0][0]:
+                self._send(self._poison.pop(0)[1])
+        self._producer.poll(0)
+        if self._failure is not None:
+            raise StreamError(f"a record could not be sent: {self._failure.str()}")
+
+    def close(self) -> None:
+        """Wait until what was sent has arrived."""
+        self._producer.flush(_FLUSH_S)
+
+    def _in_order(self, written: Iterator[tuple[list[Record], Block]]) -> Iterator[Record]:
+        for records, block in written:
+            self._scores.expect(block)
+            yield from records
+
+    def _send(self, record: Record) -> None:
+        topic = self._label_topic if record.is_label else self._event_topic
+        while True:
+            try:
+                self._producer.produce(topic, record.value, record.key, on_delivery=self._delivered)
+                break
+            except BufferError:  # librdkafka's queue is full: the broker is slower than the rate
+                self._producer.poll(0.01)
+        if record.is_label:
+            self._scores.label_sent(record.event)
+        else:
+            self._scores.event_sent(record.event, time.perf_counter_ns())
+
+    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+        self._failure = self._failure or error
+
+    def _poisoned(self, planned: int, ids: SchemaIds) -> list[tuple[int, Record]]:
+        """What no consumer should have to read, each with the number of events before it."""
+        values: Sequence[bytes] = (
+            b"\0" + ids.events.to_bytes(4, "big") + b"\x14p-",  # ends inside its first field, a text of ten bytes
+            b"\0" + ids.foreign.to_bytes(4, "big") + bytes(8),  # a record of something else
+            b"\0" + ids.unknown.to_bytes(4, "big") + bytes(8),  # the registry knows nothing of it
+        )
+        records = [Record(False, b"poisoned", value, NO_EVENT) for value in values]
+        return [(int(planned * share), record) for share, record in zip(_POISONED_AT, records, strict=True)]

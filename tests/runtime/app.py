@@ -1,0 +1,47 @@
+"""The app of these tests. Its name, and with it its topics, come from the environment: each test has its own."""
+
+import os
+from typing import Any
+
+from stream import App, col, drift, models
+
+PAYMENT: dict[str, Any] = {
+    "type": "record",
+    "name": "Payment",
+    "fields": [
+        {"name": "id", "type": "string"},
+        {"name": "card", "type": "string"},
+        {"name": "amount", "type": "double"},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+    ],
+}
+CHARGEBACK: dict[str, Any] = {
+    "type": "record",
+    "name": "Chargeback",
+    "fields": [{"name": "id", "type": "string"}, {"name": "fraud", "type": "boolean"}],
+}
+NAME = "STREAM_TEST_APP"
+
+
+def declare(name: str) -> App:
+    """Payments by card, whose chargebacks come on a topic of their own; both named after the app."""
+    declared = App(name)
+    payments = declared.events(
+        f"{name}.payments", schema=PAYMENT, key="card", time="at", id="id", state_bytes=4 << 20
+    )
+    amount = col("amount")
+    payments.features(
+        amount=amount.log1p(),
+        spend=amount.sum("1m"),
+        unusual=amount / amount.ewm_mean(halflife="1h"),
+        idle=col("at").since_last(),
+    )
+    declared.labels(
+        f"{name}.chargebacks", of=payments, schema=CHARGEBACK, target="fraud", horizon="1h", state_bytes=4 << 20
+    )
+    declared.model("champion", models.StandardScaler() | models.LogisticRegression())
+    declared.monitor(drift.ADWIN(), on=["error", "score", "features"])
+    return declared
+
+
+app = declare(os.environ.get(NAME, "payments"))

@@ -1,0 +1,49 @@
+"""Apps with workers on the session's broker."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from stream.cli.broker.local import LocalBroker
+from tests.runtime.deployment import Deployment
+
+
+class Deploy(Protocol):
+    """What the fixture `deploy` is."""
+
+    def __call__(self, partitions: int = 2, *, broker: LocalBroker | None = None, **settings: str) -> Deployment:
+        """An app with topics of its own, on the session's broker unless told; `settings` hold for all its workers."""
+        ...
+
+
+@pytest.fixture(scope="session")
+def brisk_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
+    """A broker that notices a dead member within seconds, and that a test may restart."""
+    settings = {
+        "group.min.session.timeout.ms": "1000",
+        "group.consumer.min.session.timeout.ms": "1000",
+        "group.consumer.session.timeout.ms": "3000",
+        "group.consumer.min.heartbeat.interval.ms": "100",
+        "group.consumer.heartbeat.interval.ms": "500",
+    }
+    with LocalBroker(tmp_path_factory.mktemp("brisk"), settings=settings) as local:
+        yield local
+
+
+@pytest.fixture
+def deploy(broker: LocalBroker, tmp_path: Path) -> Iterator[Deploy]:
+    """Deploys apps; their workers end with the test."""
+    made: list[Deployment] = []
+
+    def make(partitions: int = 2, *, broker: LocalBroker = broker, **settings: str) -> Deployment:
+        app = Deployment(broker, f"app-{uuid.uuid4().hex[:8]}", tmp_path, partitions, settings)
+        made.append(app)
+        app.create_topics()
+        return app
+
+    yield make  # type: ignore[misc]
+    for app in made:
+        app.kill_all()

@@ -1,0 +1,179 @@
+"""An app on a broker: its topics, its workers, and what can be read of it from outside."""
+
+import io
+import signal
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import orjson
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka.schema_registry import SchemaRegistryClient
+
+from stream.cli.broker.local import LocalBroker
+from stream.config import KafkaSettings, TopicNames
+from stream.kafka.admin import Admin
+from stream.kafka.topic_plan import TopicSpec, topics_of_app
+from tests.conftest import ROOT
+from tests.runtime.app import NAME
+from tests.runtime.processes import APP, WorkerProcess
+from tests.runtime.traffic import Traffic
+from tests.runtime.waiting import wait_until
+
+
+@dataclass
+class Deployment:
+    """One app with topics of its own; workers are started with `start`, and ended with the test."""
+
+    broker: LocalBroker
+    name: str
+    folder: Path
+    partitions: int = 2
+    settings: Mapping[str, str] = field(default_factory=dict)  # of every worker, as environment variables
+    workers: list[WorkerProcess] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.events, self.labels = f"{self.name}.payments", f"{self.name}.chargebacks"
+        self.topics = TopicNames.of(self.name)
+        self.kafka = KafkaSettings(
+            self.name, f"{self.name}-test", self.broker.bootstrap_servers, self.broker.registry_url
+        )
+        self.traffic = Traffic(self.broker.bootstrap_servers, self.broker.registry_url, self.name)
+
+    def create_topics(self) -> None:
+        """Make all topics of the app."""
+        inputs = [TopicSpec(name, self.partitions) for name in (self.events, self.labels)]
+        Admin(self.kafka).create([*inputs, *topics_of_app(self.topics, self.partitions)])
+
+    # --- workers -------------------------------------------------------------------------------------------------
+
+    def start(self, slot: str = "0", arguments: Sequence[str] = (), **settings: str) -> WorkerProcess:
+        """Start a worker; `settings` are those of stream.toml, in place of the deployment's."""
+        own = {
+            "bootstrap_servers": self.broker.bootstrap_servers,
+            "registry_url": self.broker.registry_url,
+            "cache": str(ROOT / "build" / "kernels"),
+            "metrics_host": "127.0.0.1",
+            "metrics_port": "0",
+            "slot": slot,
+            # After kill -9 a static member is back at once; others wait for the dead one's session to end.
+            "group_protocol": "classic",
+            "group_instance_id": f"{self.name}-{slot}",
+            **self.settings,
+            **settings,
+        }
+        environment = {f"STREAM_{key.upper()}": value for key, value in own.items()} | {NAME: self.name}
+        worker = WorkerProcess(environment, self.folder / f"worker-{slot}.log", arguments, APP)
+        self.workers.append(worker)
+        return worker
+
+    def stop(self, *workers: WorkerProcess) -> None:
+        """SIGTERM, and all must end well."""
+        for worker in workers:
+            worker.process.send_signal(signal.SIGTERM)
+        for worker in workers:
+            assert worker.exit_status() == 0, worker.log
+            assert "Traceback" not in worker.log, worker.log
+
+    def kill_all(self) -> None:
+        """End whatever still runs."""
+        for worker in self.workers:
+            worker.end(signal.SIGKILL)
+
+    def wait_until_handled(self) -> None:
+        """Until everything that was sent is committed."""
+
+        def is_handled() -> bool:
+            for worker in self.workers:
+                status = worker.process.poll()
+                assert status in (None, 0, -signal.SIGKILL), f"a worker ended with {status}\n{worker.log}"
+            return self.committed() == self.ends()
+
+        wait_until(is_handled, "all is committed", self._explain)
+
+    def _explain(self) -> str:
+        logs = "\n".join(worker.log for worker in self.workers)
+        return f"committed {self.committed()} of {self.ends()}\n{logs}"
+
+    # --- what is there -------------------------------------------------------------------------------------------
+
+    @property
+    def inputs(self) -> list[TopicPartition]:
+        """Event and label partitions."""
+        return [TopicPartition(name, number) for name in (self.events, self.labels) for number in range(self.partitions)]
+
+    def committed(self) -> dict[tuple[str, int], int]:
+        """Committed offset of every input partition; 0 where there is none."""
+        with self._consumer() as consumer:
+            found = consumer.committed(self.inputs, timeout=20)
+        return {(each.topic, each.partition): max(0, each.offset) for each in found}
+
+    def ends(self) -> dict[tuple[str, int], int]:
+        """End of every input partition."""
+        with self._consumer() as consumer:
+            return {
+                (each.topic, each.partition): consumer.get_watermark_offsets(each, timeout=20)[1] for each in self.inputs
+            }
+
+    def end_of(self, topic: str) -> int:
+        """Committed records and markers of a topic, of all partitions together."""
+        with self._consumer() as consumer:
+            partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
+            places = [TopicPartition(topic, number) for number in partitions]
+            return sum(consumer.get_watermark_offsets(place, timeout=20)[1] for place in places)
+
+    def records(self, topic: str, isolation: str = "read_committed") -> list[Message]:
+        """All records of a topic, by partition and offset."""
+        with self._consumer(isolation) as consumer:
+            partitions = range(len(consumer.list_topics(topic, timeout=20).topics[topic].partitions))
+            consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+            found, unfinished = [], set(partitions)
+            while unfinished:
+                for message in consumer.consume(5000, timeout=0.02):
+                    if message.error() is None:
+                        found.append(message)
+                    else:
+                        assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                        unfinished.discard(message.partition())
+        return sorted(found, key=lambda message: (message.partition(), message.offset()))
+
+    def decoded(self, topic: str, isolation: str = "read_committed") -> list[dict[str, Any]]:
+        """All records of an Avro topic, decoded with the schema that the registry has of their id."""
+        values = [message.value() for message in self.records(topic, isolation)]
+        numbers = [int.from_bytes(value[1:5], "big") for value in values]
+        with closing(SchemaRegistryClient({"url": self.broker.registry_url})) as registry:
+            schemas: dict[int, Any] = {
+                number: fastavro.parse_schema(orjson.loads(registry.get_schema(number).schema_str))
+                for number in set(numbers)
+            }
+        found = []
+        for number, value in zip(numbers, values, strict=True):
+            rest = io.BytesIO(value[5:])
+            found.append(fastavro.schemaless_reader(rest, schemas[number], None))
+            assert value[0] == 0
+            assert not rest.read()
+        return found
+
+    def by_partition(self, topic: str) -> dict[int, list[Message]]:
+        """Committed records of a topic, of each partition in order."""
+        found = defaultdict(list)
+        for message in self.records(topic):
+            found[message.partition()].append(message)
+        return found
+
+    def _consumer(self, isolation: str = "read_committed") -> Consumer:
+        return Consumer(
+            {
+                "bootstrap.servers": self.broker.bootstrap_servers,
+                "group.id": self.name,
+                "isolation.level": isolation,
+                "auto.offset.reset": "error",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 10,
+            }
+        )

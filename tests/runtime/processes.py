@@ -1,0 +1,93 @@
+"""Workers as processes, started as a user starts them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.conftest import ROOT
+from tests.runtime.waiting import wait_until
+
+APP = "tests/runtime/app.py:app"
+
+
+class WorkerProcess:
+    """A running `stream run`; its log goes to a file.
+
+    Args:
+        environment: beside this process's own.
+        log: where stderr and stdout go; appended to.
+        arguments: of `stream run`, behind the app.
+        target: the app.
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str], log: Path, arguments: Sequence[str] = (), target: str = APP
+    ) -> None:
+        self._log = log
+        self._from = log.stat().st_size if log.exists() else 0
+        command = [sys.executable, "-m", "stream.cli.main", "run", target, *arguments]
+        with log.open("ab") as file:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env={**os.environ, **environment}, stdout=file, stderr=file
+            )
+
+    @property
+    def log(self) -> str:
+        """What this process has said so far."""
+        with self._log.open("rb") as file:
+            file.seek(self._from)
+            return file.read().decode()
+
+    @property
+    def events(self) -> list[dict[str, object]]:
+        """The log's JSON lines that are complete."""
+        lines = self.log.splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n")]
+
+    def said(self, event: str) -> list[dict[str, object]]:
+        """The log lines of this event."""
+        return [line for line in self.events if line.get("event") == event]
+
+    def wait(self, is_so: object, what: str) -> None:
+        """Until a condition holds; fails with the log if the process ends or the time is over."""
+        assert callable(is_so)
+
+        def holds() -> bool:
+            status = self.process.poll()
+            assert status is None, f"{what}: the worker ended with {status}\n{self.log}"
+            return bool(is_so())
+
+        wait_until(holds, what, lambda: f"\n{self.log}")
+
+    def wait_for_log(self, event: str, count: int = 1) -> None:
+        """Until this event was logged so many times."""
+        self.wait(lambda: len(self.said(event)) >= count, f"{event!r} in the log")
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        return self.exit_status()
+
+    def exit_status(self, within_s: float = 40.0) -> int:
+        """Wait for the process to end by itself."""
+        try:
+            return self.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the worker did not end within {within_s:g} s\n{self.log}") from None
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of a GET from its metrics server."""
+        self.wait_for_log("metrics")
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.said('metrics')[0]['port']}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()

@@ -1,0 +1,75 @@
+"""Workers that come and go under load, and a broker that does."""
+
+import signal
+
+import pytest
+
+from stream.cli.broker.local import LocalBroker
+from stream.kafka.admin import Admin
+from tests.runtime.conftest import Deploy
+from tests.runtime.deployment import Deployment
+from tests.runtime.traffic import SteadyTraffic
+from tests.runtime.truth import check_journal, check_outputs, check_states
+from tests.runtime.waiting import wait_until
+
+
+def shares(app: Deployment) -> list[int]:
+    """How many partitions each member of the group has."""
+    return sorted(len(partitions) for partitions in Admin(app.kafka).group(app.name).members.values())
+
+
+def wait_for_shares(app: Deployment, *wanted: int) -> None:
+    """Until the group has given its partitions out like this."""
+    wait_until(lambda: shares(app) == list(wanted), f"shares {wanted}", app._explain)
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_workers_join_leave_and_die_under_load(deploy: Deploy, brisk_broker: LocalBroker, protocol: str) -> None:
+    """A second worker joins, leaves, joins again and is killed: nothing is lost, repeated or learned twice."""
+    app = deploy(4, broker=brisk_broker, group_protocol=protocol, session_timeout_ms="3000", group_instance_id="")
+    with SteadyTraffic(app.traffic, per_second=1000):
+        first = app.start("0")
+        wait_for_shares(app, 4)
+        second = app.start("1")
+        wait_for_shares(app, 2, 2)
+        app.stop(second)
+        wait_for_shares(app, 4)
+        third = app.start("1")
+        wait_for_shares(app, 2, 2)
+        third.end(signal.SIGKILL)
+        wait_for_shares(app, 4)
+    app.wait_until_handled()
+    app.stop(first)
+
+    check_outputs(app)
+    check_journal(app)
+    check_states(app)
+
+
+def test_two_processes_of_one_command_share_the_partitions(deploy: Deploy, brisk_broker: LocalBroker) -> None:
+    """`stream run --workers 2`: SIGTERM reaches both."""
+    app = deploy(broker=brisk_broker, group_instance_id="", metrics_port="-1")
+    both = app.start(arguments=["--workers", "2"])
+    wait_for_shares(app, 1, 1)
+    app.traffic.send(1000)
+    app.wait_until_handled()
+    app.stop(both)
+
+    check_outputs(app)
+    check_journal(app)
+    check_states(app)
+
+
+def test_a_worker_outlives_a_restart_of_its_broker(deploy: Deploy, brisk_broker: LocalBroker) -> None:
+    """The broker stops under load and comes back: the worker goes on by itself."""
+    app = deploy(broker=brisk_broker)
+    with SteadyTraffic(app.traffic, per_second=1000):
+        worker = app.start()
+        worker.wait(lambda: sum(app.committed().values()) > 500, "commits")
+        brisk_broker.restart()
+    app.wait_until_handled()
+    app.stop(worker)
+
+    check_outputs(app)
+    check_journal(app)
+    check_states(app)

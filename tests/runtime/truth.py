@@ -1,0 +1,135 @@
+"""What must hold of an app whatever happened to its workers, seen from outside."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+from confluent_kafka import Message
+
+from stream.app import compile_app
+from stream.engine import journal
+from stream.engine.journal import JournalRecord
+from stream.engine.plan import Plan
+from stream.engine.task import OutputFormat, Task
+from stream.kafka.packing import pack_batch
+from stream.kafka.snapshots import TopicSnapshotStore
+from stream.records import RecordBatch, TopicPartition
+from tests.runtime.app import declare
+from tests.runtime.deployment import Deployment
+from tests.runtime.traffic import SHOULD
+
+Identity = tuple[str, int, int]
+
+
+def predicted(app: Deployment) -> list[Identity]:
+    """Identity of each committed prediction."""
+    return [(each["topic"], each["partition"], each["offset"]) for each in app.decoded(app.topics.predictions)]
+
+
+def check_outputs(app: Deployment, at_least_once: bool = False) -> None:
+    """Every accepted event has exactly one prediction, every rejected one exactly one dead letter as it came."""
+    expected = {(each.topic(), each.partition(), each.offset()): each for each in app.records(app.events)}
+    accepted = {place for place, message in expected.items() if should(message) == "predict"}
+    found = predicted(app)
+    assert set(found) == accepted
+    assert at_least_once or len(found) == len(accepted)
+
+    letters = app.records(app.topics.dead_letters)
+    places = [came_from(letter) for letter in letters]
+    assert Counter(places) == Counter(expected.keys() - accepted)
+    for place, letter in zip(places, letters, strict=True):
+        came = expected[place]
+        assert (letter.key(), letter.value(), letter.timestamp()[1]) == (came.key(), came.value(), came.timestamp()[1])
+        assert letter.headers()[: len(came.headers())] == came.headers()
+        assert dict(letter.headers())["stream.error"].decode() == should(came)
+
+
+def should(message: Message) -> str:
+    """What the sender said is to become of an event."""
+    text: str = dict(message.headers())[SHOULD].decode()
+    return text
+
+
+def came_from(letter: Message) -> Identity:
+    """Where the record of a dead letter stood."""
+    headers = dict(letter.headers())
+    return headers["stream.topic"].decode(), int(headers["stream.partition"]), int(headers["stream.offset"])
+
+
+def check_journal(app: Deployment) -> None:
+    """Every input offset lies in exactly one committed range; cycles form one chain; offsets are committed to the end."""
+    taken: dict[tuple[str, int], list[int]] = {(each.topic, each.partition): [] for each in app.inputs}
+    offsets = {
+        (topic, partition): np.array([message.offset() for message in messages])
+        for topic in (app.events, app.labels)
+        for partition, messages in app.by_partition(topic).items()
+    }
+    for partition in range(app.partitions):
+        records = cycles(app, partition)
+        journal.check_chain(records)
+        for item in (item for record in records for item in record.ranges):
+            there = offsets[item.topic, item.partition]
+            inside = there[(there >= item.first) & (there <= item.last)]
+            assert len(inside) == item.count
+            taken[item.topic, item.partition] += inside.tolist()
+    for source, positions in taken.items():
+        assert positions == offsets.get(source, np.array([])).tolist(), source
+    assert app.committed() == app.ends()
+
+
+def check_states(app: Deployment) -> None:
+    """After a clean stop: each task's last snapshot is of its last cycle, and equals an engine run over the journal."""
+    for partition in range(app.partitions):
+        assert state_of_snapshot(app, partition) == state_of_journal(app, partition)
+
+
+def cycles(app: Deployment, partition: int) -> list[JournalRecord]:
+    """The committed journal of a task."""
+    return [journal.decode(message.value()) for message in app.by_partition(app.topics.journal)[partition]]
+
+
+def state_of_journal(app: Deployment, partition: int) -> tuple[int, str]:
+    """Last cycle, and digest of the state of a fresh engine that consumed what the journal says."""
+    task = _task(app, partition)
+    task.start_at(dict.fromkeys(task.sources, 0))
+    inputs = {
+        topic: pack_batch(TopicPartition(topic, partition), app.by_partition(topic)[partition])
+        for topic in (app.events, app.labels)
+    }
+    for record in cycles(app, partition):
+        for place, taken in enumerate(record.ranges):
+            task.replay_schemas(record, place)
+            task.process(_between(inputs[taken.topic], taken.first, taken.last), taken.now_ms)
+        task.replay_schemas(record, len(record.ranges))
+        task.close_replayed(record)
+    return task.cycle, task.state.digest()
+
+
+def state_of_snapshot(app: Deployment, partition: int) -> tuple[int, str]:
+    """Cycle and digest of the state in the newest snapshot."""
+    store = TopicSnapshotStore(app.kafka, app.topics.snapshots)
+    stored = store.load(partition, {(record.cycle, record.digest) for record in cycles(app, partition)})
+    store.close()
+    assert stored.checkpoint is not None, stored.damaged
+    task = _task(app, partition)
+    assert task.load(stored.checkpoint, is_new_plan=False) == ()
+    return task.cycle, task.state.digest()
+
+
+def _task(app: Deployment, partition: int) -> Task:
+    return Task(plan_of(app), partition, 1, OutputFormat(app.topics, None, None))
+
+
+def plan_of(app: Deployment) -> Plan:
+    """The plan that its workers run."""
+    return compile_app(declare(app.name), {})
+
+
+def _between(batch: RecordBatch, first: int, last: int) -> RecordBatch:
+    start, end = np.searchsorted(batch.offsets, [first, last + 1])
+    return batch.part(int(start), int(end))
+
+
+def duplicates(identities: Iterable[Identity]) -> int:
+    """How many of them were there before."""
+    return sum(count - 1 for count in Counter(identities).values())

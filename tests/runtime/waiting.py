@@ -1,0 +1,21 @@
+"""Waiting for something to become so, with a deadline."""
+
+import time
+from collections.abc import Callable
+
+LIMIT_S = 40.0
+_AGAIN_S = 0.02
+
+
+def wait_until(is_so: Callable[[], object], what: str, explain: Callable[[], str] = lambda: "") -> None:
+    """Ask again and again; fails after 40 s.
+
+    Args:
+        is_so: true when it is so; may raise AssertionError when it cannot become so any more.
+        what: should happen.
+        explain: more for the message of the failure.
+    """
+    give_up_at = time.monotonic() + LIMIT_S
+    while not is_so():
+        assert time.monotonic() < give_up_at, f"{what}: not within {LIMIT_S:g} s. {explain()}"
+        time.sleep(_AGAIN_S)

@@ -295,7 +295,7 @@ class Expression:
     def _window(self, stat: str, window: str, keyed: dict[str, Any]) -> Expression:
         return keyed_apply("window", (self,), keyed, stat=stat, window_ms=duration_ms(window, f"{stat}: window"))
 
-    # keyed: exponentially weighted by event time: a value's weight halves with every `halflife` that passes
+    # keyed: exponentially weighted by event time; a value's weight halves with every `halflife` that passes
 
     def ewm_mean(self, halflife: str, **keyed: Any) -> Expression:
         """Weighted mean of the key's values; null before the first."""
@@ -319,6 +319,8 @@ class Expression:
 
     def _ewm(self, stat: str, halflife: str, keyed: dict[str, Any]) -> Expression:
         return keyed_apply("ewm", (self,), keyed, stat=stat, halflife_ms=duration_ms(halflife, f"ewm_{stat}: halflife"))
+
+    # keyed: the time since the previous event
 
     def since_last(self, **keyed: Any) -> Expression:
         """Seconds from this time at the key's previous event to the current one; null at the first, never below 0.

@@ -22,40 +22,40 @@ PASSED_THROUGH = ("librdkafka", "librdkafka_consumer", "librdkafka_producer", "r
 class Settings:
     """All settings of a worker. Names are those of the file; in the environment they are STREAM_<NAME>."""
 
-    bootstrap_servers: str = "127.0.0.1:9092"
-    registry_url: str = "http://127.0.0.1:8081/apis/ccompat/v7"
-    group_id: str = ""  # the app's name where empty
+    bootstrap_servers: str = "127.0.0.1:9092"  # brokers to begin with, HOST:PORT,HOST:PORT
+    registry_url: str = "http://127.0.0.1:8081/apis/ccompat/v7"  # the schema registry's Confluent-compatible API
+    group_id: str = ""  # the consumer group; the prefix and the app's name where empty
     slot: str = "0"  # this worker among those of the app: a StatefulSet's ordinal, or any stable name
-    topic_prefix: str = ""
-    predictions_topic: str = ""  # <prefix><app>.predictions where empty; the others likewise
-    alerts_topic: str = ""
-    dead_letters_topic: str = ""
-    journal_topic: str = ""
-    snapshots_topic: str = ""
-    delivery: str = "exactly-once"  # or "immediate": predictions leave at once, outside the transaction
-    output_format: str = "avro"  # or "json"
-    offset_reset: str = "earliest"  # or "latest": where a task without a journal begins
-    commit_interval_ms: int = 100
-    transaction_timeout_ms: int = 10_000
-    snapshots: str = "kafka"  # or a folder or object store by URL
-    snapshot_interval_s: int = 60
-    group_protocol: str = "auto"
-    group_instance_id: str = ""
-    session_timeout_ms: int = 10_000
-    max_poll_interval_ms: int = 300_000
-    recovery_target_s: int = 20
-    fetch_bytes: int = 64 << 20
-    linger_ms: int = 5
-    compression: str = "lz4"
+    topic_prefix: str = ""  # what the app's topics, group and transactional ids begin with
+    predictions_topic: str = ""  # the prefix and `APP.predictions` where empty
+    alerts_topic: str = ""  # likewise, `APP.alerts`
+    dead_letters_topic: str = ""  # likewise, `APP.dead-letters`
+    journal_topic: str = ""  # likewise, `APP.journal`
+    snapshots_topic: str = ""  # likewise, `APP.snapshots`
+    delivery: str = "exactly-once"  # or `immediate`: predictions leave at once, outside the transaction
+    output_format: str = "avro"  # of predictions and alerts; or `json`
+    offset_reset: str = "earliest"  # or `latest`: where a task without a journal begins
+    commit_interval_ms: int = 100  # between commits of journal, offsets and outputs
+    transaction_timeout_ms: int = 10_000  # after which the broker aborts the transaction of a dead worker
+    snapshots: str = "kafka"  # the compacted topic; or a folder or object store by URL
+    snapshot_interval_s: int = 60  # of each task; what came after the last one is replayed at a restart
+    group_protocol: str = "auto"  # or `classic`, or `consumer` (KIP-848)
+    group_instance_id: str = ""  # of a static member; classic protocol only
+    session_timeout_ms: int = 10_000  # after which the group gives up a silent worker; with KIP-848 the broker decides
+    max_poll_interval_ms: int = 300_000  # a third of it is the most that a revocation may take
+    recovery_target_s: int = 20  # a dead worker's partitions should move within it; decides what `auto` is
+    fetch_bytes: int = 64 << 20  # fetched and not yet handled, of all partitions together
+    linger_ms: int = 5  # how long producers wait for a batch to fill
+    compression: str = "lz4"  # of what producers send: none, gzip, snappy, lz4 or zstd
     max_message_bytes: int = 1_000_000  # largest record that the output topics take
-    metrics_host: str = "0.0.0.0"
+    metrics_host: str = "0.0.0.0"  # address of `/metrics`, `/healthz` and `/readyz`
     metrics_port: int = 9464  # 0: any free one; -1: none
-    cache: str = ""  # of compiled kernels; the user's cache folder where empty
-    log_level: str = "info"
-    librdkafka: Mapping[str, str] = field(default_factory=dict)
-    librdkafka_consumer: Mapping[str, str] = field(default_factory=dict)
-    librdkafka_producer: Mapping[str, str] = field(default_factory=dict)
-    registry: Mapping[str, str] = field(default_factory=dict)
+    cache: str = ""  # folder of compiled kernels; in the user's cache folder where empty
+    log_level: str = "info"  # debug, info, warning or error
+    librdkafka: Mapping[str, str] = field(default_factory=dict)  # of every client
+    librdkafka_consumer: Mapping[str, str] = field(default_factory=dict)  # of consumers alone
+    librdkafka_producer: Mapping[str, str] = field(default_factory=dict)  # of producers alone
+    registry: Mapping[str, str] = field(default_factory=dict)  # of the registry's client, by confluent-kafka's names
 
     def __post_init__(self) -> None:
         _one_of("delivery", self.delivery, ("exactly-once", "immediate"))

@@ -21,7 +21,7 @@ INSTALL = $(UV) pip install --python $(BIN)/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check lint types walls unit lock
+.PHONY: help install demo test check lint types walls unit docs lock
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -74,6 +74,9 @@ $(STAMP): Makefile pyproject.toml $(LOCKS)
 	    echo "==> no Java 17 or newer on this machine; installing one into $(VENV)"; \
 	    $(INSTALL) --require-hashes -r requirements-jvm.lock; }
 	@touch $(STAMP)
+
+docs: $(STAMP) ## write docs/reference anew from the code
+	$(BIN)/python -m docs.generate
 
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 lock: $(STAMP) ## after a change of dependencies: write the locks anew

@@ -18,6 +18,7 @@ COMMANDS = {
     "produce": "Send the rows of a file (CSV, JSON lines, Parquet, Arrow) to a topic.",
     "tail": "Print the records of a topic, decoded.",
     "eval": "Run the same engine over a file, and show how good the models are.",
+    "dead-letters": "Rejected records: list, show, replay after a fix.",
     "run": "Run a worker: it reads events, predicts, learns, and commits all of it together.",
     "broker": "A real Kafka and schema registry on this machine: up, down, status.",
     "alerts": "What drifted, and what operators did about it: list, show, ack, resolve.",

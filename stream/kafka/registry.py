@@ -104,6 +104,20 @@ class Registry:
         except (httpx2.HTTPError, OSError) as error:
             raise self._no_answer(error) from error
 
+    def accepts(self, subject: str, schema: str) -> bool:
+        """Whether the registry's rules let this schema follow the subject's last one; True for a new subject.
+
+        Raises as `latest` does.
+        """
+        try:
+            return bool(self._client.test_compatibility(subject, Schema(schema, "AVRO")))
+        except SchemaRegistryError as error:
+            if error.error_code in _NOT_THERE:
+                return True
+            raise self._refused(subject, error) from error
+        except (httpx2.HTTPError, OSError) as error:
+            raise self._no_answer(error) from error
+
     def subjects(self) -> list[str]:
         """All subjects: the way to ask whether the registry answers. Raises as `latest` does."""
         try:

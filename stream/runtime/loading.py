@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +11,7 @@ from types import ModuleType
 from stream.app import App, compile_app, schema_names
 from stream.app.suggest import one_of
 from stream.engine.plan import Plan
-from stream.errors import ConfigError
+from stream.errors import ConfigError, StreamError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,16 @@ def load_app(target: str) -> LoadedApp:
     Raises:
         ConfigError: there is no such module, app or schema, or the declaration is wrong.
     """
+    app, folder = find_app(target)
+    return LoadedApp(app, compile_app(app, {name: read_schema(name, folder) for name in schema_names(app)}), folder)
+
+
+def find_app(target: str) -> tuple[App, Path]:
+    """Import an app, and say in which folder its module lies; `target` as for `load_app`.
+
+    Raises:
+        ConfigError: there is no such module or app, or the module cannot be imported.
+    """
     place, _, name = target.partition(":")
     module = _import(place)
     apps = {key: value for key, value in vars(module).items() if isinstance(value, App)}
@@ -40,9 +50,7 @@ def load_app(target: str) -> LoadedApp:
             found = f"has several apps ({', '.join(apps)})" if apps else "declares no App"
             raise ConfigError(f"{place} {found}; name one, e.g. {place}:app")
         name = next(iter(apps))
-    app = apps[one_of(name, apps, place, "App")]
-    folder = Path(module.__file__ or ".").resolve().parent
-    return LoadedApp(app, compile_app(app, _schemas(schema_names(app), folder)), folder)
+    return apps[one_of(name, apps, place, "App")], Path(module.__file__ or ".").resolve().parent
 
 
 def _import(place: str) -> ModuleType:
@@ -52,12 +60,14 @@ def _import(place: str) -> ModuleType:
         sys.path.insert(0, str(Path.cwd()))
     try:
         return importlib.import_module(place)
-    except ModuleNotFoundError as error:
-        if error.name is None or not place.startswith(error.name):
-            raise
-        raise ConfigError(
-            f"there is no module {place!r} here ({Path.cwd()}); give it as module:app or path/to/file.py:app"
-        ) from error
+    except StreamError:
+        raise  # of the declaration
+    except Exception as error:  # noqa: BLE001 - whatever the user's module raises
+        if isinstance(error, ModuleNotFoundError) and error.name is not None and place.startswith(error.name):
+            raise ConfigError(
+                f"there is no module {place!r} here ({Path.cwd()}); give it as module:app or path/to/file.py:app"
+            ) from error
+        raise _not_importable(place, error) from error
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -68,15 +78,25 @@ def _import_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except StreamError:
+        raise  # of the declaration
+    except Exception as error:  # noqa: BLE001 - whatever the user's module raises
+        raise _not_importable(str(path), error) from error
     return module
 
 
-def _schemas(names: Iterable[str], folder: Path) -> dict[str, str]:
-    return {name: _schema(name, folder) for name in names}
+def _not_importable(place: str, error: Exception) -> ConfigError:
+    """With the last place of the traceback, which is where the user has to look."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{error.filename}:{error.lineno}" if isinstance(error, SyntaxError) else None
+    if where is None and frames:
+        where = f"{frames[-1].filename}:{frames[-1].lineno}"
+    return ConfigError(f"{place} cannot be imported: {type(error).__name__}: {error} ({where})")
 
 
-def _schema(name: str, folder: Path) -> str:
+def read_schema(name: str, folder: Path) -> str:
     """The text of `<name>.avsc` beside the app or in its `schemas/`; `schemas/<name>/v*.avsc`: the newest version."""
     candidates = [folder / f"{name}.avsc", folder / "schemas" / f"{name}.avsc"]
     versions = sorted((folder / "schemas" / name).glob("v*.avsc"), key=lambda path: int(path.stem[1:]))

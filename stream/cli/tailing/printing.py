@@ -27,7 +27,7 @@ def as_object(message: Any, reader: ValueReader) -> dict[str, Any]:
 def as_line(record: dict[str, Any]) -> str:
     """A record for people: partition/offset, time, key, headers if any, value."""
     value = record["value"]
-    shown = value if isinstance(value, str) else to_json(value)
+    shown = value if isinstance(value, str) and "\n" not in value else to_json(value)
     headers = " ".join(
         f"{name}={item if isinstance(item, str) else to_json(item)}" for name, item in record["headers"].items()
     )

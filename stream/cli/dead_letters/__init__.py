@@ -1,0 +1,1 @@
+"""`stream dead-letters`: rejected records, and sending them back after a fix."""

@@ -81,8 +81,17 @@ def make_topic(broker: LocalBroker, name: str) -> None:
     Admin(_settings(broker)).create([TopicSpec(name, PARTITIONS, 1, STAMPED)])
 
 
-def start_worker(broker: LocalBroker, prefix: str, **settings: str) -> subprocess.Popen[bytes]:
-    """`stream run` with the app of the benchmarks."""
+def start_worker(
+    broker: LocalBroker, prefix: str, stderr: int | None = None, **settings: str
+) -> subprocess.Popen[bytes]:
+    """`stream run` with the app of the benchmarks.
+
+    Args:
+        broker: to run on.
+        prefix: of its topics and its group.
+        stderr: where it speaks to: subprocess.PIPE, or None for our own.
+        **settings: of the worker.
+    """
     own = {
         "bootstrap_servers": broker.bootstrap_servers,
         "registry_url": broker.registry_url,
@@ -91,12 +100,13 @@ def start_worker(broker: LocalBroker, prefix: str, **settings: str) -> subproces
         **settings,
     }
     environment = {**os.environ, **{f"STREAM_{name.upper()}": value for name, value in own.items()}}
-    return start_process(["-m", "stream.cli.main", "run", str(ROOT / "benchmarks" / "card_app.py:app")], environment)
+    command = [sys.executable, "-m", "stream.cli.main", "run", str(ROOT / "benchmarks" / "card_app.py:app")]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=sys.stderr, stderr=stderr)
 
 
-def start_process(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+def start_process(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     """Python, in the folder where the benchmarks lie; what it says goes to stderr."""
-    return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment, stdout=sys.stderr)
+    return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=sys.stderr)
 
 
 def stop_process(process: subprocess.Popen[bytes]) -> None:

@@ -50,7 +50,7 @@ def main() -> None:
                 output = f"{prefix}{'transactional-' if options else ''}loop-predictions"
                 measured[name].append(loop_rate(broker, output, chosen.loop_events, options, chosen.within_s))
             print("; ".join(f"{name}: {rates[-1]:,.0f}" for name, rates in measured.items()), flush=True)
-    report("end to end, 4 partitions, commit every 100 ms", "events/s", OURS, measured)
+    report("end to end, 4 partitions, commit every 100 ms", "events/s", OURS, [LOOP, TRANSACTIONAL_LOOP], measured)
 
 
 def worker_rate(broker: LocalBroker, prefix: str, events: int, within_s: float) -> float:

@@ -6,17 +6,18 @@ from statistics import median
 import orjson
 
 
-def report(scenario: str, unit: str, ours: str, measured: Mapping[str, Sequence[float]]) -> None:
-    """Print medians over the rounds, their range, and our median over each other one.
+def report(scenario: str, unit: str, ours: str, peers: Sequence[str], measured: Mapping[str, Sequence[float]]) -> None:
+    """Print medians over the rounds, their range, and our median over each peer's.
 
     Args:
         scenario: what was measured.
         unit: of the figures.
-        ours: which of the names is this project; the others are what it is compared with.
+        ours: which of the names is compared with the peers.
+        peers: the names that it is compared with.
         measured: by name, one figure a round.
     """
     medians = {name: median(values) for name, values in measured.items()}
-    ratios = {name: medians[ours] / value for name, value in medians.items() if name != ours}
+    ratios = {peer: medians[ours] / medians[peer] for peer in peers}
     width = max(map(len, measured))
     print(f"\n{scenario}, {unit}")
     print(f"{'':{width}}  {'median':>12}  {'least':>12}  {'most':>12}  ours / this")

@@ -28,7 +28,7 @@ class Acl:
 
     kind: ResourceKind
     name: str
-    operation: Literal["Read", "Write", "Describe"]
+    operation: Literal["Read", "Write", "Describe", "Delete"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ def plan(settings: KafkaSettings, inputs: InputTopics, topics: Iterable[TopicSpe
         *(Acl("topic", name, operation) for name in read for operation in ("Read", "Describe")),
         *(Acl("topic", name, "Write") for name in written),
         *(Acl("topic", name, "Describe") for name in written if name not in read),
+        Acl("topic", inputs.journal, "Delete"),  # of records: the journal is trimmed (rule 23)
         Acl("group", settings.group_id, "Read"),
         Acl("group", settings.group_id, "Describe"),
         Acl("transactional-id", settings.transactional_id, "Write"),

@@ -56,6 +56,7 @@ from stream.kafka.committer import Committer
 from stream.kafka.flows import Flows
 from stream.kafka.group_member import GroupMember
 from stream.kafka.group_protocol import choose_group_protocol
+from stream.kafka.journal_trimmer import JournalTrimmer
 from stream.kafka.mailbox import Mail, Mailbox
 from stream.kafka.reader import Reader
 from stream.kafka.registry import Registry
@@ -303,7 +304,9 @@ class Transport:
 
     def _publish(self, checkpoint: Checkpoint) -> SnapshotPublished:
         try:
+            journal_end = self._trimmer.before_publish(checkpoint.partition)
             self._published.publish(checkpoint)
+            self._trimmer.published(checkpoint.partition, journal_end)
         except StreamError as error:
             _log.warning("snapshot not published", partition=checkpoint.partition, error=str(error))
             return SnapshotPublished(checkpoint.partition, checkpoint.cycle, str(error))
@@ -332,6 +335,7 @@ class Transport:
     def _start_helpers(self) -> None:
         self._finder_store, self._published = self._open_store(), self._open_store()
         self._finder = TaskFinder(self._settings, self._topics, self._finder_store, lambda: self._is_closing)
+        self._trimmer = JournalTrimmer(self._settings, self._topics.journal)
         self._finding = ThreadPoolExecutor(1, thread_name_prefix="stream-finder")
         self._publishing = ThreadPoolExecutor(1, thread_name_prefix="stream-snapshots")
 
@@ -343,3 +347,4 @@ class Transport:
         self._finder.close()
         self._finder_store.close()
         self._published.close()
+        self._trimmer.close()

@@ -1,0 +1,66 @@
+"""Deletes the part of a journal that no restore can need any more (rule 23)."""
+
+from collections import deque
+
+import structlog
+from confluent_kafka import KafkaException
+from confluent_kafka import TopicPartition as Assignment
+from confluent_kafka.admin import AdminClient
+
+from stream.config import KafkaSettings
+from stream.kafka import client_config
+from stream.kafka.broker_health import librdkafka_logger
+from stream.kafka.reader import Reader
+from stream.records import TopicPartition
+
+_log = structlog.get_logger("stream.kafka")
+
+_REQUEST_S = 15.0
+# The end of the journal when a snapshot is published lies behind that snapshot's cycle and before the next one's. Two
+# snapshots are kept: what lies before the older one's cycle lies before the end noted at the snapshot before it.
+_ENDS_KEPT = 3
+
+
+class JournalTrimmer:
+    """Follows the snapshots of a worker's tasks. Blocks; belongs to the thread that publishes them.
+
+    Args:
+        settings: see KafkaSettings.
+        topic: the journal.
+    """
+
+    def __init__(self, settings: KafkaSettings, topic: str) -> None:
+        self._topic = topic
+        self._reader = Reader(settings)
+        self._admin = AdminClient(client_config.admin_client(settings), logger=librdkafka_logger())
+        self._ends: dict[int, deque[int]] = {}
+
+    def before_publish(self, partition: int) -> int:
+        """The journal's end, to be handed to `published`.
+
+        Raises:
+            RetriableError: the brokers do not answer.
+        """
+        return self._reader.watermarks(TopicPartition(self._topic, partition))[1]
+
+    def published(self, partition: int, end: int) -> None:
+        """A snapshot was published, before which the journal ended at `end`: delete what is before the older one.
+
+        A refusal is logged: the journal then only grows.
+        """
+        ends = self._ends.setdefault(partition, deque(maxlen=_ENDS_KEPT))
+        ends.append(end)
+        if len(ends) < _ENDS_KEPT:
+            return
+        request = self._admin.delete_records(
+            [Assignment(self._topic, partition, ends[0])], request_timeout=_REQUEST_S, operation_timeout=_REQUEST_S
+        )
+        for answer in request.values():
+            try:
+                answer.result(_REQUEST_S)
+            except KafkaException as raised:
+                _log.warning("journal not trimmed", topic=self._topic, partition=partition, error=str(raised.args[0]))
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._reader.close()

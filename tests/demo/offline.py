@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from stream.avro import Texts
+from stream.avro import Texts, parse_schema
 from stream.cli.demo.blocks import Block
-from stream.cli.demo.demos import APPS, Demo, read_schema
+from stream.cli.demo.demos import Demo, read_schema_text
 from stream.cli.demo.writing import Record, RecordWriter
 from stream.config import TopicNames
+from stream.engine.effects import OutputBatch
 from stream.engine.plan import Plan
 from stream.engine.protocol import SchemaFetched
 from stream.engine.small_avro import decode_small
@@ -46,11 +47,14 @@ def run(demo: Demo, blocks: Iterable[Block]) -> Run:
     """Send a stream through a task of the demo's app."""
     task = _task(demo)
     writer = RecordWriter(
-        (read_schema(demo.event_schema), SCHEMA_IDS[0]),
-        (read_schema(demo.label_schema), SCHEMA_IDS[1]) if demo.label_schema else None,
+        (parse_schema(read_schema_text(demo.event_schema)), SCHEMA_IDS[0]),
+        (parse_schema(read_schema_text(demo.label_schema)), SCHEMA_IDS[1]) if demo.label_schema else None,
     )
     offsets = [0 for _ in task.sources]
-    scores, targets, outputs, changed_at = [], [], [], None
+    scores: list[Floats] = []
+    targets: list[Floats] = []
+    outputs: list[OutputBatch] = []
+    changed_at = None
     for records, block in writer.write(blocks):
         targets.append(block.targets)
         if changed_at is None and block.is_after_change is not None and block.is_after_change.any():
@@ -85,10 +89,12 @@ def _task(demo: Demo) -> Task:
     """A task that knows the writers' schemas."""
     plan = plan_of(demo)
     task = Task(plan, 0, 1, OutputFormat(TopicNames.of(plan.app), b"\0\0\0\0\x07", b"\0\0\0\0\x08"))
-    for source, schema_id, name in zip(task.sources, SCHEMA_IDS, (demo.event_schema, demo.label_schema), strict=False):
+    for source, schema_id, name in zip(
+        task.sources, SCHEMA_IDS, (demo.event_schema, demo.label_schema or ""), strict=False
+    ):
         unknown = Record(False, b"", b"\0" + schema_id.to_bytes(4, "big"), 0)
         task.process(_batch(source.topic, [unknown], 0, NOW_MS), NOW_MS)
-        task.answer_schema(SchemaFetched(schema_id, (APPS / f"{name}.avsc").read_text()))
+        task.answer_schema(SchemaFetched(schema_id, read_schema_text(name)))
     return task
 
 

@@ -2,7 +2,7 @@
 
 import json
 import signal
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
 import typer
@@ -10,7 +10,7 @@ import typer
 CACHE = typer.Option(None, envvar="STREAM_CACHE", help="Of downloads and compiled kernels; the user's cache folder.")
 
 
-class Name(str, Enum):
+class Name(StrEnum):
     """Which demo."""
 
     FRAUD = "fraud"

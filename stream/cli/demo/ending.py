@@ -1,5 +1,7 @@
 """What a demo leaves behind: a table, what to try next, or one JSON object."""
 
+from typing import Final
+
 from rich.console import Console
 from rich.table import Table
 
@@ -7,18 +9,22 @@ from stream.cli.demo.demos import DEMOS
 from stream.cli.demo.figures import Result
 from stream.cli.demo.views import number
 
+_ALERTS_LISTED: Final = 4
+
 
 def print_ending(result: Result, console: Console) -> None:
     """The summary, on a terminal or as plain lines."""
     rows = _rows(result)
     if console.is_terminal:
-        table = Table(title=f"stream demo {result.demo.name}: {result.demo.data}", show_header=False, title_justify="left")
+        table = Table(
+            title=f"stream demo {result.demo.name}: {result.demo.data}", show_header=False, title_justify="left"
+        )
         for name, value in rows:
             table.add_row(name, value)
         console.print(table)
     else:
         for name, value in rows:
-            console.print(f"{name}: {value}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"{name}: {value}" if name else f"  {value}", markup=False, highlight=False, soft_wrap=True)
     console.print()
     for line in _next_steps(result):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -35,9 +41,10 @@ def _rows(result: Result) -> list[tuple[str, str]]:
         ("ROC-AUC", f"{number(figures.roc_auc, '.3f')} (baseline {number(baseline.roc_auc, '.3f')}, {baseline.name})"),
         ("PR-AUC", f"{number(figures.pr_auc, '.3f')} (baseline {number(baseline.pr_auc, '.3f')}, {baseline.name})"),
         ("dead letters", ", ".join(letter.error for letter in figures.dead_letters) or "none"),
-        ("alerts", str(len(figures.alerts))),
         ("first prediction", f"{result.first_prediction_s:.1f} s after the start{downloads}"),
+        ("alerts", f"{len(figures.alerts)}{', the first' if len(figures.alerts) > _ALERTS_LISTED else ''}"),
     ]
+    rows += [("", alert["sentence"]) for alert in figures.alerts[:_ALERTS_LISTED]]
     placed = result.first_placed
     if figures.changed_at is not None:
         found = f"; the first alert behind it places it at {placed['placed_offset']:,}" if placed else "; not found yet"

@@ -53,7 +53,8 @@ class Performance:
             self._stage.look_after_worker()
             if time.monotonic() > deadline:
                 raise StreamError(f"no prediction within {_FIRST_WITHIN_S:.0f} s; {self._stage.folder} has the logs")
-        return time.time() - psutil.Process().create_time()
+        began_s: float = psutil.Process().create_time()
+        return time.time() - began_s
 
     def stream(self, view: View) -> None:
         """Send events at the rate until the time is over or the stream ends, then wait for what is on its way."""

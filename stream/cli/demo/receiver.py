@@ -56,6 +56,7 @@ class Receiver:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 50,
+                "log_level": 0,  # what fails is raised
             }
         )
         names = (topics.predictions, topics.alerts, topics.dead_letters)

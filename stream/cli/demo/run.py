@@ -1,26 +1,23 @@
-"""A whole demo: stage, sender, receiver, view."""
+"""A whole demo. What is slow to import is imported while Kafka starts, so that something is shown at once."""
 
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from stream.cli.broker.reports import report_for
-from stream.cli.demo.demos import DEMOS, Demo
-from stream.cli.demo.ending import print_ending
-from stream.cli.demo.figures import Result
-from stream.cli.demo.performance import Performance
-from stream.cli.demo.receiver import Receiver
-from stream.cli.demo.scores import Scores
-from stream.cli.demo.sender import Sender
+from stream.cli.demo.demos import DEMOS
 from stream.cli.demo.stage import DownloadClock, Stage
-from stream.cli.demo.views import open_view
-from stream.runtime.settings import Settings
-from stream.runtime.worker import use_kernel_cache
+
+if TYPE_CHECKING:
+    from stream.cli.demo.figures import Result
 
 
 def run_demo(
     name: str, *, seconds: float, rate: float | None, seed: int, cache: Path | None, keep: bool, as_json: bool
-) -> Result:
+) -> "Result":
     """Run a demo and print how it went, unless that is to be JSON.
 
     Args:
@@ -38,28 +35,16 @@ def run_demo(
     demo = DEMOS[name]
     console = Console(stderr=as_json)
     report = DownloadClock(report_for(console))
-    use_kernel_cache(Settings(cache=str(cache or "")))
+    report.say(f"stream demo {name}: {demo.data}")
+    Thread(target=import_module, args=["stream.cli.demo.play"], daemon=True).start()
     with Stage(demo, report, cache, keep) as stage:
-        result = _perform(demo, stage, report, console, seconds, rate or demo.rate, seed)
+        from stream.cli.demo.ending import print_ending
+        from stream.cli.demo.play import play
+        from stream.runtime.settings import Settings
+        from stream.runtime.worker import use_kernel_cache
+
+        use_kernel_cache(Settings(cache=str(cache or "")))
+        result = play(demo, stage, report, console, seconds=seconds, rate=rate or demo.rate, seed=seed)
     if not as_json:
         print_ending(result, console)
     return result
-
-
-def _perform(
-    demo: Demo, stage: Stage, report: DownloadClock, console: Console, seconds: float, rate: float, seed: int
-) -> Result:
-    planned = max(1, round(rate * seconds))
-    scores = Scores()
-    report.say("waiting for the first prediction")
-    sender = Sender(stage.servers, demo, stage.plan, stage.ids, planned, seed, scores)
-    receiver = Receiver(stage.servers, stage.topics, stage.registry, scores)
-    performance = Performance(stage, sender, receiver, scores, rate, seconds)
-    try:
-        first_s = performance.wait_for_first_prediction() - report.seconds
-        report.say(f"first prediction {first_s:.1f} s after the start; {rate:,.0f} events/s for {seconds:.0f} s")
-        with open_view(demo, console, seconds) as view:
-            performance.stream(view)
-        return Result(demo, performance.result(), first_s, report.seconds)
-    finally:
-        receiver.close()

@@ -1,7 +1,7 @@
 """What a demo knows so far: events sent, predictions received, their latencies, and how good they were."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -9,12 +9,13 @@ from stream.cli.demo.blocks import Block
 from stream.cli.demo.writing import NO_EVENT
 from stream.evaluate import Binary, Prequential
 from stream.evaluate.binary import BinarySummary
-from stream.records import Array, Bools, Floats, Ints
+from stream.records import Bools, Floats, Ints
 
 _NS_PER_MS: Final = 1e6
 # Predictions that the latency shown while the demo runs is taken from.
 _RECENT: Final = 20_000
 NAN: Final = float("nan")
+Place = TypeVar("Place", Floats, Bools)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Scores:
         self._is_counted: Bools = np.zeros(1024, np.bool_)
         self._first_open = 0
         self._metrics = Prequential(Binary())
+        self._metrics.update(np.zeros(0), np.zeros(0))  # compiles its kernel now, and not while events come
         self.sent_events = 0
         self.predictions = 0
         self.changed_at: int | None = None
@@ -135,5 +137,7 @@ def _percentiles(values: Floats, shares: tuple[float, ...]) -> list[float]:
     return [float(value) for value in np.percentile(known, shares)] if len(known) else [NAN] * len(shares)
 
 
-def _doubled(array: Array, empty: float | bool) -> Array:
-    return np.concatenate([array, np.full(len(array), empty, array.dtype)])
+def _doubled(array: Place, empty: float | bool) -> Place:
+    grown = np.full(2 * len(array), empty, array.dtype)
+    grown[: len(array)] = array
+    return grown

@@ -6,10 +6,12 @@ from typing import Final
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from stream.avro import parse_schema
 from stream.cli.demo.blocks import Block
-from stream.cli.demo.demos import Demo, read_schema
+from stream.cli.demo.demos import Demo, read_schema_text
 from stream.cli.demo.scores import Scores
 from stream.cli.demo.stage import SchemaIds
+from stream.cli.demo.streams import BLOCKS
 from stream.cli.demo.writing import NO_EVENT, Record, RecordWriter
 from stream.engine.plan import Plan
 from stream.errors import StreamError
@@ -47,11 +49,14 @@ class Sender:
                 "partitioner": "murmur2_random",  # Java's
                 "compression.type": "lz4",
                 "linger.ms": 1,
+                "log_level": 0,  # what fails is raised; that Kafka is gone in the end is meant
             }
         )
-        events = read_schema(demo.event_schema), ids.events
-        labels = (read_schema(demo.label_schema), ids.labels) if demo.label_schema and ids.labels is not None else None
-        blocks = demo.blocks(planned, time.time_ns() // 1_000_000, seed)
+        events = parse_schema(read_schema_text(demo.event_schema)), ids.events
+        labels = None
+        if demo.label_schema is not None and ids.labels is not None:
+            labels = parse_schema(read_schema_text(demo.label_schema)), ids.labels
+        blocks = BLOCKS[demo.name](planned, time.time_ns() // 1_000_000, seed)
         self._records = self._in_order(RecordWriter(events, labels).write(blocks))
         self._poison = self._poisoned(planned, ids)
         self.is_done = False

@@ -17,10 +17,7 @@ from stream.cli.broker.server import Launch, Server, likely_cause, running_pid
 from stream.cli.demo.demos import Demo, read_schema_text
 from stream.config import KafkaSettings, TopicNames
 from stream.errors import StreamError
-from stream.kafka.admin import Admin
-from stream.kafka.registry import Registry
 from stream.kafka.topic_plan import TopicSpec, topics_of_app
-from stream.runtime.loading import load_app
 
 # What stands before a sentence about progress in the worker's log.
 _PROGRESS = "stream run: "
@@ -77,8 +74,6 @@ class Stage:
         self._cache = cache
         self._keep = keep
         self._said = 0
-        self.plan = load_app(demo.target).plan
-        self.topics = TopicNames.of(self.plan.app)
 
     def __enter__(self) -> "Stage":
         self.folder = Path(tempfile.mkdtemp(prefix=f"stream-demo-{self._demo.name}-"))
@@ -87,6 +82,13 @@ class Stage:
             self._broker = LocalBroker(self.folder, cache=self._cache, report=self._report)
             started.enter_context(self._broker)
             self.servers = self._broker.bootstrap_servers
+            # Slow to import: it has been going on while Kafka started (see run.py).
+            from stream.kafka.admin import Admin
+            from stream.kafka.registry import Registry
+            from stream.runtime.loading import load_app
+
+            self.plan = load_app(self._demo.target).plan
+            self.topics = TopicNames.of(self.plan.app)
             settings = KafkaSettings("stream-demo", "stream-demo", self.servers, self._broker.registry_url)
             self._report.say(f"creating the topics of {self.plan.app}, registering its schemas")
             Admin(settings).create(self._wanted_topics())

@@ -1,7 +1,8 @@
 """The demo's streams as blocks: simulated payments, and real data that ships with the project."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +14,6 @@ from stream.cli.demo.blocks import Block, Labels, numbered
 from stream.cli.demo.payments import DAY_MS, PAYMENTS_A_DAY, Payments, PaymentSimulator
 
 DATA = Path(__file__).parent / "data"
-SPAM_ROWS = 5_574
-BANK_ROWS = 41_188
 _BLOCK_ROWS = 500
 _ID_DIGITS = 9
 _NEVER_CALLED = 999  # what the data says of `pdays` where there was no last campaign
@@ -52,6 +51,14 @@ def bank_blocks(planned: int, now_ms: int, seed: int = 0) -> Iterator[Block]:
         columns["subscribed"] = labels > 0
         present = {"pdays": rows["pdays"].to_numpy() != _NEVER_CALLED}
         yield Block(columns, np.full(len(labels), now_ms), labels.astype(np.float64), present=present)
+
+
+# Of so many events, up to now (in ms), with this seed: by the name of the demo.
+BLOCKS: Final[Mapping[str, Callable[[int, int, int], Iterator[Block]]]] = {
+    "fraud": fraud_blocks,
+    "spam": spam_blocks,
+    "bank": bank_blocks,
+}
 
 
 def _block_of(payments: Payments) -> Block:

@@ -56,13 +56,16 @@ class RecordWriter:
             first += len(block)
 
     def _events_of(self, block: Block, first: int) -> list[Record]:
-        values = _pieces(self._events.encode(column_batch(self._events.columns, block.columns, block.present, len(block))))
+        values = _pieces(
+            self._events.encode(column_batch(self._events.columns, block.columns, block.present, len(block)))
+        )
         keys: list[bytes | None] = [None] * len(block)
         if block.keys is not None:
             data = block.keys.data.tobytes()
             keys = [data[start:end] for start, end in block.keys.bounds.tolist()]
         return [
-            Record(False, key, value, number) for number, (key, value) in enumerate(zip(keys, values, strict=True), first)
+            Record(False, key, value, number)
+            for number, (key, value) in enumerate(zip(keys, values, strict=True), first)
         ]
 
     def _with_labels_of(self, block: Block, events: list[Record], waiting: Waiting) -> Waiting:

@@ -5,7 +5,18 @@ from stream import App, col, drift, models
 app = App("bank-calls")
 calls = app.events("calls", schema="call", id="call_id", label="subscribed")
 
-categories = ["job", "marital", "education", "default", "housing", "loan", "contact", "month", "day_of_week", "poutcome"]
+categories = [
+    "job",
+    "marital",
+    "education",
+    "default",
+    "housing",
+    "loan",
+    "contact",
+    "month",
+    "day_of_week",
+    "poutcome",
+]
 calls.features(
     age=col("age"),
     campaign=col("campaign").log1p(),

@@ -19,7 +19,7 @@ UNKNOWN_SCHEMA_ID = 99_999
 SHOULD = "should"  # header: "predict", or the reason of the rejection
 _CARDS = 40
 # From this payment on amounts are larger, which the detector of the feature must notice.
-DRIFT_AT = 3_000
+DRIFT_AT = 2_000
 
 
 class Traffic:

@@ -14,6 +14,7 @@ from stream.errors import StreamError
 COMMANDS = {
     "demo": "A real Kafka, a worker and a stream of events, shown live: fraud, spam or bank.",
     "init": "Begin an app: a small project that runs as it is.",
+    "check": "Find what is wrong with an app before anything runs.",
     "topics": "The topics of an app: create them, or the plan for an administrator.",
     "produce": "Send the rows of a file (CSV, JSON lines, Parquet, Arrow) to a topic.",
     "tail": "Print the records of a topic, decoded.",

@@ -51,6 +51,22 @@ class LabelCounts:
     rows_evicted: int  # rows dropped for the budget, before their horizon
 
 
+def waiting_row_bytes(dense: int, label_inputs: int, scores: int) -> int:
+    """What an event that waits for its label takes, index included; each of its sparse features takes 16 more.
+
+    Args:
+        dense: number of dense features.
+        label_inputs: numbers that target means need.
+        scores: of all models.
+    """
+    entry_cells = _ENTRIES_PER_ROW * (table.ENTRY_CELLS + 2 * _INDEX_PER_ENTRY)
+    return 8 * (_width(dense, label_inputs, scores) + entry_cells)
+
+
+def _width(dense: int, label_inputs: int, scores: int) -> int:
+    return table.ROW_HEAD_CELLS + dense + label_inputs + scores
+
+
 class LabelStore:
     """Feature rows kept from prediction until the label comes, up to a horizon and a byte budget.
 
@@ -66,9 +82,9 @@ class LabelStore:
         self._dense = len(layout.dense)
         self._label_inputs = label_inputs
         self._scores = scores
-        width = table.ROW_HEAD_CELLS + self._dense + label_inputs + scores
+        width = _width(self._dense, label_inputs, scores)
         has_sparse = layout.sparse_size > 0
-        row_bytes = 8 * (width + _ENTRIES_PER_ROW * (table.ENTRY_CELLS + 2 * _INDEX_PER_ENTRY))
+        row_bytes = waiting_row_bytes(self._dense, label_inputs, scores)
         max_rows = max(_FIRST_ROWS, int(state_bytes * (1 - _SPARSE_SHARE if has_sparse else 1)) // row_bytes)
         max_sparse = max(_FIRST_ROWS, int(state_bytes * _SPARSE_SHARE) // 16) if has_sparse else 1
         self._marks = np.zeros(table.MARKS, np.int64)
@@ -79,7 +95,7 @@ class LabelStore:
         self._rows = np.zeros((_FIRST_ROWS, width), np.int64)
         self._sparse = np.zeros((_FIRST_ROWS if has_sparse else 1, 2), np.int64)
         self._entries = np.zeros((_FIRST_ROWS * _ENTRIES_PER_ROW, table.ENTRY_CELLS), np.int64)
-        self._index = _empty_index(len(self._entries))
+        self._index = self._indexed()
 
     def register(self, ids: Ints, times_ms: Ints) -> tuple[Floats, Registered]:
         """Enter events (n,) before they are scored: targets (n,) where a label came early, NaN elsewhere.
@@ -217,8 +233,14 @@ class LabelStore:
         marks = self._marks
         tail, head = marks[table.ENTRY_TAIL], marks[table.ENTRY_HEAD]
         self._entries = _doubled(self._entries, tail, head, marks[table.MAX_ENTRIES])
-        self._index = _empty_index(len(self._entries))
-        table.rebuild_index(self._index, self._entries, marks)
+        self._index = self._indexed()
+
+    def _indexed(self) -> Ints:
+        """A new index of the live entries; made this way from the start, so that growing compiles nothing."""
+        size = 1 << (_INDEX_PER_ENTRY * len(self._entries) - 1).bit_length()
+        index = np.full(size, table.EMPTY, np.int64)
+        table.rebuild_index(index, self._entries, self._marks)
+        return index
 
     def _grow_rows(self) -> None:
         """Double the ring that is full: of rows, or of their sparse entries."""
@@ -237,8 +259,3 @@ def _doubled(ring: Ints, tail: int, head: int, limit: int) -> Ints:
     numbers = np.arange(tail, head)
     larger[numbers % len(larger)] = ring[numbers % len(ring)]
     return larger
-
-
-def _empty_index(entries: int) -> Ints:
-    size = 1 << (_INDEX_PER_ENTRY * entries - 1).bit_length()
-    return np.full(size, table.EMPTY, np.int64)

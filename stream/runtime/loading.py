@@ -62,7 +62,7 @@ def _import(place: str) -> ModuleType:
         return importlib.import_module(place)
     except StreamError:
         raise  # of the declaration
-    except Exception as error:  # noqa: BLE001 - whatever the user's module raises
+    except Exception as error:  # whatever the user's module raises
         if isinstance(error, ModuleNotFoundError) and error.name is not None and place.startswith(error.name):
             raise ConfigError(
                 f"there is no module {place!r} here ({Path.cwd()}); give it as module:app or path/to/file.py:app"
@@ -82,7 +82,7 @@ def _import_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except StreamError:
         raise  # of the declaration
-    except Exception as error:  # noqa: BLE001 - whatever the user's module raises
+    except Exception as error:  # whatever the user's module raises
         raise _not_importable(str(path), error) from error
     return module
 

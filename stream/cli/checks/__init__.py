@@ -1,0 +1,1 @@
+"""`stream check`: everything that is wrong with an app, before anything runs."""

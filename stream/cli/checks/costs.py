@@ -1,0 +1,42 @@
+"""What an app keeps in memory, and what bounds it."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stream.engine.labels import waiting_row_bytes
+from stream.engine.plan import Plan
+from stream.features.costs import TABLE_BYTES_PER_KEY
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Bytes by what they are for."""
+
+    features: tuple[dict[str, Any], ...]  # by feature: key_bytes, event_bytes, fixed_bytes
+    key_bytes: int  # for every key in memory
+    event_bytes: int  # for every event in the longest windows
+    table_bytes_a_key: int  # of these, what the table of keys itself takes
+    keys_at_most: int | None  # that the budget has room for; None without keyed features
+    window_events_at_most: int | None  # None without windows
+    label_row_bytes: int | None  # for every event that waits for its label, and 16 more for each of its sparse features
+    label_state_bytes: int | None  # the budget of these
+
+
+def costs_of(plan: Plan) -> Costs:
+    """The state costs of a plan, per task (partition)."""
+    costs = plan.features.costs()
+    budget = plan.features.budget
+    row = None
+    if plan.labels is not None:
+        scores = len(plan.models) * plan.problem.scores
+        row = waiting_row_bytes(len(plan.features.layout.dense), plan.features.label_inputs, scores)
+    return Costs(
+        features=tuple(asdict(cost) for cost in costs),
+        key_bytes=sum(cost.key_bytes for cost in costs),
+        event_bytes=sum(cost.event_bytes for cost in costs),
+        table_bytes_a_key=TABLE_BYTES_PER_KEY,
+        keys_at_most=min(budget.keys) if budget.keys else None,
+        window_events_at_most=min(budget.reservoir_events.values()) if budget.reservoir_events else None,
+        label_row_bytes=row,
+        label_state_bytes=plan.labels.state_bytes if plan.labels else None,
+    )

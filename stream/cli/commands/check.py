@@ -1,0 +1,171 @@
+"""`stream check`: what is wrong with an app, before anything runs."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stream.cli.checks.costs import Costs
+    from stream.cli.checks.findings import Findings
+    from stream.runtime.settings import LoadedSettings
+
+_STYLES = {"ok": "green", "note": "cyan", "wrong": "bold red", "skipped": "dim"}
+_SECRET = ("password", "secret", "userinfo", "user.info", "token", "key.pem")
+
+
+def entry(
+    target: str = typer.Argument(metavar="APP", help="module:app or path/to/file.py:app"),
+    offline: bool = typer.Option(False, "--offline", help="Only the declaration; no broker, no registry."),
+    config: Path | None = typer.Option(None, envvar="STREAM_CONFIG", help="Settings file; stream.toml if it is here."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Check declaration, schemas, features, models, topics, broker and registry; show settings and state costs.
+
+    All that is wrong is shown at once. The exit status is 1 if something must be corrected.
+
+    Example: stream check fraud:app --offline
+    """
+    from stream.cli.checks.cluster import check_cluster, check_registry
+    from stream.cli.checks.costs import costs_of
+    from stream.cli.checks.declaration import check_declaration
+    from stream.cli.checks.findings import Findings
+    from stream.errors import StreamError
+    from stream.runtime.loading import find_app
+    from stream.runtime.settings import load_settings
+    from stream.runtime.worker import use_kernel_cache
+
+    findings, plan, loaded, costs = Findings(), None, None, None
+    try:
+        loaded = load_settings(config)
+        use_kernel_cache(loaded.values)
+    except StreamError as error:
+        findings.wrong("settings", str(config or "stream.toml"), str(error))
+    try:
+        app, folder = find_app(target)
+        plan = check_declaration(app, folder, findings)
+    except StreamError as error:
+        findings.wrong("declaration", target, str(error))
+    if plan is not None:
+        costs = costs_of(plan)
+        if loaded is not None and not offline:
+            _check_settings(plan.app, loaded, findings)
+            check_cluster(plan, loaded.values, findings)
+            check_registry(plan, loaded.values, findings)
+    elif not offline:
+        findings.skipped("cluster", target, "looked at once the declaration compiles")
+    if as_json:
+        print(json.dumps(_as_object(target, findings, loaded, costs)))
+    else:
+        _print(findings, loaded, costs)
+    raise typer.Exit(1 if findings.problems else 0)
+
+
+def _check_settings(app: str, loaded: "LoadedSettings", findings: "Findings") -> None:
+    from stream.errors import StreamError
+
+    try:
+        loaded.values.kafka(app)
+    except StreamError as error:
+        findings.wrong("settings", app, str(error))
+
+
+def _as_object(
+    target: str, findings: "Findings", loaded: "LoadedSettings | None", costs: "Costs | None"
+) -> dict[str, Any]:
+    return {
+        "app": target,
+        "problems": findings.problems,
+        "findings": findings.as_json(),
+        "settings": {name: {"value": value, "origin": origin} for name, value, origin in _settings(loaded)},
+        "costs": asdict(costs) if costs else None,
+    }
+
+
+def _settings(loaded: "LoadedSettings | None") -> list[tuple[str, Any, str]]:
+    if loaded is None:
+        return []
+    values = asdict(loaded.values)
+    return [(name, _without_secrets(values[name]), loaded.origins[name]) for name in values]
+
+
+def _without_secrets(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: "(hidden)" if any(word in key for word in _SECRET) else item for key, item in value.items()}
+
+
+def _print(findings: "Findings", loaded: "LoadedSettings | None", costs: "Costs | None") -> None:
+    from stream.cli.evaluation.report import plain_table
+
+    found = [[each.status.value, each.area, each.subject, each.text] for each in findings.found]
+    settings = [[name, str(value), origin] for name, value, origin in _settings(loaded)]
+    if sys.stdout.isatty():
+        _print_tables(found, settings, _cost_rows(costs))
+    else:
+        for row in found:
+            print("\t".join(row))
+        if costs is not None:
+            print("\n".join(["", *plain_table(["state", "bytes a key", "bytes an event"], _cost_rows(costs))]))
+        if settings:
+            print("\n".join(["", *("\t".join(row) for row in settings)]))
+    if costs is not None:
+        print("\n".join(_budget_lines(costs)))
+    noun = "problem" if findings.problems == 1 else "problems"
+    print(f"{findings.problems} {noun}" if findings.problems else "nothing is wrong")
+
+
+def _cost_rows(costs: "Costs | None") -> list[list[str]]:
+    if costs is None:
+        return []
+    rows = [
+        [cost["feature"], str(cost["key_bytes"]), str(cost["event_bytes"])] for cost in costs.features if _is_kept(cost)
+    ]
+    return [*rows, ["all features", str(costs.key_bytes), str(costs.event_bytes)]]
+
+
+def _is_kept(cost: "Mapping[str, Any]") -> bool:
+    return bool(cost["key_bytes"] or cost["event_bytes"])
+
+
+def _budget_lines(costs: "Costs") -> list[str]:
+    lines = []
+    if costs.keys_at_most is not None:
+        lines.append(f"state_bytes has room for {costs.keys_at_most:,} keys a partition")
+    if costs.window_events_at_most is not None:
+        lines.append(f"and for {costs.window_events_at_most:,} events in windows")
+    if costs.label_row_bytes is not None:
+        lines.append(
+            f"an event that waits for its label takes {costs.label_row_bytes} bytes, and 16 for each sparse feature; "
+            f"{costs.label_state_bytes:,} bytes may be used a partition"
+        )
+    return lines
+
+
+def _print_tables(found: list[list[str]], settings: list[list[str]], costs: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    table = Table("", "area", "what", "")
+    for status, area, subject, text in found:
+        table.add_row(Text(status, _STYLES[status]), area, Text(subject), Text(text))
+    console.print(table)
+    if costs:
+        table = Table("state", title="kept in memory")
+        table.add_column("bytes a key", justify="right")
+        table.add_column("bytes an event", justify="right")
+        for row in costs:
+            table.add_row(*row)
+        console.print(table)
+    if settings:
+        table = Table("setting", "value", "origin")
+        for name, value, origin in settings:
+            table.add_row(name, Text(value), Text(origin), style="dim" if origin == "default" else None)
+        console.print(table)

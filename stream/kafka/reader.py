@@ -147,13 +147,16 @@ class Reader:
         """
         self.start({source: offset})
         give_up_at = time.monotonic() + _SILENCE_S
-        while not self.is_at_end:
-            batches = self.poll(_POLL_S)
-            if batches:
-                give_up_at = time.monotonic() + _SILENCE_S
-            elif time.monotonic() > give_up_at:
-                raise RetriableError(f"{source.topic}[{source.partition}]: nothing came for {_SILENCE_S:.0f} s")
-            yield from batches
+        try:
+            while not self.is_at_end:
+                batches = self.poll(_POLL_S)
+                if batches:
+                    give_up_at = time.monotonic() + _SILENCE_S
+                elif time.monotonic() > give_up_at:
+                    raise RetriableError(f"{source.topic}[{source.partition}]: nothing came for {_SILENCE_S:.0f} s")
+                yield from batches
+        finally:
+            self._consumer.unassign()  # otherwise it would go on to fetch what is written later, and keep it
 
     def _is_record(self, message: Any) -> bool:
         error = message.error()

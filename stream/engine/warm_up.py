@@ -25,7 +25,10 @@ _SCHEMA_ID = 1
 
 
 def warm_up(plan: Plan, format: OutputFormat) -> None:
-    """Put events and labels of zeros through a task that is thrown away; compiles what the cache does not have."""
+    """Put events and labels of zeros through a task that is thrown away, and restore it from its own checkpoint.
+
+    Compiles what the cache does not have, so that nothing is left to compile once records come.
+    """
     task = Task(plan, 0, 0, format)
     streams = [(plan.events.topic, plan.events.schema, plan.events.framing)]
     if plan.labels is not None:
@@ -36,6 +39,7 @@ def warm_up(plan: Plan, format: OutputFormat) -> None:
             task.answer_schema(SchemaFetched(_SCHEMA_ID, schema.text))
             task.process(batch, 0)
     task.close_cycle()
+    task.load(task.checkpoint(0), False)
 
 
 def _record(schema: avro.Schema, framing: avro.Framing) -> bytes:

@@ -12,7 +12,7 @@ import structlog
 
 from stream import kernels
 from stream.avro import Framing, header
-from stream.config import InputTopics
+from stream.config import InputTopics, TopicNames
 from stream.engine.lifecycle import TaskState
 from stream.engine.plan import Plan
 from stream.engine.protocol import (
@@ -88,9 +88,7 @@ def prepare(plan: Plan, settings: Settings, on_progress: Callable[[str], None]) 
     """Compile the kernels and register the outputs' schemas: all that comes before the group is joined."""
     topics = settings.topics(plan.app)
     on_progress("compiling kernels (none if the cache is warm)")
-    draft = OutputFormat(topics, header(Framing.CONFLUENT, 0), header(Framing.CONFLUENT, 0))
-    with np.errstate(all="ignore"):
-        warm_up(plan, draft)
+    compile_kernels(plan)
     limit = settings.kafka(plan.app).max_message_bytes
     if settings.output_format == "json":
         return OutputFormat(topics, None, None, limit)
@@ -101,6 +99,13 @@ def prepare(plan: Plan, settings: Settings, on_progress: Callable[[str], None]) 
         for topic, subject in ((topics.predictions, "prediction"), (topics.alerts, "alert"))
     ]
     return OutputFormat(topics, header(Framing.CONFLUENT, ids[0]), header(Framing.CONFLUENT, ids[1]), limit)
+
+
+def compile_kernels(plan: Plan) -> None:
+    """Compile what the cache does not have of the kernels that a worker of this app calls; needs no broker."""
+    draft = OutputFormat(TopicNames.of(plan.app), header(Framing.CONFLUENT, 0), header(Framing.CONFLUENT, 0))
+    with np.errstate(all="ignore"):
+        warm_up(plan, draft)
 
 
 def use_kernel_cache(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""An app with every kind of record that the image's warm-up makes up: keyed events, and labels on their own topic."""
+"""An app with what calls for kernels of its own: keyed events, and labels on their own topic."""
 
 from stream import App, col, drift, models
 

@@ -1,4 +1,4 @@
-"""The image's warm-up, run as the Dockerfile runs it."""
+"""What a start compiles is all that a worker calls, and the image's build compiles just that."""
 
 import os
 import re
@@ -13,17 +13,34 @@ from tests.deploy.files import DEPLOY, ROOT
 pytestmark = pytest.mark.slow  # compiles the kernels of an app where no other test has done so
 
 
-def warm(target: str) -> subprocess.CompletedProcess[str]:
-    """Run warm.py into the tests' own cache of kernels."""
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of Python's with the tests' own cache of kernels."""
     environment = {**os.environ, "STREAM_CACHE": str(cache_folder()), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(DEPLOY / "warm.py"), target]
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    return subprocess.run(
+        [sys.executable, *command], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
+    )
 
 
 def test_after_the_warm_up_nothing_is_left_to_compile() -> None:
-    """The second process finds every kernel of the app in the cache, events, labels and snapshot included."""
-    first, second = warm("tests.deploy.small_app:app"), warm("tests.deploy.small_app:app")
+    """The second run finds every kernel of the app in the cache."""
+    first, second = (run(str(DEPLOY / "warm.py"), "tests.deploy.small_app:app") for _ in range(2))
 
     assert first.returncode == 0, first.stderr
     assert re.fullmatch(r"small: \d+ kernels compiled in \d+\.\d s\n", first.stdout)
     assert second.stdout == "small: 0 kernels compiled in 0.0 s\n"
+
+
+def test_a_worker_calls_no_kernel_that_its_start_has_not_loaded() -> None:
+    """Tables that grow, labels, a snapshot and a restore included: compilation would hold the stream up."""
+    ended = run("-m", "tests.deploy.kernels_of_a_day")
+
+    assert ended.returncode == 0, ended.stderr
+    assert not ended.stdout
+
+
+def test_an_app_that_is_not_there_is_one_clear_error() -> None:
+    """The image's build ends with the reason, not with a traceback."""
+    ended = run(str(DEPLOY / "warm.py"), "nowhere:app")
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("warm.py: there is no module 'nowhere' here")

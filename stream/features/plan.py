@@ -1,6 +1,5 @@
 """From a declaration to a plan: layout, the columns it needs, costs, digests, and the compiled kernel."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +9,12 @@ import numpy as np
 from stream.errors import ConfigError
 from stream.features.calendar_parts import offsets_of
 from stream.features.costs import FeatureCost, StateBudget, budget_of, cost_of
+from stream.features.definition import definition, digest_of
 from stream.features.expression import Expression
 from stream.features.fused import FusedSource, fused_source
 from stream.features.sparse_source import sparse_size
 from stream.features.state_layout import StateLayout, lay_out_state
+from stream.features.state_places import VERSION, StatePlaces, from_text, parts_of, places_of, to_text
 from stream.features.typed import Binder, Node
 from stream.features.types import Type
 from stream.kernels import load_generated
@@ -41,6 +42,7 @@ class FeaturePlan:
     columns: tuple[Column, ...]
     features: tuple[tuple[str, Node], ...]
     state: StateLayout
+    places: StatePlaces  # of the state's parts, by their definition
     budget: StateBudget
     lateness_ms: int
     key_expiry_ms: int | None
@@ -51,7 +53,23 @@ class FeaturePlan:
     def digest(self) -> str:
         """Of the whole plan: names, order, definitions and what bounds the state."""
         bounds = (self.lateness_ms, self.key_expiry_ms, self.budget)
-        return _digest(repr((tuple(self.digests.items()), bounds)))
+        return digest_of(str(VERSION), repr((tuple(self.digests.items()), bounds)))
+
+    @property
+    def rows_digest(self) -> str:
+        """Of what a row of features means, whatever bounds the state: names, order and definitions."""
+        return digest_of(repr(tuple(self.digests.items())))
+
+    @property
+    def saved_layout(self) -> str:
+        """Where each part of the state lies: kept beside its arrays, so that another plan can take parts over."""
+        return to_text(self.places)
+
+    def starting_anew(self, saved_layout: str) -> tuple[str, ...]:
+        """Names of the features that find not all of their state in a snapshot of another plan with that layout."""
+        saved = from_text(saved_layout)
+        known = set(saved.parts) if saved else set()
+        return tuple(name for name, node in self.features if not parts_of(node) <= known)
 
     def costs(self) -> tuple[FeatureCost, ...]:
         """What each feature adds to a key's row and to an event in its window, shared parts at their first feature."""
@@ -101,12 +119,13 @@ def compile_features(
     return FeaturePlan(
         layout=layout,
         wanted=_wanted(binder.nodes, columns),
-        digests={name: _digest(_definition(node)) for name, node in bound},
+        digests={name: digest_of(definition(node)) for name, node in bound},
         foreign_keys=_foreign_keys(features, bound, key),
         label_inputs=len(source.target_means),
         columns=columns,
         features=bound,
         state=state,
+        places=places_of(state, binder.nodes),
         budget=budget,
         lateness_ms=lateness_ms,
         key_expiry_ms=key_expiry_ms,
@@ -142,12 +161,6 @@ def _time_zones(nodes: tuple[Node, ...]) -> tuple[dict[str, tuple[int, int]], In
     return zones, np.concatenate(arrays) if arrays else np.zeros((1, 2), dtype=np.int64)
 
 
-def _definition(node: Node) -> str:
-    """All that a feature's values depend on; a time zone's offsets belong to it."""
-    zones = sorted({inner.options["tz"] for inner in _walk(node) if "tz" in inner.options})
-    return node.text + "".join(hashlib.sha256(offsets_of(zone).tobytes()).hexdigest() for zone in zones)
-
-
 def _foreign_keys(
     features: Mapping[str, Expression], bound: tuple[tuple[str, Node], ...], key: tuple[str, ...] | None
 ) -> tuple[ForeignKey, ...]:
@@ -160,13 +173,5 @@ def _foreign_keys(
     return tuple(dict.fromkeys(foreign))
 
 
-def _walk(node: Node) -> list[Node]:
-    return [node] + [inner for operand in node.operands for inner in _walk(operand)]
-
-
 def _walk_expression(expression: Expression) -> list[Expression]:
     return [expression] + [inner for operand in expression.operands for inner in _walk_expression(operand)]
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -14,13 +14,18 @@ from stream.records import Ints
 _FIRST_EVENTS = 64
 
 
+def first_events(most_events: int) -> int:
+    """How many events a ring has room for at first."""
+    return min(_FIRST_EVENTS, most_events)
+
+
 class Ring:
     """Entries of a reservoir and, with distinct counts, the table of latest occurrences, twice as long."""
 
     def __init__(self, reservoir: Reservoir, most_events: int) -> None:
         self._reservoir = reservoir
         self.most_events = most_events
-        self._set(*self._empty(min(_FIRST_EVENTS, most_events)))
+        self._set(*self._empty(first_events(most_events)))
 
     def kernel_arrays(self) -> tuple[object, ...]:
         """Entries, their page marks, latest occurrences, their page marks."""

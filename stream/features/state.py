@@ -12,6 +12,8 @@ from stream.features.keyed_rows import KeyedRows
 from stream.features.plan import FeaturePlan
 from stream.features.ring import Ring
 from stream.features.state_layout import DROPPED, LATE, NEVER, NOW
+from stream.features.state_places import from_text
+from stream.features.take_over import take_over
 from stream.kernels.pages import new_pages
 from stream.records import ColumnBatch, FeatureBatch, Floats, Ints, Kind
 
@@ -148,6 +150,27 @@ class FeatureState:
         for name in ("control", "running", "vocabulary", "categories"):
             own[name][...] = arrays[name]
         self._category_pages[:] = 1
+
+    def take_over(self, arrays: Mapping[str, NDArray[np.generic]], saved_layout: str) -> None:
+        """Continue from saved arrays of another plan: parts that both have keep their state, others stay empty.
+
+        Args:
+            arrays: as `arrays` gave them, of a state of the other plan; this one must be empty.
+            saved_layout: `FeaturePlan.saved_layout` of that plan.
+
+        Raises:
+            TaskCorrupted: where the arrays do not fit that layout; restore an older snapshot.
+        """
+        saved = from_text(saved_layout)
+        if saved is None:
+            return
+        try:
+            taken = take_over(self.plan, saved, arrays, self.arrays())
+        except (KeyError, IndexError, ValueError, TypeError) as error:
+            raise TaskCorrupted(
+                f"features: the saved arrays do not fit the saved layout ({error!r}); restore an older snapshot"
+            ) from error
+        self.load(taken)
 
     def _state(self) -> tuple[object, ...]:
         tables = iter(self._tables)

@@ -7,9 +7,11 @@ hands, so that what windows still hold of an evicted key is not taken for its su
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from stream.features.typed import KEYED, Node
 from stream.features.types import Type
-from stream.records import Column
+from stream.records import Column, Ints
 
 # Slots of the control array, before those of the parts.
 NOW = 0  # stream time: the largest event time so far
@@ -130,6 +132,17 @@ class Group:
     previous: dict[tuple[str, ...], Previous] = field(default_factory=dict)
     reservoirs: dict[tuple[str, bool], Reservoir] = field(default_factory=dict)
     width: int = 0
+
+    def first_row(self) -> Ints:
+        """What the row of a new key holds, but for its generation."""
+        row = np.zeros(self.width, np.int64)
+        row[LAST] = NEVER
+        for previous in self.previous.values():
+            row.view(np.float64)[previous.offset : previous.offset + previous.width] = np.nan
+        for reservoir in self.reservoirs.values():
+            for _, newest, _, _ in reservoir.chains:
+                row[newest] = -1
+        return row
 
     @property
     def halflives_ms(self) -> tuple[int, ...]:

@@ -1,7 +1,9 @@
 """Pages for whoever runs an app: settings, the command line, topics and schemas, Prometheus metrics."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from stream.runtime import settings as runtime_settings
 from stream.runtime.metrics import WorkerMetrics
 from stream.runtime.settings import PASSED_THROUGH, PREFIX, Settings
 
+_EXAMPLE = re.compile(r"^Example: (stream .*)$")
 _KINDS = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
 _SCHEMAS = Path(__file__).parents[2] / "schemas"
 
@@ -85,12 +88,13 @@ def _command(command: Any, path: str, level: int) -> Iterator[str]:
 
 
 def _unwrapped(text: str) -> str:
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.replace("\f", "").split("\n\n"))
+    paragraphs = (" ".join(paragraph.split()) for paragraph in text.replace("\f", "").split("\n\n"))
+    return "\n\n".join(_EXAMPLE.sub(r"Example: `\1`", paragraph) for paragraph in paragraphs)
 
 
 def _usage(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
-        name = (parameter.metavar or parameter.name.upper()) + ("..." if parameter.nargs == -1 else "")
+        name = _kind(parameter, parameter.name.upper()) + ("..." if parameter.nargs == -1 else "")
         return name if parameter.required else f"[{name.strip('[]')}]"
     option = parameter.opts[0] if getattr(parameter, "is_flag", False) else f"{parameter.opts[0]} {_kind(parameter)}"
     return option if parameter.required else f"[{option}]"
@@ -109,9 +113,12 @@ def _parameter(parameter: Any) -> list[str]:
     return [", ".join(f"`{name}`" for name in names), text.strip(), default]
 
 
-def _kind(parameter: Any) -> str:
+def _kind(parameter: Any, word: str = "") -> str:
+    """What stands for its value: the choices of an enum, otherwise its metavar or a word for its type."""
     annotation = parameter.type_descriptor.annotation
-    return str(parameter.metavar or _KINDS.get(annotation, "VALUE"))
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return "|".join(str(choice.value) for choice in annotation)
+    return str(parameter.metavar or word or _KINDS.get(annotation, "VALUE"))
 
 
 def topics_page() -> str:
@@ -213,6 +220,8 @@ def table(rows: list[list[str]]) -> str:
 def _value(value: object) -> str:
     if value == "" or value is None:
         return ""
+    if isinstance(value, Enum):
+        return f"`{value.value}`"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"`{value}`"

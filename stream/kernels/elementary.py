@@ -1,4 +1,4 @@
-"""The elementary functions that kernels use instead of libm, whose results differ between machines (PROTOCOL 26).
+"""The elementary functions that kernels use instead of libm, whose results differ between machines (rule 26).
 
 All are made of + - * / and bit operations on float64, without fused multiply-adds, so every IEEE machine gets the same
 bits; each is within 1 ulp of the exact value (measured figures: tests/kernels/test_elementary.py).

@@ -11,6 +11,7 @@ import platformdirs
 import structlog
 
 from stream import kernels
+from stream.app.foreign_keys import foreign_key_problems
 from stream.avro import Framing, header
 from stream.config import InputTopics, TopicNames
 from stream.engine.lifecycle import TaskState
@@ -29,6 +30,8 @@ from stream.engine.snapshot_store import SnapshotStore
 from stream.engine.task import OutputFormat, Task
 from stream.engine.warm_up import warm_up
 from stream.engine.worker import Worker, WorkerSettings
+from stream.errors import ConfigError
+from stream.kafka.reader import Reader
 from stream.kafka.registry import Registry
 from stream.kafka.transport import Transport
 from stream.resources import schema_text
@@ -85,19 +88,37 @@ def run_worker(plan: Plan, settings: Settings, on_progress: Callable[[str], None
 
 
 def prepare(plan: Plan, settings: Settings, on_progress: Callable[[str], None]) -> OutputFormat:
-    """Compile the kernels and register the outputs' schemas: all that comes before the group is joined."""
-    topics = settings.topics(plan.app)
+    """All that comes before the group is joined: look whether it can work here at all, then compile."""
+    on_progress("looking for topics and registry")
+    check_partitions(plan, settings)
+    output_format = register_outputs(plan, settings)
     on_progress("compiling kernels (none if the cache is warm)")
     compile_kernels(plan)
-    limit = settings.kafka(plan.app).max_message_bytes
+    return output_format
+
+
+def check_partitions(plan: Plan, settings: Settings) -> None:
+    """Refuse features whose events lie in several partitions.
+
+    Raises:
+        ConfigError: there is no event topic, or a feature by another key than the stream's would see only a part.
+    """
+    with Reader(settings.kafka(plan.app)) as reader:
+        partitions = len(reader.partitions(plan.events.topic))
+    for problem in foreign_key_problems(plan, partitions).values():
+        raise ConfigError(problem)
+
+
+def register_outputs(plan: Plan, settings: Settings) -> OutputFormat:
+    """Register the schemas of predictions and alerts, unless they are written as JSON."""
+    topics, limit = settings.topics(plan.app), settings.kafka(plan.app).max_message_bytes
     if settings.output_format == "json":
         return OutputFormat(topics, None, None, limit)
-    on_progress("registering output schemas")
-    registry = Registry(settings.kafka(plan.app))
-    ids = [
-        registry.register(f"{topic}-value", schema_text(subject))
-        for topic, subject in ((topics.predictions, "prediction"), (topics.alerts, "alert"))
-    ]
+    with Registry(settings.kafka(plan.app)) as registry:
+        ids = [
+            registry.register(f"{topic}-value", schema_text(subject))
+            for topic, subject in ((topics.predictions, "prediction"), (topics.alerts, "alert"))
+        ]
     return OutputFormat(topics, header(Framing.CONFLUENT, ids[0]), header(Framing.CONFLUENT, ids[1]), limit)
 
 

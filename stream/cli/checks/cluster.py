@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from stream import avro
+from stream.app.foreign_keys import foreign_key_problems
 from stream.avro import Framing, parse_schema
 from stream.cli.checks.findings import Findings
 from stream.cli.connection import quick_registry, reachable_admin
@@ -133,20 +134,14 @@ def _check_partitions(states: Mapping[str, TopicState], findings: Findings) -> N
 
 def _check_keys(plan: Plan, state: TopicState | None, findings: Findings) -> None:
     """A feature by another key sees all its events only where there is one partition."""
+    if state is None:
+        return
+    problems = foreign_key_problems(plan, state.partitions)
     for foreign in plan.features.foreign_keys:
-        if foreign.is_local or state is None:
-            continue
-        by, own = ", ".join(foreign.by), ", ".join(column.name for column in plan.events.key) or "no key"
-        if state.partitions > 1:
-            findings.wrong(
-                "features",
-                foreign.feature,
-                f"feature {foreign.feature} is keyed by {by}, but {plan.events.topic} is partitioned by {own} into "
-                f"{state.partitions}: events of one {by} lie in several partitions, and no task sees them all. Key the "
-                "topic by it, use one partition, or say local=True to keep statistics per partition",
-            )
-        else:
-            findings.ok("features", foreign.feature, f"keyed by {by}: the topic has one partition")
+        if foreign.feature in problems:
+            findings.wrong("features", foreign.feature, problems[foreign.feature])
+        elif not foreign.is_local:
+            findings.ok("features", foreign.feature, f"keyed by {', '.join(foreign.by)}: the topic has one partition")
 
 
 def _check_input_schema(topic: str, schema: avro.Schema, registry: Registry, findings: Findings) -> None:

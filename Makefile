@@ -21,7 +21,7 @@ INSTALL = $(UV) pip install --python $(BIN)/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check lint types walls unit docs lock
+.PHONY: help install demo test check lint types walls unit docs lock eval-streams
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -35,6 +35,11 @@ test: $(STAMP) ## everything: lint, types, walls and all tests, real Kafka inclu
 
 check: $(STAMP) ## the quick loop: lint, types, walls and the tests that need no Kafka
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target unit types lint walls
+
+# The streams are not in the repository: one of them has no licence to be copied.
+DATA ?= ../shared/data
+eval-streams: $(STAMP) ## evaluate real streams beside River's models (make eval-streams DATA=FOLDER): docs/real-streams.md
+	$(BIN)/python -m benchmarks.streams.compare $(DATA)
 
 install: $(STAMP) ## only make the virtual environment
 

@@ -64,7 +64,7 @@ def _in_order(loaded: Loaded, ran: Ran) -> tuple[Floats, Floats]:
 def _figures(plan: Plan, scores: Floats, truths: Floats, threshold: float) -> tuple[Figures, dict[str, Figures]]:
     match plan.problem.kind:
         case TaskKind.BINARY:
-            return _binary(scores[:, 0], truths, threshold)
+            return binary_figures(scores[:, 0], truths, threshold)
         case TaskKind.MULTICLASS:
             return _multiclass(scores, truths)
         case TaskKind.REGRESSION:
@@ -75,7 +75,14 @@ def _figures(plan: Plan, scores: Floats, truths: Floats, threshold: float) -> tu
             return ranking, {"prior": {"roc_auc": 0.5, "pr_auc": rate}}
 
 
-def _binary(scores: Floats, truths: Floats, threshold: float) -> tuple[Figures, dict[str, Figures]]:
+def binary_figures(scores: Floats, truths: Floats, threshold: float) -> tuple[Figures, dict[str, Figures]]:
+    """Metrics of one model on a binary problem, and those of the baselines.
+
+    Args:
+        scores: (n,), in the order in which the truths became known.
+        truths: (n,), 0 or 1.
+        threshold: a score at or above it decides for 1.
+    """
     metrics = Prequential(Binary(threshold if 0.0 <= threshold <= 1.0 else 0.5))
     metrics.update(scores, truths)
     found = metrics.summary()

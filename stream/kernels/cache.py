@@ -6,6 +6,7 @@ renamed, it begins with its own checksum, and one that cannot be read is made ag
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -15,7 +16,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import llvmlite
 import numba
@@ -34,7 +35,13 @@ class _Place:
     """Where entries lie: None until the runtime says so."""
 
     folder: Path | None = None
-    lock_depth = 0
+
+
+class _Compiling:
+    """What this process compiles now: a kernel, in it one that it calls, and so on."""
+
+    entries: tuple[str, ...] = ()
+    lock: IO[bytes] | None = None  # open as long as there are entries
 
 
 def use_cache(folder: Path | None) -> None:
@@ -71,22 +78,38 @@ def _make_private(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def compiling_alone() -> Iterator[None]:
-    """Hold the folder's lock: one process compiles, the others wait and then load. Reentrant.
+def compiling_alone(entry: str) -> Iterator[None]:
+    """Hold the lock of one kernel: one process compiles it, those that want it too wait and then load. Reentrant.
 
-    To be entered under numba's own compiler lock, so that threads of one process cannot wait for each other here.
+    Each entry has one byte of one lock file, so that processes compile different kernels at once. To be entered under
+    numba's own compiler lock, so that threads of one process cannot wait for each other here.
+
+    Args:
+        entry: the name under which the cache keeps the kernel for this signature.
     """
     folder = _Place.folder
-    if folder is None or _Place.lock_depth:
+    if folder is None or entry in _Compiling.entries:
         yield
         return
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        _Place.lock_depth += 1
+    outer_entries, outer_lock = _Compiling.entries, _Compiling.lock
+    with contextlib.nullcontext(outer_lock) if outer_lock else (folder / "lock").open("ab") as lock:
+        _Compiling.entries, _Compiling.lock = (*outer_entries, entry), lock
+        place = int.from_bytes(hashlib.sha256(entry.encode()).digest()[:7])
+        _lock_byte(lock, place)
         try:
             yield
         finally:
-            _Place.lock_depth -= 1
+            fcntl.lockf(lock, fcntl.LOCK_UN, 1, place)
+            _Compiling.entries, _Compiling.lock = outer_entries, outer_lock
+
+
+def _lock_byte(lock: IO[bytes], place: int) -> None:
+    """Wait for it, unless the process that holds it waits for one of ours: then both compile, which does no harm."""
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX, 1, place)
+    except OSError as error:
+        if error.errno != errno.EDEADLK:
+            raise
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -121,7 +144,13 @@ class KernelCache(_Cache):  # type: ignore[misc]
     def flush(self) -> None:
         """Nothing: entries do not go stale."""
 
-    def _entry(self, folder: Path, signature: Any, target: Any) -> Path:
+    def compiling_alone(self, signature: Any) -> contextlib.AbstractContextManager[None]:
+        """Hold the lock of this kernel for a signature; nothing where nothing is kept."""
+        if _Place.folder is None:
+            return contextlib.nullcontext()
+        return compiling_alone(self._entry(signature, self._dispatcher.targetctx))
+
+    def _entry(self, signature: Any, target: Any) -> str:
         kernel = self._dispatcher.py_func
         parts = (
             _MAGIC,
@@ -135,14 +164,14 @@ class KernelCache(_Cache):  # type: ignore[misc]
             np.__version__,
             platform.python_version(),
         )
-        return folder / f"{kernel.__name__}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.kernel"
+        return f"{kernel.__name__}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.kernel"
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled result for a signature, None where it is not there or cannot be read."""
         if _Place.folder is None:
             return None
         try:
-            content = self._entry(_Place.folder, sig, target_context).read_bytes()
+            content = (_Place.folder / self._entry(sig, target_context)).read_bytes()
         except OSError:
             return None
         checksum, payload = content[:_CHECKSUM_BYTES], content[_CHECKSUM_BYTES:]
@@ -162,4 +191,4 @@ class KernelCache(_Cache):  # type: ignore[misc]
         payload = serialize.dumps(self._implementation.reduce(data._replace(type_annotation="")))
         content = hashlib.sha256(payload).digest() + payload
         with contextlib.suppress(OSError):
-            write_whole(self._entry(_Place.folder, sig, self._dispatcher.targetctx), content)
+            write_whole(_Place.folder / self._entry(sig, self._dispatcher.targetctx), content)

@@ -10,7 +10,7 @@ from numba.core.errors import NumbaError, TypingError
 from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic as _numba_intrinsic
 
-from stream.kernels.cache import KernelCache, compiling_alone
+from stream.kernels.cache import KernelCache
 from stream.kernels.target import pin_target
 
 pin_target()
@@ -75,7 +75,7 @@ class KernelDispatcher(CPUDispatcher):  # type: ignore[misc]
             arguments, _ = numba.core.sigutils.normalize_signature(sig)
             if tuple(arguments) in self.overloads or self._load(sig):
                 return self.overloads[tuple(arguments)].entry_point
-            with compiling_alone():
+            with self._cache.compiling_alone(sig):
                 return self._compile_timed(sig)
 
     def _load(self, sig: Any) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from stream.errors import ConfigError
 from stream.kernels import digest_of, load_generated, use_cache
+from stream.kernels.cache import compiling_alone
 
 MAIN = """
 import json, sys
@@ -73,6 +74,39 @@ def test_processes_that_start_together_compile_once(tmp_path: Path) -> None:
     results = [json.loads(process.communicate(timeout=60)[0]) for process in (started(tmp_path), started(tmp_path))]
     assert [result for result, _ in results] == [7.0, 7.0]
     assert sum(compiled for _, compiled in results) == 2
+
+
+def test_different_kernels_are_compiled_at_once(tmp_path: Path) -> None:
+    """While one process compiles a kernel (here: holds its lock), another one compiles its own and does not wait."""
+    written(tmp_path)
+    use_cache(tmp_path / "cache")
+    try:
+        with compiling_alone("some other kernel"), compiling_alone("one that it calls"):
+            assert ran(tmp_path) == (7.0, 2)
+    finally:
+        use_cache(None)
+
+
+def test_processes_that_wait_for_each_other_go_on(tmp_path: Path) -> None:
+    """Kernels that call each other, begun at either end by two processes: none waits for ever."""
+    use_cache(tmp_path)
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom stream.kernels import use_cache\n"
+        "from stream.kernels.cache import compiling_alone\n"
+        "use_cache(Path(sys.argv[1]))\n"
+        "with compiling_alone('second'):\n    print('here', flush=True)\n    with compiling_alone('first'): pass\n"
+    )
+    try:
+        with compiling_alone("first"):
+            other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+            assert other.stdout is not None
+            assert other.stdout.readline() == "here\n"
+            with compiling_alone("second"):
+                pass
+    finally:
+        use_cache(None)
+    other.communicate(timeout=60)
+    assert other.returncode == 0
 
 
 def test_the_folder_is_private(tmp_path: Path) -> None:

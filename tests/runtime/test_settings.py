@@ -1,0 +1,83 @@
+"""Settings come from defaults, one file and the environment, and each says from where."""
+
+from pathlib import Path
+
+import pytest
+
+from stream.errors import ConfigError
+from stream.runtime.settings import load_settings
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to start in, without settings in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("STREAM_CONFIG", "STREAM_BOOTSTRAP_SERVERS", "STREAM_CACHE", "STREAM_REGISTRY_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_the_environment_goes_before_the_file_and_the_file_before_defaults(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each value knows its origin, and the command line goes before all."""
+    (folder / "stream.toml").write_text('bootstrap_servers = "file:9092"\ncommit_interval_ms = 50\nslot = "a"\n')
+    monkeypatch.setenv("STREAM_COMMIT_INTERVAL_MS", "70")
+
+    loaded = load_settings(slot="b")
+
+    assert (loaded.values.bootstrap_servers, loaded.values.commit_interval_ms) == ("file:9092", 70)
+    assert (loaded.values.slot, loaded.values.delivery) == ("b", "exactly-once")
+    assert loaded.origins["bootstrap_servers"] == "stream.toml"
+    assert loaded.origins["commit_interval_ms"] == "STREAM_COMMIT_INTERVAL_MS"
+    assert loaded.origins["slot"] == "command line"
+    assert loaded.origins["delivery"] == "default"
+
+
+def test_any_setting_of_librdkafka_passes_through(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a table of the file and from variables, for all clients or for one kind."""
+    (folder / "stream.toml").write_text(
+        '[librdkafka]\n"security.protocol" = "SASL_SSL"\n"enable.ssl.certificate.verification" = true\n'
+    )
+    monkeypatch.setenv("STREAM_LIBRDKAFKA_SASL_USERNAME", "worker")
+    monkeypatch.setenv("STREAM_LIBRDKAFKA_CONSUMER_FETCH_MIN_BYTES", "10")
+    monkeypatch.setenv("STREAM_REGISTRY_BASIC_AUTH_USER_INFO", "me:secret")
+
+    values = load_settings().values
+
+    assert values.librdkafka == {
+        "security.protocol": "SASL_SSL",
+        "enable.ssl.certificate.verification": "true",
+        "sasl.username": "worker",
+    }
+    assert values.librdkafka_consumer == {"fetch.min.bytes": "10"}
+    assert values.registry == {"basic.auth.user.info": "me:secret"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('bootstrap_server = "x"', "did you mean 'bootstrap_servers'"),
+        ("commit_interval_ms = 'soon'", "commit_interval_ms is a whole number"),
+        ('delivery = "exactly_once"', "not one of exactly-once, immediate"),
+        ("slot = 3", "slot is a text"),
+        ("slot = ", "is not valid TOML"),
+        ("librdkafka = 5", "librdkafka is a table"),
+    ],
+)
+def test_a_mistake_is_one_error_that_names_the_key(folder: Path, text: str, told: str) -> None:
+    """Misspelt names, wrong types and values, broken files."""
+    (folder / "stream.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert told in str(caught.value)
+
+
+def test_topics_are_named_after_prefix_and_app_unless_set(folder: Path) -> None:
+    """Every internal name can be changed, and the group and transactional id follow the prefix."""
+    values = load_settings(topic_prefix="test-", alerts_topic="all-alerts", slot="2").values
+
+    topics, kafka = values.topics("fraud"), values.kafka("fraud")
+
+    assert (topics.predictions, topics.alerts) == ("test-fraud.predictions", "all-alerts")
+    assert (kafka.group_id, kafka.transactional_id) == ("test-fraud", "test-fraud-2")

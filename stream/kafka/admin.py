@@ -34,7 +34,7 @@ class GroupState:
     """A consumer group as the broker sees it."""
 
     state: str  # "STABLE", "EMPTY", "DEAD", ... ("DEAD" too where no group of that name was ever there)
-    members: Mapping[str, tuple[tuple[str, int], ...]]  # client id and host: the partitions it has
+    members: Mapping[str, tuple[tuple[str, int], ...]]  # client id, host and member id: the partitions it has
 
 
 class Admin:
@@ -101,7 +101,7 @@ class Admin:
                 return GroupState("DEAD", {})
             raise self._problem(raised.args[0], f"group {group_id}") from raised
         members = {
-            f"{member.client_id} {member.host}": tuple(
+            f"{member.client_id} {member.host} {member.member_id}": tuple(
                 (item.topic, item.partition) for item in member.assignment.topic_partitions
             )
             for member in group.members

@@ -53,15 +53,24 @@ def _run_several(workers: int, arguments: list[str], metrics_port: int) -> int:
         own = ["--slot", str(number), "--metrics-port", str(port)]
         processes.append(subprocess.Popen([sys.executable, "-m", "stream.cli.main", "run", *arguments, *own]))
 
+    is_stopping = False
+
     def pass_on(number: int, _: object) -> None:
+        nonlocal is_stopping
+        is_stopping = True
         for process in processes:
             process.send_signal(number)
 
+    def outlive(*_: object) -> None:
+        nonlocal is_stopping
+        is_stopping = True
+
     signal.signal(signal.SIGTERM, pass_on)
     # Ctrl-C reaches the whole process group by itself: this process only has to outlive it.
-    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGINT, outlive)
     first, status = os.wait()
     others = [process for process in processes if process.pid != first]
     for process in others:
-        process.terminate()
+        if not is_stopping:  # a second signal would end a worker in the middle of its drain
+            process.terminate()
     return max(abs(os.waitstatus_to_exitcode(status)), *(abs(process.wait()) for process in others))

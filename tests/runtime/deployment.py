@@ -93,10 +93,11 @@ class Deployment:
                 assert status in (None, 0, -signal.SIGKILL), f"a worker ended with {status}\n{worker.log}"
             return self.committed() == self.ends()
 
-        wait_until(is_handled, "all is committed", self._explain)
+        wait_until(is_handled, "all is committed", self.explain)
 
-    def _explain(self) -> str:
-        logs = "\n".join(worker.log for worker in self.workers)
+    def explain(self) -> str:
+        """Where everything stands; ends the workers."""
+        logs = "\n".join(worker.explain() for worker in self.workers)
         return f"committed {self.committed()} of {self.ends()}\n{logs}"
 
     # --- what is there -------------------------------------------------------------------------------------------

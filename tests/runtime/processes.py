@@ -34,7 +34,11 @@ class WorkerProcess:
         command = [sys.executable, "-m", "stream.cli.main", "run", target, *arguments]
         with log.open("ab") as file:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env={**os.environ, **environment}, stdout=file, stderr=file
+                command,
+                cwd=ROOT,
+                env={**os.environ, **environment, "PYTHONFAULTHANDLER": "1"},
+                stdout=file,
+                stderr=file,
             )
 
     @property
@@ -63,7 +67,12 @@ class WorkerProcess:
             assert status is None, f"{what}: the worker ended with {status}\n{self.log}"
             return bool(is_so())
 
-        wait_until(holds, what, lambda: f"\n{self.log}")
+        wait_until(holds, what, self.explain)
+
+    def explain(self) -> str:
+        """Its log, with where each of its threads stands; ends it."""
+        self.end(signal.SIGABRT)
+        return f"\n{self.log}"
 
     def wait_for_log(self, event: str, count: int = 1) -> None:
         """Until this event was logged so many times."""

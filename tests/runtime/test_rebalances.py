@@ -20,7 +20,7 @@ def shares(app: Deployment) -> list[int]:
 
 def wait_for_shares(app: Deployment, *wanted: int) -> None:
     """Until the group has given its partitions out like this."""
-    wait_until(lambda: shares(app) == list(wanted), f"shares {wanted}", app._explain)
+    wait_until(lambda: shares(app) == list(wanted), f"shares {wanted}", app.explain)
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])

@@ -201,12 +201,22 @@ def _parts(
 ) -> dict[str, str]:
     """Digest of each stateful part, by the prefix of its arrays in a snapshot."""
     parts = {"features": feature_plan.digest}
-    parts |= {f"model/{plan.name}": plan.digest for plan in model_plans}
-    parts |= {f"monitor/{place}": plan.digest for place, plan in enumerate(monitors)}
+    # A part's definition includes that of what it reads.
+    parts |= {f"model/{plan.name}": _sha(plan.digest, feature_plan.rows_digest) for plan in model_plans}
+    for place, plan in enumerate(monitors):
+        watched = [_watched(signal, feature_plan, parts) for signal in plan.signals]
+        parts[f"monitor/{place}"] = _sha(plan.digest, *watched)
     if labels is not None:
         names = [f"{labels.horizon_ms}", f"{labels.state_bytes}", *(plan.name for plan in model_plans)]
-        parts["labels"] = _sha(feature_plan.digest, *names)
+        parts["labels"] = _sha(feature_plan.rows_digest, *names)
     return parts
+
+
+def _watched(signal: Signal, feature_plan: features.FeaturePlan, parts: Mapping[str, str]) -> str:
+    """The digest of the feature or model whose series a signal is."""
+    if signal.model < 0:
+        return feature_plan.digests[feature_plan.layout.dense[signal.feature]]
+    return [digest for name, digest in parts.items() if name.startswith("model/")][signal.model]
 
 
 def _digest(app: App, schema: avro.Schema, parts: Mapping[str, str]) -> str:

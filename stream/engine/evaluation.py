@@ -59,12 +59,14 @@ class Evaluation:
             for name, array in metrics.arrays().items()
         }
 
-    def load(self, arrays: Mapping[str, Array]) -> None:
-        """Take over saved counters of the models that are still there; others begin at zero."""
-        for model, metrics in self._by_model.items():
-            own = {name: arrays[f"{model}/{name}"] for name in metrics.arrays() if f"{model}/{name}" in arrays}
-            if own:
-                metrics.load(own)
+    def load(self, arrays: Mapping[str, Array], models: Sequence[str]) -> None:
+        """Take over saved counters of these models; others begin at zero."""
+        for model in models:
+            if model in self._by_model:
+                metrics = self._by_model[model]
+                metrics.load(
+                    {name: arrays[f"{model}/{name}"] for name in metrics.arrays() if f"{model}/{name}" in arrays}
+                )
 
 
 def _prequential(problem: Task, threshold: float) -> Prequential[Any]:

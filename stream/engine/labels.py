@@ -177,7 +177,7 @@ class LabelStore:
     @property
     def waiting(self) -> int:
         """Rows held."""
-        return int(self._marks[table.ROW_HEAD] - self._marks[table.ROW_TAIL])
+        return rows_waiting(self._marks)
 
     @property
     def state_bytes(self) -> int:
@@ -251,6 +251,11 @@ class LabelStore:
         else:
             tail, head = marks[table.SPARSE_TAIL], marks[table.SPARSE_HEAD]
             self._sparse = _doubled(self._sparse, tail, head, marks[table.MAX_SPARSE])
+
+
+def rows_waiting(marks: Array) -> int:
+    """How many events waited for their label when these marks were saved."""
+    return int(marks[table.ROW_HEAD]) - int(marks[table.ROW_TAIL])
 
 
 def _doubled(ring: Ints, tail: int, head: int, limit: int) -> Ints:

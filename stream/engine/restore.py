@@ -49,15 +49,19 @@ def find_beginning(
     records = _committed_journal(found, *committed)
     positions = {source: found.committed[source].next_offset for source in sources if source in found.committed}
     starts = {source: positions.get(source, found.beginnings[source]) for source in sources}
-    if records[-1].plan_digest != plan_digest:
-        return _after_upgrade(found, records[-1], starts)
-    checkpoint = _newest_checkpoint(found, records, plan_digest)
+    own = _records_of(plan_digest, records)
+    if not own:
+        return Beginning(_at_upgrade(found, records[-1]), (), starts, is_new_plan=True)
+    checkpoint = _newest_checkpoint(found, own, plan_digest)
+    is_new_plan = checkpoint is None and len(own) < len(records)
+    if is_new_plan:  # it crashed before its first snapshot: it takes over from the old plan's last one once more
+        checkpoint = _at_upgrade(found, records[-len(own) - 1])
     replay = _records_after(checkpoint, records, found)
     for record in reversed(replay):
         for item in reversed(record.ranges):
             starts[item.source] = item.first
     _check_retention(found, starts)
-    return Beginning(checkpoint, replay, starts, is_new_plan=False)
+    return Beginning(checkpoint, replay, starts, is_new_plan)
 
 
 def _committed_cycle(found: TaskFound, sources: Sequence[TopicPartition]) -> tuple[int, str] | None:
@@ -84,6 +88,12 @@ def _committed_journal(found: TaskFound, cycle: int, digest: str) -> list[Journa
     return records
 
 
+def _records_of(plan_digest: str, records: Sequence[JournalRecord]) -> Sequence[JournalRecord]:
+    """The cycles since the plan was last changed: no replay across digests (rule 5)."""
+    others = [place for place, record in enumerate(records) if record.plan_digest != plan_digest]
+    return records[others[-1] + 1 :] if others else records
+
+
 def _newest_checkpoint(found: TaskFound, records: Sequence[JournalRecord], plan_digest: str) -> Checkpoint | None:
     known = {(record.cycle, record.digest) for record in records}
     for checkpoint in found.checkpoints:
@@ -106,11 +116,11 @@ def _records_after(
     return tuple(records)
 
 
-def _after_upgrade(found: TaskFound, last: JournalRecord, starts: Mapping[TopicPartition, int]) -> Beginning:
-    """A new plan starts where a clean stop of the old one left a snapshot: no replay across digests (rule 5)."""
+def _at_upgrade(found: TaskFound, last: JournalRecord) -> Checkpoint:
+    """The snapshot that the clean stop of the old plan left at its last cycle; the new one begins there."""
     for checkpoint in found.checkpoints:
         if (checkpoint.cycle, checkpoint.digest) == (last.cycle, last.digest):
-            return Beginning(checkpoint, (), starts, is_new_plan=True)
+            return checkpoint
     raise ConfigError(
         f"partition {found.partition}: the app, its budgets or a library changed since the last run, and that run did "
         f"not stop cleanly (no snapshot of its last cycle {last.cycle}). Run the old version once more and stop it "

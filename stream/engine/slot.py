@@ -9,6 +9,7 @@ from stream.engine.protocol import Instruction, Pause, Resume, SchemaFetched, Sc
 from stream.engine.restore import Replay, find_beginning
 from stream.engine.snapshot import Checkpoint
 from stream.engine.task import Task
+from stream.engine.upgrade import Restored
 from stream.records import RecordBatch, TopicPartition
 
 # Records fetched and not yet handled, per partition, at which fetching pauses; it goes on at half of it. Two slices of
@@ -31,6 +32,7 @@ class Slot:
         self.served = 0
         self.snapshot_ms = 0
         self.handled: RecordBatch | None = None  # what the last `handle` took
+        self.restored = Restored((), 0)  # what starts anew, and is worth telling
         self._queues: dict[TopicPartition, deque[RecordBatch]] = {source: deque() for source in task.sources}
         self._paused: set[TopicPartition] = set()
         self._awaited_schema: int | None = None
@@ -42,10 +44,10 @@ class Slot:
         """Load the state that Kafka remembers; returns where fetching begins."""
         beginning = find_beginning(found, self.task.sources, self.task.plan_digest, offset_reset)
         if beginning.checkpoint is not None:
-            self.task.load(beginning.checkpoint, is_new_plan=beginning.is_new_plan)
+            self.restored = self.task.load(beginning.checkpoint, is_new_plan=beginning.is_new_plan)
             self._snapshot_cycle = beginning.checkpoint.cycle
-        else:
-            self.task.start_at(beginning.starts)
+        new = beginning.starts.keys() - (beginning.checkpoint.next_offsets.keys() if beginning.checkpoint else set())
+        self.task.start_at({source: beginning.starts[source] for source in new})
         self.snapshot_ms = now_ms
         self._replay = Replay(beginning.replay)
         self._move(TaskState.RESTORING)

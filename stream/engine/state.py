@@ -7,9 +7,10 @@ import numpy as np
 
 from stream import features, models
 from stream.engine.evaluation import Evaluation
-from stream.engine.labels import LabelStore
+from stream.engine.labels import LabelStore, rows_waiting
 from stream.engine.monitoring import Monitoring, ShareWatch
 from stream.engine.plan import Plan
+from stream.engine.upgrade import Restored, carry
 from stream.errors import TaskCorrupted
 from stream.records import Array
 
@@ -55,12 +56,12 @@ class LearnedState:
             arrays |= {f"labels/{name}": array for name, array in self.labels.arrays().items()}
         return arrays
 
-    def load(self, arrays: Mapping[str, Array], kept: Mapping[str, str]) -> tuple[str, ...]:
-        """Take over the parts whose digest is the plan's; returns the prefixes of parts that start anew.
+    def load(self, arrays: Mapping[str, Array], facts: Mapping[str, str]) -> Restored:
+        """Take over the parts whose definition is the plan's; returns what starts anew.
 
         Args:
             arrays: as `arrays` gave them.
-            kept: digest of each part when it was saved.
+            facts: those of the snapshot, see `stream.engine.upgrade`.
 
         Raises:
             TaskCorrupted: arrays do not fit the part whose digest they carry.
@@ -68,14 +69,15 @@ class LearnedState:
         shares = _under(arrays, "share")
         self.rejections.counters[:] = shares["rejections"]
         self.key_mismatches.counters[:] = shares["key_mismatches"]
-        self.evaluation.load({name.removeprefix("evaluation/"): array for name, array in arrays.items()})
-        anew = []
-        for prefix, digest in self._plan.parts.items():
-            if kept.get(prefix) == digest:
-                self._load_part(prefix, _under(arrays, prefix))
-            else:
-                anew.append(prefix)
-        return tuple(anew)
+        carried = carry(self._plan, facts)
+        for prefix, saved_prefix in carried.kept.items():
+            self._load_part(prefix, _under(arrays, saved_prefix))
+        if carried.features_layout:
+            self.features.take_over(_under(arrays, "features"), carried.features_layout)
+        known = [item.name for item in self._plan.models if f"model/{item.name}" in carried.kept]
+        self.evaluation.load({name.removeprefix("evaluation/"): array for name, array in arrays.items()}, known)
+        dropped = rows_waiting(arrays["labels/marks"]) if "labels/marks" in arrays else 0
+        return Restored(carried.anew, 0 if "labels" in carried.kept else dropped)
 
     def _load_part(self, prefix: str, arrays: Mapping[str, Array]) -> None:
         kind, _, name = prefix.partition("/")

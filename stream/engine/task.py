@@ -22,6 +22,7 @@ from stream.engine.protocol import SchemaFetched, SchemaRefused
 from stream.engine.snapshot import Checkpoint
 from stream.engine.source import Source, sources_of
 from stream.engine.state import LearnedState
+from stream.engine.upgrade import Restored, facts_of
 from stream.engine.values import event_ids, targets
 from stream.models import Scored
 from stream.records import ColumnBatch, Floats, Ints, RecordBatch, Rejection, TopicPartition
@@ -166,7 +167,7 @@ class Task:
     # --- restore -------------------------------------------------------------------------------------------------
 
     def start_at(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Begin empty, at these offsets."""
+        """Go on at these offsets."""
         self._next_offsets.update(offsets)
 
     def replay_schemas(self, record: JournalRecord, at: int) -> None:
@@ -181,7 +182,7 @@ class Task:
 
     def checkpoint(self, created_ms: int) -> Checkpoint:
         """A copy of the state at the end of the last cycle."""
-        facts = {f"part/{prefix}": digest for prefix, digest in self._plan.parts.items()}
+        facts = facts_of(self._plan)
         answers = [[a.topic, a.schema_id, a.schema, a.refusal, a.message] for a in sources_of(self._sources)]
         facts["schemas"] = orjson.dumps(answers).decode()
         return Checkpoint(
@@ -195,16 +196,15 @@ class Task:
             facts=facts,
         )
 
-    def load(self, checkpoint: Checkpoint, is_new_plan: bool) -> tuple[str, ...]:
-        """Take over a checkpoint; returns the parts that start anew because their definition changed."""
-        kept = {name.removeprefix("part/"): digest for name, digest in checkpoint.facts.items()}
-        anew = self.state.load(checkpoint.arrays, kept)
+    def load(self, checkpoint: Checkpoint, is_new_plan: bool) -> Restored:
+        """Take over a checkpoint; returns what starts anew because its definition changed."""
+        restored = self.state.load(checkpoint.arrays, checkpoint.facts)
         for topic, schema_id, schema, refusal, message in orjson.loads(checkpoint.facts["schemas"]):
             if topic in self._sources and not (is_new_plan and refusal):
                 self._sources[topic].repeat(SchemaAnswer(0, topic, schema_id, schema, refusal, message))
-        self._next_offsets.update(checkpoint.next_offsets)
+        self.start_at({source: at for source, at in checkpoint.next_offsets.items() if source in self._next_offsets})
         self._last = JournalRecord(checkpoint.cycle, "", checkpoint.plan_digest, self.epoch, (), (), checkpoint.digest)
-        return anew
+        return restored
 
     # --- events --------------------------------------------------------------------------------------------------
 

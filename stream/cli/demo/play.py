@@ -1,5 +1,7 @@
 """A demo on its stage: sender, receiver, view. Slow to import."""
 
+import gc
+
 from rich.console import Console
 
 from stream.cli.demo.demos import Demo
@@ -32,6 +34,7 @@ def play(
     performance = Performance(stage, sender, receiver, scores, rate, seconds)
     try:
         first_s = performance.wait_for_first_prediction() - report.seconds
+        gc.freeze()  # what is there by now stays: looking through it again and again would delay the stream
         report.say(f"first prediction {first_s:.1f} s after the start; {rate:,.0f} events/s for {seconds:.0f} s")
         with open_view(demo, console, seconds) as view:
             performance.stream(view)

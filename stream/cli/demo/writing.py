@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,9 +13,8 @@ from stream.records import Ints
 NO_EVENT = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record to send."""
+class Record(NamedTuple):
+    """One record to send. A tuple, since thousands are made at once while others wait to be sent."""
 
     is_label: bool
     key: bytes | None

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from stream.avro import Encoder, Framing, Texts, column_batch, parse_schema
+from stream.avro.build import ColumnValues
 from stream.records import Bytes, Ints
 
 SCHEMA = (Path(__file__).parent / "card.avsc").read_text()
@@ -46,7 +47,7 @@ def card_events(count: int, schema_id: int, seed: int = 1) -> CardEvents:
     times_ms = BEGIN_MS + np.cumsum(draw.integers(1, 20, count))
     amounts = np.exp(draw.normal(3.0, 1.0, count))
     cards = _texts("card", draw.integers(0, CARDS, count), 6, 10)
-    columns = {
+    columns: dict[str, ColumnValues] = {
         "id": _texts("", np.arange(count) << 32 | draw.integers(0, 1 << 32, count), 16, 16),
         "card": cards,
         "merchant": _texts("m", draw.integers(0, MERCHANTS, count), 5, 10),

@@ -1,6 +1,7 @@
 """The same job as a good engineer writes it in an afternoon: fastavro and River, one event after the other."""
 
 import io
+from typing import Any
 
 import fastavro
 import orjson
@@ -43,7 +44,7 @@ class CardLoop:
         self._adwin.update(abs(label - score))
         return orjson.dumps({"id": event["id"], "score": score, "drift": self._adwin.drift_detected})
 
-    def _features(self, event: dict) -> dict[str, float]:
+    def _features(self, event: dict[str, Any]) -> dict[str, float]:
         amount, at_ms = event["amount"], event["ts"]
         state = self._cards.get(event["card"])
         features = {}

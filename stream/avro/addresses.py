@@ -14,6 +14,7 @@ from stream.kernels.compile import intrinsic
 
 _BYTE = ir.IntType(8)
 _INT64 = ir.IntType(64)
+_BLOCK = ir.VectorType(_INT64, 4)
 
 
 @intrinsic
@@ -66,6 +67,18 @@ def put_word(typing_context: Any, address: Any, value: Any) -> Any:
 
     def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.store(arguments[1], builder.inttoptr(arguments[0], _INT64.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), lower
+
+
+@intrinsic
+def put_block(typing_context: Any, address: Any, source: Any) -> Any:
+    """Copy the 32 bytes at the address `source` to the address."""
+
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        to, source = (builder.inttoptr(argument, _BLOCK.as_pointer()) for argument in arguments)
+        builder.store(builder.load(source, align=1), to, align=1)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), lower

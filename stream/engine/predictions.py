@@ -5,15 +5,19 @@ from collections.abc import Sequence
 import numpy as np
 import orjson
 
+from stream.avro.readonly import readonly
 from stream.engine import prediction_kernel as cells
 from stream.engine.effects import OutputBatch
 from stream.engine.encoded import EncodedRecord, output_batch
 from stream.engine.plan import Plan
 from stream.engine.small_avro import decode_small, text_bytes, varint_bytes
 from stream.models import Scored, TaskKind
-from stream.records import Bytes, ColumnBatch, Floats, Ints, Kind, RecordBatch
+from stream.records import ColumnBatch, Floats, Ints, Kind, RecordBatch
 
 _NULL, _SECOND = varint_bytes(0), varint_bytes(1)  # branches of ["null", X]
+_SPARE = bytes(cells.SPARE_BYTES)
+# Room that is made at first for the id and the key of an event.
+_FIRST_BYTES_A_ROW = 64
 
 
 class PredictionEncoder:
@@ -34,6 +38,7 @@ class PredictionEncoder:
         self._partition = partition
         self._per_model = plan.problem.scores
         self._decisions = _decisions(plan)
+        self._layout = self._layout_cells()
         self._largest_pieces = 0
 
     def encode(
@@ -42,55 +47,55 @@ class PredictionEncoder:
         """One record per event, under the event's own key, at `now_ms`."""
         scores = np.ascontiguousarray(np.concatenate([model.scores for model in scored], axis=1))
         deciding = scored[self._plan.decision.model]
-        rows = self._rows(batch, columns, times_ms, scores)
-        pieces, ends = self._pieces(now_ms)
-        written = _lengths(rows[:, cells.KEY_START], rows[:, cells.KEY_END])
-        written += _lengths(rows[:, cells.ID_START], rows[:, cells.ID_END])
-        size = len(rows) * (cells.FIXED_BYTES + self._largest_pieces + 8 * scores.shape[1]) + int(written.sum())
-        out = np.empty(size, np.uint8)
-        length = cells.write_predictions(
-            columns.data, rows, scores, deciding.top_features, deciding.top_contributions, pieces, ends, out
+        events = cells.Events(
+            readonly(columns.data),
+            readonly(columns.cells),
+            readonly(columns.present),
+            readonly(columns.rows),
+            readonly(batch.offsets),
+            readonly(batch.keys),
+            readonly(times_ms),
         )
+        said = cells.Said(scores, self._decide(scores), deciding.top_features, deciding.top_contributions)
+        written, length = self._written(events, said, self._pieces(now_ms))
         encoded = OutputBatch(
             self._topic,
             -1,
-            out[:length],
-            np.ascontiguousarray(rows[:, cells.OUT_KEY_START :]),
-            np.ascontiguousarray(rows[:, cells.VALUE_START : cells.VALUE_END + 1]),
-            np.full((len(rows), 2), -1, np.int64),
-            np.full(len(rows), now_ms, np.int64),
+            written.data[:length],
+            written.keys,
+            written.values,
+            np.full((len(columns), 2), -1, np.int64),
+            np.full(len(columns), now_ms, np.int64),
         )
         return _as_json(encoded) if self._is_json else encoded
 
-    def _rows(self, batch: RecordBatch, columns: ColumnBatch, times_ms: Ints, scores: Floats) -> Ints:
-        rows = np.empty((len(columns), cells.ROW_CELLS), np.int64)
-        rows[:, cells.OFFSET] = batch.offsets[columns.rows]
-        rows[:, cells.ID_START : cells.ID_END + 1] = cells.NO_ID
-        column = self._plan.events.event_id
-        if column is not None:
-            present = columns.present[:, column.index]
-            if column.kind in (Kind.STRING, Kind.BYTES):
-                rows[present, cells.ID_START : cells.ID_END + 1] = columns.cells[present, column.slot : column.slot + 2]
-            else:
-                rows[present, cells.ID_START] = cells.INTEGER_ID
-                rows[present, cells.ID_END] = columns.cells[present, column.slot]
-        rows[:, cells.KEY_START : cells.KEY_END + 1] = batch.keys[columns.rows]
-        rows[:, cells.EVENT_TIME] = times_ms
-        self._decide(rows, scores)
-        return rows
+    def _written(self, events: cells.Events, said: cells.Said, pieces: cells.Pieces) -> tuple[cells.Written, int]:
+        """Write all rows, with more room as often as there is too little."""
+        count = len(events.rows)
+        row_bytes = cells.FIXED_BYTES + cells.SPARE_BYTES + self._largest_pieces + 8 * said.scores.shape[1]
+        out = cells.Written(
+            np.empty((count + 1) * (row_bytes + _FIRST_BYTES_A_ROW), np.uint8),
+            np.empty((count, 2), np.int64),
+            np.empty((count, 2), np.int64),
+        )
+        row, length = cells.write_predictions(events, said, pieces, row_bytes, out, 0, 0)
+        while row < count:
+            out = out._replace(data=np.concatenate([out.data, np.empty_like(out.data)]))
+            row, length = cells.write_predictions(events, said, pieces, row_bytes, out, row, length)
+        return out, length
 
-    def _decide(self, rows: Ints, scores: Floats) -> None:
-        """Which decision, and which score stands for it."""
+    def _decide(self, scores: Floats) -> Ints:
+        """Number of each row's decision."""
         first = self._plan.decision.model * self._per_model
-        rows[:, cells.DECISION], rows[:, cells.SCORE] = 0, first
         if self._plan.problem.kind is TaskKind.MULTICLASS:
-            best = np.argmax(np.nan_to_num(scores[:, first : first + self._per_model], nan=-1.0), axis=1)
-            rows[:, cells.DECISION], rows[:, cells.SCORE] = best, first + best
-        elif self._plan.problem.kind is not TaskKind.REGRESSION:
-            rows[:, cells.DECISION] = scores[:, first] >= self._plan.decision.threshold
+            best: Ints = np.argmax(np.nan_to_num(scores[:, first : first + self._per_model], nan=-1.0), axis=1)
+            return best
+        if self._plan.problem.kind is TaskKind.REGRESSION:
+            return np.zeros(len(scores), np.int64)
+        return (scores[:, first] >= self._plan.decision.threshold).astype(np.int64)
 
-    def _pieces(self, now_ms: int) -> tuple[Bytes, Ints]:
-        """All pieces in one buffer: piece p from ends[1 + p] to ends[2 + p]; ends[0] counts the decisions."""
+    def _pieces(self, now_ms: int) -> cells.Pieces:
+        """All pieces in one buffer."""
         plan = self._plan
         deciding = plan.models[plan.decision.model]
         has_threshold = plan.problem.kind in (TaskKind.BINARY, TaskKind.ANOMALY)
@@ -102,16 +107,25 @@ class PredictionEncoder:
         pieces = [
             self._header + text_bytes(plan.events.topic) + varint_bytes(self._partition),
             text_bytes(deciding.name) + text_bytes(deciding.digest[:16]),
-            threshold,
             varint_bytes(now_ms),
-            *map(_optional, self._decisions),
+            *(_optional(decision) + threshold + varint_bytes(len(names)) for decision in self._decisions),
             *names,
             *map(text_bytes, inputs),
         ]
         lengths = [len(piece) for piece in pieces]
         self._largest_pieces = sum(lengths) + 3 * max(lengths)
-        ends = np.concatenate(([len(self._decisions), 0], np.cumsum(lengths))).astype(np.int64)
-        return np.frombuffer(b"".join(pieces), np.uint8), ends
+        ends = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+        return cells.Pieces(readonly(np.frombuffer(b"".join(pieces) + _SPARE, np.uint8)), ends, self._layout)
+
+    def _layout_cells(self) -> Ints:
+        column = self._plan.events.event_id
+        id_cells = [cells.NO_ID, 0, 0]
+        if column is not None:
+            is_text = column.kind in (Kind.STRING, Kind.BYTES)
+            id_cells = [cells.TEXT_ID if is_text else cells.INTEGER_ID, column.index, column.slot]
+        step = 1 if self._plan.problem.kind is TaskKind.MULTICLASS else 0
+        first = self._plan.decision.model * self._per_model
+        return np.array([*id_cells, len(self._decisions), first, step], np.int64)
 
 
 def _decisions(plan: Plan) -> tuple[str | None, ...]:
@@ -122,10 +136,6 @@ def _decisions(plan: Plan) -> tuple[str | None, ...]:
 
 def _optional(text: str | None) -> bytes:
     return _NULL if text is None else _SECOND + text_bytes(text)
-
-
-def _lengths(starts: Ints, ends: Ints) -> Ints:
-    return np.where(starts >= 0, ends - starts, 0)
 
 
 def _as_json(encoded: OutputBatch) -> OutputBatch:

@@ -99,8 +99,8 @@ def table(compared: list[Compared]) -> list[str]:
 
 def page(compared: list[Compared]) -> str:
     """The whole page."""
-    speeds = ", ".join(
-        f"{one.stream} {one.found.events_per_s:,.0f} against {one.found.events / one.river_seconds:,.0f}"
+    speeds = "\n".join(
+        f"- {one.stream}: {one.found.events_per_s:,.0f} against {one.found.events / one.river_seconds:,.0f}"
         for one in compared
     )
     return f"""# Real streams
@@ -113,14 +113,16 @@ order. Metrics are prequential, ROC-AUC and PR-AUC exact.
 {chr(10).join(table(compared))}
 
 Events a second on this run's machine, the engine on one core (all models, decoding of Avro and encoding of predictions
-included) against River's loop (rows that are Python dicts already, no encoding): {speeds}.
+included) against River's loop (rows that are Python dicts already, no encoding):
+
+{speeds}
 
 ## Why figures differ where they do
 
 - A largest difference below 1e-9 is rounding: the two add in another order, and the metrics are equal.
 - Decisions at a score of exactly 0.5 are positive here; the metrics of both columns are computed by the same code.
-- GaussianNB: a feature without any variance yet has no density here, and probabilities begin equal; River says nothing
-  before the first two classes are seen, which is counted as 0.5. The difference is in the first events.
+- Naive Bayes names no class that it has not seen in River; such a class counts as 0 here, and as 0.5 before the first
+  event. The engine gives both classes of a binary problem equal odds until both were seen: the first events differ.
 - sms_spam: words are hashed into 2^18 buckets here, River keeps each word; where two words share a bucket their
   counts are added. The MultinomialNB also counts distinct words for its smoothing, which are then fewer.
 - hotel_bookings: the label of a booking is learned when it became known (`post_label_ts`), between the events of that

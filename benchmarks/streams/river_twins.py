@@ -46,12 +46,25 @@ def words(row: Row) -> dict[str, float]:
     return {word.decode(errors="replace"): float(count) for word, count in Counter(found).items()}
 
 
-def scaled(names: Sequence[str], model: Any) -> Any:
-    """Numbers are scaled, categories are not."""
-    # Not compose.Select, which wants every key in every row: what is missing is left out.
-    chosen = compose.FuncTransformer(lambda row: {name: row[name] for name in names if name in row})
-    numbers = chosen | preprocessing.StandardScaler()
-    return (numbers + compose.Discard(*names)) | model
+class ScaledNumbers(preprocessing.StandardScaler):  # type: ignore[misc]
+    """River's scaler on some features; the others pass. (A union of a scaler and the rest would let the scaler learn
+    twice an event while scalers learn at arrival, since River's union passes an event on twice.)
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names = names
+
+    def learn_one(self, x: dict[str, float]) -> None:
+        """Learn from the numbers."""
+        super().learn_one(self._numbers(x))
+
+    def transform_one(self, x: dict[str, float]) -> dict[str, float]:
+        """Scale the numbers."""
+        return x | super().transform_one(self._numbers(x))
+
+    def _numbers(self, x: dict[str, float]) -> dict[str, float]:
+        return {name: x[name] for name in self.names if name in x}
 
 
 def _logistic() -> Any:
@@ -59,7 +72,7 @@ def _logistic() -> Any:
 
 
 def _adagrad(names: Sequence[str]) -> Callable[[], Any]:
-    return lambda: scaled(names, linear_model.LogisticRegression(optim.AdaGrad(0.05)))
+    return lambda: ScaledNumbers(names) | linear_model.LogisticRegression(optim.AdaGrad(0.05))
 
 
 TWINS = {
@@ -107,10 +120,15 @@ def run_twin(twin: Twin, rows: Sequence[Row], labels: LabelStream | None) -> tup
                     model.learn_one(waiting.pop(event), bool(rows[event]["label"]))
                     continue
                 features = waiting[event] = twin.features(rows[event])
-                scores[event] = model.predict_proba_one(features).get(True, 0.5)
+                scores[event] = _positive(model.predict_proba_one(features))
         seconds += time.perf_counter() - began
         all_scores[name] = scores
     return all_scores, seconds
+
+
+def _positive(probabilities: Mapping[bool, float]) -> float:
+    """Naive Bayes names only classes that it has seen; 0.5 before the first."""
+    return probabilities.get(True, 0.0 if probabilities else 0.5)
 
 
 def _order(count: int, labels: LabelStream | None) -> Iterator[tuple[int, bool]]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from stream.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -99,7 +101,7 @@ def _check_reachable(settings: "KafkaSettings", topic: str, uses_registry: bool)
 
 
 def _rows(file: "RowFile", pace: Pace) -> "Iterator[Row]":
-    rounds = count() if pace.loops else range(1)
+    rounds = count() if pace.loops and next(file.rows(), None) is not None else range(1)
     return islice(chain.from_iterable(file.rows() for _ in rounds), pace.limit)
 
 
@@ -146,6 +148,8 @@ def _send(
         except KeyboardInterrupt:
             was_stopped = True
     sender.finish()
+    if not sender.count and not report.count:
+        raise ConfigError(f"{file.path} holds no row")
     seconds = max(sender.seconds, 1e-9)
     said = "stopped; " if was_stopped else ""
     print(

@@ -17,7 +17,7 @@ _PER_MS = {"millis": 1, "micros": 1000, "nanos": 1_000_000}
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """Records of one partition; a record's offset is its place here."""
+    """Records of one partition, one behind the other; a record's offset is its place here."""
 
     topic: str
     data: Bytes
@@ -32,12 +32,15 @@ class Recorded:
     def batch(self, first: int, end: int) -> RecordBatch:
         """Records first to end - 1."""
         here = slice(first, end)
+        keys, values = self.keys[here], self.values[here]
+        # Only their own bytes, as a fetch would bring them: whoever copies a batch's buffer copies no more than that.
+        start, behind = _first_byte(keys[0], values[0]), int(values[-1, 1])
         return RecordBatch(
             self.topic,
             0,
-            self.data,
-            self.keys[here],
-            self.values[here],
+            self.data[start:behind],
+            np.where(keys < 0, keys, keys - start),
+            values - start,
             np.arange(first, end, dtype=np.int64),
             self.times_ms[here],
             np.full((end - first, 2), -1, np.int64),
@@ -45,9 +48,23 @@ class Recorded:
 
     def ordered(self, order: Ints) -> "Recorded":
         """The same records in another order."""
+        keys, values = self.keys[order], self.values[order]
+        starts = [_first_byte(key, value) for key, value in zip(keys, values, strict=True)]
+        parts = [self.data[start:end] for start, end in zip(starts, values[:, 1].tolist(), strict=True)]
+        shifts = np.cumsum([0, *map(len, parts)], dtype=np.int64)[:-1] - np.array(starts, np.int64)
         return Recorded(
-            self.topic, self.data, self.keys[order], self.values[order], self.times_ms[order], self.rows[order]
+            self.topic,
+            np.concatenate([np.zeros(0, np.uint8), *parts]),
+            np.where(keys < 0, keys, keys + shifts[:, None]),
+            values + shifts[:, None],
+            self.times_ms[order],
+            self.rows[order],
         )
+
+
+def _first_byte(key: Ints, value: Ints) -> int:
+    """Where a record begins: its key stands before its value."""
+    return int(value[0] if key[0] < 0 else key[0])
 
 
 class Recorder:

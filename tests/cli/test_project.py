@@ -1,0 +1,116 @@
+"""A new project works as it is with every command that needs no broker."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stream.errors import ConfigError
+from tests.cli.commands import run
+
+SMALL = ["bad.py:app", "--offline", "--json"]
+BAD_APP = """
+from stream import App, col, drift, models
+app = App("bad")
+events = app.events("shop-orders", schema="order", key="custmer", time="amount", id="order_id", label="returned")
+events.features(a=col("amont").log1p(), b=col("country").log1p(), c=col("amount"))
+app.model("forest", models.AdaptiveRandomForest(n_models=3))
+app.monitor(drift.ADWIN(), on=["erorr"])
+app.decide(by="forst")
+"""
+
+
+def test_init_writes_a_project_and_overwrites_nothing(project: Path) -> None:
+    """Module, schema, settings, data, README; a second one of that name is refused and changes nothing."""
+    names = sorted(path.name for path in project.iterdir())
+    assert names == ["README.md", "order.avsc", "orders.csv", "shop.py", "stream.toml"]
+    assert "@" not in (project / "README.md").read_text() + (project / "shop.py").read_text()
+    (project / "shop.py").write_text("mine")
+    refused = run("init", "shop", "--in", str(project.parent))
+    assert (refused.exit_code, (project / "shop.py").read_text()) == (1, "mine")
+    assert "is there already" in str(refused.exception)
+
+
+@pytest.mark.parametrize("name", ["Shop", "1shop", "../shop", "class", "stream"])
+def test_a_name_that_is_no_module_is_refused(name: str, tmp_path: Path) -> None:
+    """Before anything is written."""
+    refused = run("init", name, "--in", str(tmp_path))
+    assert isinstance(refused.exception, ConfigError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_new_project_has_nothing_wrong(project: Path) -> None:
+    """And shows what its features cost and where its settings come from."""
+    done = run("check", "shop.py:app", "--offline", "--json")
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["problems"]) == (0, 0)
+    assert found["settings"]["bootstrap_servers"]["origin"] == "stream.toml"
+    assert found["settings"]["delivery"] == {"value": "exactly-once", "origin": "default"}
+    by_feature = {cost["feature"]: cost for cost in found["costs"]["features"]}
+    assert by_feature["orders_7d"]["event_bytes"] == 24
+    assert found["costs"]["key_bytes"] == sum(cost["key_bytes"] for cost in by_feature.values())
+
+
+def test_check_finds_everything_that_is_wrong_at_once(project: Path) -> None:
+    """Columns, a time that is none, a feature's type, a seed, a signal, a model's name: each is one finding."""
+    (project / "bad.py").write_text(BAD_APP)
+    done = run("check", *SMALL)
+    texts = [each["text"] for each in json.loads(done.stdout)["findings"] if each["status"] == "wrong"]
+    assert done.exit_code == 1
+    for said in ("did you mean 'customer'", "did you mean 'amount'", "'b'", "did you mean 'forest'"):
+        assert [text for text in texts if said in text], said
+    assert len(texts) == len(set(texts))
+
+
+def test_check_goes_on_behind_each_mistake(project: Path) -> None:
+    """With key and features right, the next ones show: the seed of River's forest and the misspelt signal."""
+    right = BAD_APP.replace("custmer", "customer").replace('time="amount"', 'time="ordered_at"')
+    right = right.replace("amont", "amount").replace('col("country").log1p()', 'col("items")')
+    (project / "bad.py").write_text(right)
+    texts = [each["text"] for each in json.loads(run("check", *SMALL).stdout)["findings"] if each["status"] == "wrong"]
+    assert any("seed is None" in text for text in texts)
+    assert any("did you mean 'forest'" in text for text in texts)
+
+
+def test_a_module_that_fails_is_one_finding_with_its_line(project: Path) -> None:
+    """No traceback."""
+    (project / "broken.py").write_text("\nx = 1 / 0\n")
+    done = run("check", "broken.py:app", "--offline")
+    assert done.exit_code == 1
+    assert "ZeroDivisionError: division by zero" in done.stdout
+    assert "broken.py:2)" in done.stdout
+
+
+def test_the_plan_of_topics_is_for_an_administrator(project: Path) -> None:
+    """Commands of Kafka's tools, or JSON; no broker is asked."""
+    said = run(
+        "topics", "create", "shop.py:app", "--plan", "--partitions", "6", "--replication", "3", "--inputs"
+    ).stdout
+    assert "--create --if-not-exists --topic shop-orders --partitions 6 --replication-factor 3" in said
+    assert "--topic shop.journal --partitions 6 --replication-factor 3 --config cleanup.policy=delete" in said
+    assert "--operation Write --transactional-id shop-0" in said
+    made = json.loads(run("topics", "create", "shop.py:app", "--plan", "--json").stdout)
+    assert [topic["name"] for topic in made["topics"]][:2] == ["shop.predictions", "shop.alerts"]
+    assert {"kind": "topic", "name": "shop-orders", "operation": "Read"} in made["acls"]
+
+
+def test_a_preview_needs_no_broker(project: Path) -> None:
+    """The first records as they would be sent, with their keys."""
+    said = run("produce", "orders.csv", "--topic", "t", "--schema", "order", "--key", "customer", "--preview").stdout
+    first = said.splitlines()[1].split("\t")
+    assert (first[0], json.loads(first[2])["customer"]) == ("1", first[1])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--schema", "ordr"], "schema 'ordr' was not found: looked for ordr, ordr.avsc, schemas/ordr.avsc"),
+        (["--schema", "order", "--key", "custmer"], "--key: there is no field 'custmer'; did you mean 'customer'?"),
+        (["--schema", "order", "--framing", "avro"], "--framing: there is no format 'avro'"),
+    ],
+)
+def test_wrong_options_of_produce_are_told(options: list[str], said: str, project: Path) -> None:
+    """Before a broker is asked."""
+    framing = [] if "--framing" in options else ["--framing", "json"]
+    done = run("produce", "orders.csv", "--topic", "t", *options, *framing, "--preview")
+    assert (done.exit_code, said in str(done.exception)) == (1, True)

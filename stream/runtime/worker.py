@@ -25,6 +25,7 @@ from stream.engine.protocol import (
     PublishSnapshot,
     SnapshotPublished,
     StopRequested,
+    TaskFound,
 )
 from stream.engine.snapshot_store import SnapshotStore
 from stream.engine.task import OutputFormat, Task
@@ -264,7 +265,22 @@ class WorkerLoop:
         elif isinstance(event, SnapshotPublished) and not event.error:
             created_ms = self._snapshots.pop((event.partition, event.cycle), now_ms())
             self._metrics.record_snapshot(event.partition, created_ms)
-        return self._worker.on(event, now_ms())
+        instructions = self._worker.on(event, now_ms())
+        if isinstance(event, TaskFound):
+            self._log_restored(event.partition)
+        return instructions
+
+    def _log_restored(self, partition: int) -> None:
+        """Say what a changed app could not take over from the snapshot."""
+        for slot in self._worker.slots:
+            restored = slot.restored
+            if slot.task.partition == partition and (restored.anew or restored.label_rows_dropped):
+                _log.warning(
+                    "the app changed: parts start anew",
+                    partition=partition,
+                    parts=", ".join(restored.anew),
+                    label_rows_dropped=restored.label_rows_dropped,
+                )
 
     def _perform(self, instructions: Sequence[Instruction]) -> None:
         for instruction in instructions:

@@ -29,6 +29,7 @@ def test_the_two_commands_come_first() -> None:
     assert blocks(README, "console")[0] == "make demo\nmake test\n"
 
 
+@pytest.mark.slow
 def test_the_app_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given the README's app beside what `stream init` writes, `stream eval` learns from 5,000 orders, labels late."""
     monkeypatch.chdir(tmp_path)

@@ -19,7 +19,7 @@ def test_the_reference_is_up_to_date() -> None:
 def test_sections_and_examples_become_lists_and_code() -> None:
     """Given a docstring with every kind of part: arguments in a list, a doctest and an indented block in fences."""
 
-    def sample() -> None:
+    def sample(name: str) -> None:
         """One sentence.
 
             first = 1
@@ -31,13 +31,13 @@ def test_sections_and_examples_become_lists_and_code() -> None:
                 means.
 
         Example:
-            >>> sample()
+            >>> sample('a')
             1
         """
 
     assert markdown_of(sample) == (
         "One sentence.\n\n```python\nfirst = 1\n\nsecond = 2\n```\n\n"
-        "Parameters:\n\n- `name`: what it means.\n\nExample:\n\n```python\n>>> sample()\n1\n```"
+        "Parameters:\n\n- `name`: what it means.\n\nExample:\n\n```python\n>>> sample('a')\n1\n```"
     )
 
 

@@ -26,9 +26,7 @@ NAME = "STREAM_TEST_APP"
 def declare(name: str) -> App:
     """Payments by card, whose chargebacks come on a topic of their own; both named after the app."""
     declared = App(name)
-    payments = declared.events(
-        f"{name}.payments", schema=PAYMENT, key="card", time="at", id="id", state_bytes=4 << 20
-    )
+    payments = declared.events(f"{name}.payments", schema=PAYMENT, key="card", time="at", id="id", state_bytes=4 << 20)
     amount = col("amount")
     payments.features(
         amount=amount.log1p(),

@@ -11,13 +11,16 @@ from typing import Any
 
 import fastavro
 import orjson
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
 from stream.cli.broker.local import LocalBroker
 from stream.config import KafkaSettings, TopicNames
+from stream.engine.snapshot_store import SnapshotStore
 from stream.kafka.admin import Admin
+from stream.kafka.snapshots import TopicSnapshotStore
 from stream.kafka.topic_plan import TopicSpec, topics_of_app
+from stream.storage.folder import FolderSnapshotStore
 from tests.conftest import ROOT
 from tests.runtime.app import NAME
 from tests.runtime.processes import APP, WorkerProcess
@@ -67,7 +70,8 @@ class Deployment:
             **settings,
         }
         environment = {f"STREAM_{key.upper()}": value for key, value in own.items()} | {NAME: self.name}
-        worker = WorkerProcess(environment, self.folder / f"worker-{slot}.log", arguments, APP)
+        log = self.folder / f"{self.name}-{len(self.workers)}.log"
+        worker = WorkerProcess(environment, log, arguments, APP)
         self.workers.append(worker)
         return worker
 
@@ -79,10 +83,14 @@ class Deployment:
             assert worker.exit_status() == 0, worker.log
             assert "Traceback" not in worker.log, worker.log
 
+    def expect_end(self, worker: WorkerProcess) -> None:
+        """This worker has ended, and should have."""
+        self.workers.remove(worker)
+
     def kill_all(self) -> None:
         """End whatever still runs."""
         for worker in self.workers:
-            worker.end(signal.SIGKILL)
+            worker.kill()
 
     def wait_until_handled(self) -> None:
         """Until everything that was sent is committed."""
@@ -105,19 +113,33 @@ class Deployment:
     @property
     def inputs(self) -> list[TopicPartition]:
         """Event and label partitions."""
-        return [TopicPartition(name, number) for name in (self.events, self.labels) for number in range(self.partitions)]
+        return [
+            TopicPartition(name, number) for name in (self.events, self.labels) for number in range(self.partitions)
+        ]
 
     def committed(self) -> dict[tuple[str, int], int]:
         """Committed offset of every input partition; 0 where there is none."""
+        found: list[TopicPartition] = []
+
+        def is_answered() -> bool:
+            """False while a broker that just came back still looks for its coordinators."""
+            try:
+                found[:] = consumer.committed(self.inputs, timeout=20)
+            except KafkaException as error:
+                if error.args[0].code() not in (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS):
+                    raise
+            return bool(found)
+
         with self._consumer() as consumer:
-            found = consumer.committed(self.inputs, timeout=20)
+            wait_until(is_answered, "committed offsets")
         return {(each.topic, each.partition): max(0, each.offset) for each in found}
 
     def ends(self) -> dict[tuple[str, int], int]:
         """End of every input partition."""
         with self._consumer() as consumer:
             return {
-                (each.topic, each.partition): consumer.get_watermark_offsets(each, timeout=20)[1] for each in self.inputs
+                (each.topic, each.partition): consumer.get_watermark_offsets(each, timeout=20)[1]
+                for each in self.inputs
             }
 
     def end_of(self, topic: str) -> int:
@@ -158,6 +180,11 @@ class Deployment:
             assert value[0] == 0
             assert not rest.read()
         return found
+
+    def open_store(self) -> SnapshotStore:
+        """Where its workers put their snapshots."""
+        url = self.settings.get("snapshots")
+        return FolderSnapshotStore(url) if url else TopicSnapshotStore(self.kafka, self.topics.snapshots)
 
     def by_partition(self, topic: str) -> dict[int, list[Message]]:
         """Committed records of a topic, of each partition in order."""

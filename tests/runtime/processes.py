@@ -8,20 +8,21 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.runtime.waiting import wait_until
+from tests.runtime.waiting import LIMIT_S, wait_until
 
 APP = "tests/runtime/app.py:app"
 
 
 class WorkerProcess:
-    """A running `stream run`; its log goes to a file.
+    """A running `stream run`; its log goes to a file of its own.
 
     Args:
         environment: beside this process's own.
-        log: where stderr and stdout go; appended to.
+        log: where stderr and stdout go.
         arguments: of `stream run`, behind the app.
         target: the app.
     """
@@ -30,23 +31,21 @@ class WorkerProcess:
         self, environment: Mapping[str, str], log: Path, arguments: Sequence[str] = (), target: str = APP
     ) -> None:
         self._log = log
-        self._from = log.stat().st_size if log.exists() else 0
         command = [sys.executable, "-m", "stream.cli.main", "run", target, *arguments]
-        with log.open("ab") as file:
+        with log.open("wb") as file:
             self.process = subprocess.Popen(
                 command,
                 cwd=ROOT,
                 env={**os.environ, **environment, "PYTHONFAULTHANDLER": "1"},
                 stdout=file,
                 stderr=file,
+                start_new_session=True,
             )
 
     @property
     def log(self) -> str:
         """What this process has said so far."""
-        with self._log.open("rb") as file:
-            file.seek(self._from)
-            return file.read().decode()
+        return self._log.read_text()
 
     @property
     def events(self) -> list[dict[str, object]]:
@@ -84,7 +83,13 @@ class WorkerProcess:
             self.process.send_signal(how)
         return self.exit_status()
 
-    def exit_status(self, within_s: float = 40.0) -> int:
+    def kill(self) -> None:
+        """End it, and whatever it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def exit_status(self, within_s: float = LIMIT_S) -> int:
         """Wait for the process to end by itself."""
         try:
             return self.process.wait(within_s)
@@ -95,7 +100,9 @@ class WorkerProcess:
         """Status and body of a GET from its metrics server."""
         self.wait_for_log("metrics")
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.said('metrics')[0]['port']}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.said('metrics')[0]['port']}{path}", timeout=10
+            ) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:

@@ -56,7 +56,9 @@ class Traffic:
         self._produce("payments", card, value, should)
         self.flush()
 
-    def payment(self, card: str, schema: Mapping[str, Any] = PAYMENT, schema_id: int | None = None, **more: Any) -> bytes:
+    def payment(
+        self, card: str, schema: Mapping[str, Any] = PAYMENT, schema_id: int | None = None, **more: Any
+    ) -> bytes:
         """An encoded payment of the next id."""
         now_ms = time.time_ns() // 1_000_000
         amount = self._draw.lognormvariate(3, 1) * (30 if self.sent > DRIFT_AT else 1)

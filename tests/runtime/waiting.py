@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable
 
-LIMIT_S = 40.0
+# Seconds where nothing else runs; a worker's start alone was seen to take 40 s beside many others on two cores.
+LIMIT_S = 90.0
 _AGAIN_S = 0.02
 
 
 def wait_until(is_so: Callable[[], object], what: str, explain: Callable[[], str] = lambda: "") -> None:
-    """Ask again and again; fails after 40 s.
+    """Ask again and again; fails after LIMIT_S.
 
     Args:
         is_so: true when it is so; may raise AssertionError when it cannot become so any more.

@@ -1,0 +1,67 @@
+"""What cannot work is said once, with what to do, and ends the process with status 1."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from stream.kafka.admin import Admin
+from stream.kafka.topic_plan import TopicSpec, topics_of_app
+from tests.runtime.conftest import Deploy
+from tests.runtime.processes import WorkerProcess
+
+NOBODY = "127.0.0.1:1"
+
+
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    """A port that somebody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield int(server.getsockname()[1])
+
+
+def test_each_mistake_gets_one_clear_error(deploy: Deploy, busy_port: int) -> None:
+    """All at once, since each is a start: no broker, no registry, a missing topic, unequal partitions, a port in use."""
+    app, missing, unequal = deploy(), deploy(is_created=False), deploy(is_created=False)
+    Admin(unequal.kafka).create(
+        [TopicSpec(unequal.events, 2), TopicSpec(unequal.labels, 3), *topics_of_app(unequal.topics, 2)]
+    )
+    mistakes = {
+        "no broker": (app.start(bootstrap_servers=NOBODY), NOBODY),
+        "no registry": (app.start(registry_url=f"http://{NOBODY}"), NOBODY),
+        "missing topic": (missing.start(), f"topic {missing.events} does not exist: run `stream topics create`"),
+        "unequal": (unequal.start(), f"topic {unequal.labels} has 3 partitions, {unequal.events} has 2"),
+        "port": (app.start(metrics_port=str(busy_port)), f"metrics port {busy_port} on 127.0.0.1 is in use"),
+        "folder": (app.start(snapshots="file:///proc/nowhere"), "the folder file:///proc/nowhere cannot be made"),
+        "setting": (app.start(commit_interval_ms="soon"), "commit_interval_ms is a whole number"),
+    }
+    problems = {name: problem for name, (worker, text) in mistakes.items() if (problem := problem_of(worker, text))}
+    assert problems == {}
+
+
+def problem_of(worker: WorkerProcess, expected: str) -> str:
+    """What is wrong with how a mistake is told; "" if nothing is."""
+    status = worker.exit_status()
+    told = [line for line in worker.log.splitlines() if line.startswith("stream: ")]
+    if status == 1 and len(told) == 1 and expected in told[0] and "Traceback" not in worker.log:
+        return ""
+    return f"status {status}, expected {expected!r} in one line: {worker.log}"
+
+
+def test_of_two_workers_in_one_slot_the_first_gives_way_and_says_why(deploy: Deploy) -> None:
+    """The one that came later took the transactional id over; what it has not committed, the first never will."""
+    app = deploy(group_instance_id="", session_timeout_ms="6000")
+    app.traffic.send(200)
+    first = app.start()
+    app.wait_until_handled()
+    second = app.start()
+    second.wait_for_log("started")
+    first.wait(lambda: app.traffic.send(10) or len(second.said("started")) == 1, "the second to start")
+    while first.process.poll() is None:
+        app.traffic.send(10)
+    assert first.exit_status() == 1
+    assert "two workers must not share a slot" in first.log.splitlines()[-1]
+    assert "Traceback" not in first.log
+    app.expect_end(first)
+    app.wait_until_handled()
+    app.stop(second)

@@ -1,0 +1,49 @@
+"""Snapshots in a folder: a damaged one, and a disk that is full."""
+
+from pathlib import Path
+
+from tests.runtime.conftest import Deploy
+from tests.runtime.truth import check_journal, check_outputs, check_states, state_of_journal, state_of_snapshot
+
+FULL_DISK = Path("/dev/full")
+
+
+def test_a_full_disk_costs_a_snapshot_and_a_damaged_one_gives_way_to_the_one_before(
+    deploy: Deploy, tmp_path: Path
+) -> None:
+    """Neither costs an event: the worker says what happened, and the state is the journal's."""
+    folder = tmp_path / "snapshots"
+    app = deploy(1, snapshots=folder.as_uri(), snapshot_interval_s="1")
+    folder.mkdir()
+    # Whatever is written to this name meets a full disk, once: the link is removed as an unfinished file would be.
+    (folder / "0.a.safetensors.unfinished").symlink_to(FULL_DISK)
+    worker = app.start()
+    app.traffic.send(200)
+    worker.wait(lambda: app.traffic.send(10) or worker.said("snapshot not published"), "a snapshot to fail")
+    assert "No space left on device" in str(worker.said("snapshot not published")[0]["error"])
+    worker.wait(lambda: app.traffic.send(10) or newest_cycles(folder) == 2, "two snapshots")
+    app.wait_until_handled()
+    app.stop(worker)
+    check_states(app)
+
+    newest = max(folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    assert state_of_snapshot(app, 0)[0] < state_of_journal(app, 0)[0]
+    again = app.start()
+    app.traffic.send(200)
+    app.wait_until_handled()
+    app.stop(again)
+
+    (left_out,) = again.said("a damaged snapshot is left out")
+    assert left_out["path"] == str(newest)
+    assert "arrays are damaged" in str(left_out["reason"])
+    check_outputs(app)
+    check_journal(app)
+    check_states(app)
+
+
+def newest_cycles(folder: Path) -> int:
+    """How many whole snapshots there are."""
+    return len(list(folder.glob("*.manifest")))

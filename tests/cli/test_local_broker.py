@@ -15,6 +15,7 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from stream.cli.broker import kafka
 from stream.cli.broker.local import LocalBroker
 from stream.errors import ConfigError, StreamError
 from tests.conftest import MakeTopic
@@ -152,3 +153,13 @@ def test_a_wrong_broker_setting_is_named_and_leaves_nothing(tmp_path: Path) -> N
     with pytest.raises(StreamError, match=r"log\.segment\.bytes"):
         local.start()
     assert not psutil.pid_exists(local.registry_pid)
+
+
+def test_a_coordinator_that_does_not_come_is_an_error_that_says_which() -> None:
+    """Nobody listens at the port: neither coordinator answers in time, and neither is silently left out."""
+    with pytest.raises(StreamError, match=r"its coordinator of transactions was not there in 0.3 s \("):
+        kafka.prepare_coordinators(9, timeout_s=0.3)
+    consumer = Consumer({"bootstrap.servers": "127.0.0.1:9", "group.id": "nobody", "log_level": 0})
+    with pytest.raises(StreamError, match=r"its coordinator of consumer groups was not there in 0.3 s \("):
+        kafka._wait_for_group_coordinator(consumer, 0.3)
+    consumer.close()

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from stream.cli.broker.java import Java
 from stream.cli.broker.ports import HOST
 from stream.cli.broker.server import POLL_S, likely_cause
-from stream.errors import ConfigError
+from stream.errors import ConfigError, StreamError
 from stream.resources import shipped
 
 PROBE_TIMEOUT_S = 1.0
@@ -106,28 +106,49 @@ def answers(port: int) -> bool:
         return False
 
 
-def prepare_coordinators(port: int) -> None:
+def prepare_coordinators(port: int, timeout_s: float = COORDINATOR_TIMEOUT_S) -> None:
     """Have the broker make its internal topics now.
 
     Otherwise the first consumer group waits three seconds for them (librdkafka asks once a second until the group's
     coordinator is there) and the first transactional producer one more.
+
+    Args:
+        port: the broker's.
+        timeout_s: how long either coordinator may take, in seconds.
+
+    Raises:
+        StreamError: a coordinator is not there in time: what the broker said last.
     """
     client = {"bootstrap.servers": bootstrap_servers(port), "log_level": 0}
-    Producer(client | {"transactional.id": "nobody"}).init_transactions(COORDINATOR_TIMEOUT_S)
-    consumer = Consumer(client | {"group.id": "nobody"})
-    deadline = time.monotonic() + COORDINATOR_TIMEOUT_S
-    while not _has_coordinator(consumer) and time.monotonic() < deadline:
-        consumer.poll(POLL_S)
-    consumer.close()
-
-
-def _has_coordinator(consumer: Consumer) -> bool:
-    """False while the coordinator's topic is being made and loaded, which the broker says with several codes."""
     try:
-        consumer.committed([TopicPartition("nothing", 0)], COORDINATOR_TIMEOUT_S)
-    except KafkaException:
-        return False
-    return True
+        Producer(client | {"transactional.id": "nobody"}).init_transactions(timeout_s)
+    except KafkaException as error:
+        raise _no_coordinator("transactions", timeout_s, error) from error
+    consumer = Consumer(client | {"group.id": "nobody"})
+    try:
+        _wait_for_group_coordinator(consumer, timeout_s)
+    finally:
+        consumer.close()
+
+
+def _wait_for_group_coordinator(consumer: Consumer, timeout_s: float) -> None:
+    """The broker says with several codes that the coordinator's topic is being made and loaded."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            consumer.committed([TopicPartition("nothing", 0)], timeout_s)
+            return
+        except KafkaException as error:
+            if time.monotonic() > deadline:
+                raise _no_coordinator("consumer groups", timeout_s, error) from error
+        consumer.poll(POLL_S)
+
+
+def _no_coordinator(of_what: str, timeout_s: float, error: KafkaException) -> StreamError:
+    return StreamError(
+        f"Kafka started, but its coordinator of {of_what} was not there in {timeout_s:g} s ({error.args[0].str()}). "
+        "Its log is kafka.log in the broker's folder; a machine with much else to do may only need another try"
+    )
 
 
 def log_settings() -> Path:

@@ -41,6 +41,7 @@ class Reader:
     """
 
     def __init__(self, settings: KafkaSettings, records: int = 10_000) -> None:
+        self._servers = settings.bootstrap_servers
         self._health = BrokerHealth()
         config = {**client_config.reader(settings), "error_cb": self._health.on_error}
         self._consumer = Consumer(config, logger=librdkafka_logger())
@@ -93,7 +94,10 @@ class Reader:
             try:
                 found = self._consumer.list_topics(topic, timeout=_REQUEST_S).topics[topic]
             except KafkaException as raised:
-                raise RetriableError(f"topic {topic}: {raised.args[0].str()}") from raised
+                raise RetriableError(
+                    f"no broker answers at {self._servers}: {raised.args[0].str()}. Is Kafka running? "
+                    "`stream broker up` starts one"
+                ) from raised
             if found.error is None:
                 return tuple(sorted(found.partitions))
             if found.error.code() not in _NOT_KNOWN_YET or time.monotonic() > give_up_at:

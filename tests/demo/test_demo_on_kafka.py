@@ -39,7 +39,7 @@ def start(tmp_path: Path, arguments: Sequence[str]) -> subprocess.Popen[str]:
     )
 
 
-def processes_in(folder: Path) -> list[int]:
+def left_in(folder: Path) -> list[int]:
     """Processes that were started for this folder."""
     return [
         each.pid for each in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(each.info["cmdline"] or ())
@@ -60,7 +60,7 @@ def test_it_ends_with_one_json_object(tmp_path: Path) -> None:
     assert 0 < result["p50_ms"] <= result["p99_ms"]
     assert "SIMULATED" in progress
     assert list(tmp_path.iterdir()) == []
-    assert processes_in(tmp_path) == []
+    assert left_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("moment", ["starting Kafka", "starting a worker", "first prediction"])
@@ -76,7 +76,7 @@ def test_ctrl_c_stops_everything_it_started_and_only_that(tmp_path: Path, moment
         _, rest = demo.communicate(timeout=120)
         assert demo.returncode == 130, rest
         assert "Traceback" not in rest
-        assert processes_in(tmp_path) == []
+        assert left_in(tmp_path) == []
         assert list(tmp_path.iterdir()) == []
         assert bystander.poll() is None
     finally:

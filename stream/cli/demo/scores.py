@@ -125,7 +125,7 @@ def baseline_of(summary: BinarySummary) -> Baseline:
     nothing: 0.5, and the share of positives.
     """
     rate, repeat = summary.base_rate, summary.no_change
-    if repeat.balanced_accuracy > 0.5:
+    if 0.0 < rate < 1.0 and repeat.balanced_accuracy > 0.5:
         return Baseline(
             "no-change", repeat.balanced_accuracy, repeat.recall * repeat.precision + (1 - repeat.recall) * rate
         )

@@ -56,6 +56,15 @@ walls: $(STAMP)
 unit: $(STAMP)
 	$(PYTEST) -m "not kafka and not slow"
 
+bench-engine: $(STAMP) ## the engine without Kafka beside a loop of fastavro and River (make bench-engine ARGS=--profile)
+	@$(BIN)/python -m benchmarks.engine $(ARGS)
+
+bench-e2e: $(STAMP) ## a worker on a real Kafka beside the same loop with confluent-kafka
+	@$(BIN)/python -m benchmarks.end_to_end $(ARGS)
+
+bench-start: $(STAMP) ## a worker from the start of its process to its first prediction
+	@$(BIN)/python -m benchmarks.start $(ARGS)
+
 # The stamp is newer than the locks exactly when the environment holds what they say.
 $(STAMP): Makefile pyproject.toml $(LOCKS)
 	@python=; for candidate in $(PYTHON); do \

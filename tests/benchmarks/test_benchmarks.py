@@ -1,0 +1,61 @@
+"""Every benchmark runs, and its last line is what programs read. How fast anything is, no test says."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# A cold cache of kernels on a busy machine, and a broker that starts.
+WITHIN_S = 240
+
+
+def last_line(module: str, *arguments: str) -> dict[str, Any]:
+    """What the benchmark's last line says, after it has ended well."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=WITHIN_S, check=False)
+    assert ended.returncode == 0, ended.stderr
+    said: dict[str, Any] = orjson.loads(ended.stdout.splitlines()[-1])
+    return said
+
+
+def assert_is_complete(said: dict[str, Any], unit: str, ours: str, peers: list[str]) -> None:
+    """Scenario, unit, a figure for each, and the ratio to each peer."""
+    assert list(said) == ["scenario", "unit", "results", "ratios"]
+    assert said["unit"] == unit
+    assert {ours, *peers} <= set(said["results"])
+    assert all(figure > 0 for figure in said["results"].values())
+    assert list(said["ratios"]) == peers
+    for peer in peers:
+        assert said["ratios"][peer] == pytest.approx(said["results"][ours] / said["results"][peer], rel=0.01)
+
+
+@pytest.mark.slow
+def test_the_engine_is_measured_beside_the_loop() -> None:
+    """Two rounds of a few events; before them both are seen to give the same scores."""
+    said = last_line("engine", "--events", "2000", "--loop-events", "500", "--rounds", "2", "--profile")
+
+    assert_is_complete(said, "events/s", "stream", ["fastavro + River"])
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_a_worker_is_measured_end_to_end_beside_both_loops() -> None:
+    """One round on a broker of its own; every event of the topic is predicted and committed."""
+    said = last_line("end_to_end", "--events", "6000", "--loop-events", "2000", "--rounds", "1")
+
+    peers = ["loop, at-least-once", "loop, exactly-once"]
+    assert_is_complete(said, "events/s", "stream run, exactly-once", peers)
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_the_start_of_a_worker_is_measured_cold_and_warm() -> None:
+    """One cold start, which fills the cache of the warm one."""
+    said = last_line("start", "--events", "100", "--rounds", "1")
+
+    assert_is_complete(said, "seconds", "warm", ["loop, at-least-once"])
+    assert said["results"]["cold"] > 0

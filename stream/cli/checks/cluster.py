@@ -52,13 +52,17 @@ def check_registry(plan: Plan, settings: Settings, findings: Findings) -> None:
         findings.ok("registry", "-", "not needed: no topic of this app is encoded with its schemas")
         return
     try:
-        registry = quick_registry(settings.kafka(plan.app))
-        count = len(registry.subjects())
+        with quick_registry(settings.kafka(plan.app)) as registry:
+            findings.ok("registry", settings.registry_url, f"answers; {len(registry.subjects())} subjects")
+            _check_schemas(plan, settings, inputs, registry, findings)
     except StreamError as error:
         findings.wrong("registry", settings.registry_url, f"{error}. Is it running? `stream broker up` starts one")
         findings.skipped("schemas", plan.app, "no registry to ask")
-        return
-    findings.ok("registry", settings.registry_url, f"answers; {count} subjects")
+
+
+def _check_schemas(
+    plan: Plan, settings: Settings, inputs: list[tuple[str, avro.Schema]], registry: Registry, findings: Findings
+) -> None:
     for topic, schema in inputs:
         _check_input_schema(topic, schema, registry, findings)
     if settings.output_format == "avro":

@@ -71,14 +71,14 @@ def show(
     found = [each for each in topic.read() if Filter(ids=frozenset({letter})).takes(each)]
     if not found:
         raise ConfigError(f"there is no dead letter {letter}; `stream dead-letters list {target}` shows their ids")
-    reader = value_reader(settings, Path.cwd())
-    values = {
-        **as_object(found[0]),
-        "key": reader.read(found[0].key).value,
-        "headers": {name: reader.read(value).value for name, value in found[0].headers},
-        "value": reader.read(found[0].value).value,
-        "bytes": found[0].value.hex() if found[0].value is not None else None,
-    }
+    with value_reader(settings, Path.cwd()) as reader:
+        values = {
+            **as_object(found[0]),
+            "key": reader.read(found[0].key).value,
+            "headers": {name: reader.read(value).value for name, value in found[0].headers},
+            "value": reader.read(found[0].value).value,
+            "bytes": found[0].value.hex() if found[0].value is not None else None,
+        }
     if as_json:
         print(to_json(values))
         return

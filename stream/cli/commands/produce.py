@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from stream.cli.files.opening import Row, RowFile
     from stream.cli.producing.records import RecordWriter
     from stream.config import KafkaSettings
-    from stream.kafka.registry import Registry
 
 _PREVIEWED = 5
 
@@ -76,8 +75,7 @@ def entry(
             _preview(rows_file, writer, report)
             done: dict[str, Any] = {"topic": topic, "produced": 0}
         else:
-            registry = _check_reachable(settings, topic, uses_registry)
-            schema_id = registry.register(f"{topic}-value", found.text) if registry else 0
+            schema_id = _prepare(settings, topic, found.text if uses_registry else "")
             chosen, head = wire_format(framing, found, schema_id)
             done = _send(rows_file, RecordWriter(found, encoder, keys, chosen, head), settings, topic, pace, report)
         if as_json:
@@ -89,15 +87,20 @@ def entry(
 def _latest(settings: "KafkaSettings", subject: str) -> str | None:
     from stream.cli.connection import answering_registry
 
-    latest = answering_registry(settings).latest(subject)
+    with answering_registry(settings) as registry:
+        latest = registry.latest(subject)
     return latest.schema if latest else None
 
 
-def _check_reachable(settings: "KafkaSettings", topic: str, uses_registry: bool) -> "Registry | None":
+def _prepare(settings: "KafkaSettings", topic: str, schema: str) -> int:
+    """See that the topic is there, and register the schema unless it is empty; its id."""
     from stream.cli.connection import answering_registry, existing_topic, reachable_admin
 
     existing_topic(reachable_admin(settings), topic, "create it first: `stream topics create APP --inputs`")
-    return answering_registry(settings) if uses_registry else None
+    if not schema:
+        return 0
+    with answering_registry(settings) as registry:
+        return registry.register(f"{topic}-value", schema)
 
 
 def _rows(file: "RowFile", pace: Pace) -> "Iterator[Row]":

@@ -43,8 +43,7 @@ def entry(
     if partition is not None and partition >= state.partitions:
         raise ConfigError(f"{topic} has {state.partitions} partitions, numbered from 0: there is no {partition}")
     partitions = range(state.partitions) if partition is None else [partition]
-    values = value_reader(settings, Path.cwd())
-    with TopicReader(settings, topic, partitions) as reader:
+    with value_reader(settings, Path.cwd()) as values, TopicReader(settings, topic, partitions) as reader:
         for message in _messages(reader, start, count, follow):
             record = as_object(message, values)
             say(to_json(record) if as_json else as_line(record))

@@ -34,6 +34,7 @@ class Letter:
     source_offset: int
     app: str
     time_ms: int  # when it was rejected
+    checksum: str = ""  # SHA-256 of the value, where that was too large to be kept: the source still has it
     is_replayed: bool = False
 
     @property
@@ -143,5 +144,6 @@ def _letter(message: Any, reason: dict[str, str], replayed: Iterable[int]) -> Le
         source_offset=int(reason["offset"]),
         app=reason.get("app", ""),
         time_ms=int(reason.get("time_ms", "-1")),
+        checksum=reason.get("sha256", ""),
         is_replayed=message.offset() in replayed,
     )

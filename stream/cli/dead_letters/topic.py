@@ -1,14 +1,16 @@
 """The dead-letter topic of an app: reading all of it, and sending letters back in one transaction."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
 from stream.cli.connection import existing_topic, reachable_admin
 from stream.cli.dead_letters.letters import REPLAYED_HEADER, Letter, letters_of, pack_offsets
-from stream.cli.tailing.reading import TopicReader
+from stream.cli.tailing.reading import Bounds, TopicReader
 from stream.config import KafkaSettings
 from stream.errors import ConfigError, RetriableError
 from stream.kafka import client_config
@@ -62,7 +64,8 @@ class DeadLetterTopic:
 
         Raises:
             RetriableError: the transaction did not succeed; nothing was sent. Call again.
-            ConfigError: a topic that a letter came from is not there any more, or a right is missing.
+            ConfigError: a topic that a letter came from is not there any more, or a value too large for the
+                dead-letter topic is gone from it, or a right is missing. Nothing was sent.
         """
         config = {
             **client_config.idempotent_producer(self._settings),
@@ -76,6 +79,7 @@ class DeadLetterTopic:
             if not letters:
                 return 0
             self._check_sources(letters)
+            letters = [self._whole(letter) if letter.checksum else letter for letter in letters]
             producer.begin_transaction()
             self._produce(producer, letters)
             producer.commit_transaction(_WAIT_S)
@@ -94,6 +98,22 @@ class DeadLetterTopic:
                 raise ConfigError(
                     f"dead letters came from {topic}, partition {wanted[topic]}, which is not there any more"
                 )
+
+    def _whole(self, letter: Letter) -> Letter:
+        """A letter whose value was too large, with the value that its source still has."""
+        partition, offset = letter.source_partition, letter.source_offset
+        with TopicReader(self._settings, letter.source_topic, [partition]) as reader:
+            one = {partition: Bounds(offset, offset + 1)}
+            is_there = reader.bounds()[partition].low <= offset
+            found = next(iter(reader.until_end({partition: offset}, one)), None) if is_there else None
+        value = found.value() if found is not None else None
+        if value is None or hashlib.sha256(value).hexdigest() != letter.checksum:
+            raise ConfigError(
+                f"dead letter {letter.id} was too large to hold its value, and "
+                f"{letter.source_topic}/{partition}/{offset} does not have it any more: "
+                "leave it out (--offsets, or the ids of the others)"
+            )
+        return replace(letter, value=value)
 
     def _produce(self, producer: Any, letters: Sequence[Letter]) -> None:
         for letter in letters:

@@ -1,5 +1,7 @@
 """Where the schemas of a topic's records come from: the registry, what ships, and the files of this folder."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from stream.avro import Schema, parse_schema
@@ -13,18 +15,20 @@ from stream.resources import shipped
 _NO_REGISTRY = ""
 
 
-def value_reader(settings: KafkaSettings, folder: Path) -> ValueReader:
-    """Reads values with the registry of the settings, the project's own schemas and those in a folder."""
+@contextmanager
+def value_reader(settings: KafkaSettings, folder: Path) -> Iterator[ValueReader]:
+    """A context that reads values with the registry of the settings, the project's schemas and those in a folder."""
     schemas = [*_schemas(shipped("schemas")), *_schemas(folder), *_schemas(folder / "schemas")]
     if settings.registry_url == _NO_REGISTRY:
-        return ValueReader(None, schemas)
-    registry = quick_registry(settings)
+        yield ValueReader(None, schemas)
+        return
+    with quick_registry(settings) as registry:
 
-    def fetch(schema_id: int) -> str | None:
-        answer = registry.fetch(schema_id)
-        return answer.schema if isinstance(answer, SchemaFetched) else None
+        def fetch(schema_id: int) -> str | None:
+            answer = registry.fetch(schema_id)
+            return answer.schema if isinstance(answer, SchemaFetched) else None
 
-    return ValueReader(fetch, schemas)
+        yield ValueReader(fetch, schemas)
 
 
 def _schemas(folder: Path) -> list[Schema]:

@@ -1,0 +1,257 @@
+"""The commands of a newcomer's first hour, on a real Kafka and registry."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from confluent_kafka import Producer
+
+from stream.cli.broker.local import LocalBroker
+from stream.engine.dead_letters import dead_letters
+from stream.errors import ConfigError, RetriableError
+from stream.kafka.producing import produce_batch
+from stream.records import RecordBatch, Rejection, RejectReason
+from tests.cli.commands import run
+from tests.conftest import MakeTopic
+from tests.engine.build import batch
+
+
+@pytest.fixture
+def shop(broker: LocalBroker, project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The new project under a name of its own, with settings for the session's broker; its event topic."""
+    name = f"shop{uuid.uuid4().hex[:8]}"
+    text = (project / "shop.py").read_text()
+    (project / "shop.py").write_text(
+        text.replace('App("shop")', f'App("{name}")').replace("shop-orders", f"{name}-orders")
+    )
+    (project / "stream.toml").unlink()
+    monkeypatch.setenv("STREAM_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
+    monkeypatch.setenv("STREAM_REGISTRY_URL", broker.registry_url)
+    return name
+
+
+@pytest.fixture
+def producer(broker: LocalBroker) -> Iterator[Producer]:
+    """A plain producer."""
+    one = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    yield one
+    one.close()
+
+
+def produce(*options: str, topic: str) -> dict[str, object]:
+    """Run `stream produce orders.csv` and give its JSON."""
+    done = run("produce", "orders.csv", "--topic", topic, "--schema", "order", "--json", *options)
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def tail(topic: str, *options: str) -> list[dict[str, object]]:
+    """Run `stream tail --json` and give its records."""
+    done = run("tail", topic, "--json", *options)
+    assert done.exit_code == 0, done.exception
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_topics_are_created_and_then_nothing_is_wrong(shop: str) -> None:
+    """First the missing topics are findings, then they are created with the partitions of the events, once."""
+    before = run("check", "shop.py:app", "--json")
+    missing = [each["subject"] for each in json.loads(before.stdout)["findings"] if "is not there" in each["text"]]
+    assert (before.exit_code, len(missing)) == (1, 6)
+
+    refused = run("topics", "create", "shop.py:app")
+    created = json.loads(run("topics", "create", "shop.py:app", "--inputs", "--partitions", "2", "--json").stdout)
+    again = json.loads(run("topics", "create", "shop.py:app", "--json").stdout)
+    narrower = run("topics", "create", "shop.py:app", "--partitions", "3")
+    after = run("check", "shop.py:app", "--json")
+
+    assert "say --partitions N, or --inputs" in str(refused.exception)
+    assert (len(created["created"]), created["created"][0]) == (6, f"{shop}-orders")
+    assert (again["created"], again["partitions"]) == ([], 2)
+    assert "has 2, and the topics of an app have as many as its events" in str(narrower.exception)
+    assert json.loads(after.stdout)["problems"] == 0
+
+
+def test_check_explains_topics_that_will_not_do(shop: str, project: Path) -> None:
+    """Other partition counts, a compacted journal, a feature by another key over two partitions."""
+    text = (project / "shop.py").read_text().replace('amount.count("7d")', 'amount.count("7d", by="country")')
+    (project / "shop.py").write_text(text)
+    from stream.cli.connection import kafka_settings, reachable_admin
+    from stream.kafka.topic_plan import TopicSpec
+
+    journal = TopicSpec(f"{shop}.journal", 1, 1, {"cleanup.policy": "compact"})
+    reachable_admin(kafka_settings(None)).create([TopicSpec(f"{shop}-orders", 2, 1), journal])
+    done = run("check", "shop.py:app", "--json")
+    wrong = [each["text"] for each in json.loads(done.stdout)["findings"] if each["status"] == "wrong"]
+    assert any("the partition counts differ" in text and f"{shop}.journal 1" in text for text in wrong)
+    assert any(f"{shop}.journal has cleanup.policy=compact, delete is needed" in text for text in wrong)
+    assert any("feature orders_7d is keyed by country" in text and "local=True" in text for text in wrong)
+
+
+def test_check_explains_schemas_that_do_not_go_together(shop: str, project: Path) -> None:
+    """What producers registered cannot be read as the app's schema."""
+    from stream.cli.connection import kafka_settings
+    from stream.kafka.registry import Registry
+
+    other = {"type": "record", "name": "Order", "fields": [{"name": "order_id", "type": "long"}]}
+    with Registry(kafka_settings(None)) as registry:
+        registry.register(f"{shop}-orders-value", json.dumps(other))
+    done = run("check", "shop.py:app", "--json")
+    wrong = [each["text"] for each in json.loads(done.stdout)["findings"] if each["area"] == "schemas"]
+    assert f"what is registered for {shop}-orders cannot be read as the app's schema" in wrong[0]
+
+
+def test_what_is_produced_is_what_tail_prints(topic: MakeTopic, shop: str, broker: LocalBroker) -> None:
+    """Avro with the registered schema, keyed; the same key goes to the partition that Java would choose."""
+    name = topic("orders", 3)
+    sent = produce("--key", "customer", "--limit", "100", topic=name)
+    everything = tail(name, "--from", "beginning")
+    last = tail(name, "-n", "5")
+    assert (sent["produced"], sent["rejected"], len(everything), len(last)) == (100, 0, 100, 5)
+    first = next(each for each in everything if each["value"]["order_id"] == "o-00001")  # type: ignore[index]
+    assert first["format"] == "avro"
+    assert first["value"]["ordered_at"] == "2025-01-01T00:06:33.187000Z"  # type: ignore[index]
+    assert first["key"] == first["value"]["customer"]  # type: ignore[index]
+    # Java's Utils.toPositive(Utils.murmur2(key)) % 3 of these keys.
+    partitions = {each["key"]: each["partition"] for each in everything}
+    assert {key: partitions[key] for key in partitions} == {key: java_partition(str(key), 3) for key in partitions}
+
+
+def java_partition(key: str, count: int) -> int:
+    """Kafka's DefaultPartitioner, from org.apache.kafka.common.utils.Utils.murmur2."""
+    data, mask = key.encode(), 0xFFFFFFFF
+    hashed = (0x9747B28C ^ len(data)) & mask
+    for place in range(0, len(data) - len(data) % 4, 4):
+        word = int.from_bytes(data[place : place + 4], "little") * 0x5BD1E995 & mask
+        word = (word ^ word >> 24) * 0x5BD1E995 & mask
+        hashed = (hashed * 0x5BD1E995 & mask) ^ word
+    rest = data[len(data) - len(data) % 4 :]
+    if rest:
+        hashed = (hashed ^ int.from_bytes(rest, "little")) * 0x5BD1E995 & mask
+    hashed = (hashed ^ hashed >> 13) * 0x5BD1E995 & mask
+    return ((hashed ^ hashed >> 15) & 0x7FFFFFFF) % count
+
+
+@pytest.mark.parametrize(("framing", "format"), [("json", "json"), ("single-object", "avro")])
+def test_other_framings_need_no_registry(
+    framing: str, format: str, topic: MakeTopic, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Local schemas of this folder are enough to read them."""
+    monkeypatch.setenv("STREAM_REGISTRY_URL", "http://127.0.0.1:9")
+    name = topic("orders")
+    produce("--framing", framing, "--limit", "3", topic=name)
+    found = tail(name)
+    assert [each["format"] for each in found] == [format] * 3
+    assert found[0]["value"]["order_id"] == "o-00001"  # type: ignore[index]
+
+
+def test_rows_that_do_not_fit_are_left_out_and_kept(topic: MakeTopic, shop: str, project: Path) -> None:
+    """Status 1, a report by field, the rows in a file; --loop sends the others again up to --limit."""
+    lines = (project / "orders.csv").read_text().splitlines()[:4]
+    (project / "orders.csv").write_text("\n".join([*lines[:3], lines[3].replace(",card,", ",cash,")]) + "\n")
+    name = topic("orders")
+    done = run(
+        *("produce", "orders.csv", "--topic", name, "--schema", "order"),
+        "--rejects",
+        "rejects.jsonl",
+        "--loop",
+        "--limit",
+        "6",
+    )
+    assert done.exit_code == 1
+    assert "2 x payment: expected one of card, invoice, voucher, got 'cash' (row 3)" in done.stderr
+    assert [json.loads(line)["row"] for line in (project / "rejects.jsonl").read_text().splitlines()] == [3, 3]
+    assert len(tail(name)) == 4
+
+
+def test_a_rate_is_held(topic: MakeTopic, shop: str) -> None:
+    """40 records at 80/s take half a second."""
+    sent = produce("--rate", "80", "--limit", "40", topic=topic("orders"))
+    assert 0.45 < float(str(sent["seconds"])) < 1.5
+
+
+def test_a_missing_topic_and_a_missing_broker_are_one_error(
+    topic: MakeTopic, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the name that is near, and within seconds."""
+    name = topic("orders")
+    near = run("tail", name[:-1])
+    assert isinstance(near.exception, ConfigError)
+    assert f"did you mean {name!r}?" in str(near.exception)
+    monkeypatch.setenv("STREAM_REGISTRY_URL", "http://127.0.0.1:9")
+    registry = run("produce", "orders.csv", "--topic", name, "--schema", "order")
+    assert isinstance(registry.exception, RetriableError)
+    assert "`stream broker up` starts one" in str(registry.exception)
+    monkeypatch.setenv("STREAM_BOOTSTRAP_SERVERS", "127.0.0.1:9")
+    monkeypatch.setattr("stream.cli.connection.BROKER_TIMEOUT_S", 1.0)
+    broker = run("tail", name)
+    assert isinstance(broker.exception, RetriableError)
+    assert "no answer from 127.0.0.1:9" in str(broker.exception)
+
+
+def recent(records: RecordBatch) -> RecordBatch:
+    """With timestamps of now: the broker deletes by them, whatever is older than a topic's retention."""
+    return replace(records, timestamps_ms=np.full(len(records), time.time() * 1000, np.int64))
+
+
+def rejected(source: str, values: list[bytes]) -> tuple[RecordBatch, list[Rejection]]:
+    """Records of partition 0 of a topic, and why each was rejected."""
+    records = recent(batch(source, [(f"k{place}".encode(), value) for place, value in enumerate(values)], first=10))
+    reasons = [RejectReason.TRUNCATED if place % 2 == 0 else RejectReason.FRAMING for place in range(len(values))]
+    return records, [Rejection(place, reason, "amount", "8 bytes", "3") for place, reason in enumerate(reasons)]
+
+
+def test_dead_letters_go_back_once(shop: str, producer: Producer) -> None:
+    """As they were, to the partition they came from; whatever is asked again, no letter goes twice."""
+    run("topics", "create", "shop.py:app", "--inputs", "--partitions", "2")
+    records, rejections = rejected(f"{shop}-orders", [b"one", b"two", b"three"])
+    letters = dead_letters(f"{shop}.dead-letters", shop, records, rejections, 1_700_000_000_000, 1_000_000)
+    produce_batch(producer, letters)
+    assert producer.flush(20) == 0
+
+    listed = [json.loads(line) for line in run("dead-letters", "list", "shop.py:app", "--json").stdout.splitlines()]
+    by_place = {each["source_offset"]: each for each in listed}
+    shown = json.loads(run("dead-letters", "show", "shop.py:app", by_place[10]["id"], "--json").stdout)
+    dry = json.loads(run("dead-letters", "replay", "shop.py:app", "--dry-run", "--json").stdout)
+    some = json.loads(
+        run("dead-letters", "replay", "shop.py:app", "--error", "truncated", "--offsets", "11-12", "--json").stdout
+    )
+    all_of_them = json.loads(run("dead-letters", "replay", "shop.py:app", "--json").stdout)
+    again = json.loads(run("dead-letters", "replay", "shop.py:app", "--json").stdout)
+    back = tail(f"{shop}-orders", "--from", "beginning")
+    marked = [json.loads(line) for line in run("dead-letters", "list", "shop.py:app", "--json").stdout.splitlines()]
+
+    assert sorted(by_place) == [10, 11, 12]
+    assert (by_place[11]["error"], by_place[11]["field"], by_place[11]["replayed"]) == ("framing", "amount", False)
+    assert (shown["key"], shown["value"], shown["expected"]) == ("k0", "one", "8 bytes")
+    assert (dry["chosen"], dry["sent"]) == (3, 0)
+    assert (some["chosen"], some["sent"]) == (1, 1)
+    assert (all_of_them["sent"], all_of_them["replayed_before"]) == (2, 1)
+    assert (again["sent"], again["replayed_before"]) == (0, 3)
+    assert {(each["partition"], each["key"], each["value"]) for each in back} == {
+        (0, "k0", "one"),
+        (0, "k1", "two"),
+        (0, "k2", "three"),
+    }
+    assert (len(back), [each["headers"] for each in back]) == (3, [{}] * 3)
+    assert all(each["replayed"] for each in marked)
+
+
+def test_a_value_too_large_for_a_dead_letter_comes_from_its_source(shop: str, producer: Producer) -> None:
+    """Its letter has only a checksum; what goes back is the record that the source still has."""
+    run("topics", "create", "shop.py:app", "--inputs", "--partitions", "1")
+    source = f"{shop}-orders"
+    producer.produce(source, b"x" * 3000, b"key", 0)
+    assert producer.flush(20) == 0
+    records = recent(batch(source, [(b"key", b"x" * 3000)]))
+    why = [Rejection(0, RejectReason.TRUNCATED, "amount", "8 bytes", "3")]
+    produce_batch(producer, dead_letters(f"{shop}.dead-letters", shop, records, why, 1_700_000_000_000, 2000))
+    assert producer.flush(20) == 0
+
+    assert json.loads(run("dead-letters", "replay", "shop.py:app", "--json").stdout)["sent"] == 1
+    assert [each["value"] for each in tail(source, "--from", "beginning")] == ["x" * 3000] * 2

@@ -29,11 +29,11 @@ class HalfSpaceTrees(Estimator):
     Only dense inputs are used. River's trees split on the features of the first event, these on all dense ones.
     """
 
-    n_trees: int = 10
-    height: int = 8
-    window_size: int = 250
-    limits: Limits | None = None
-    seed: int | None = None
+    n_trees: int = 10  # trees
+    height: int = 8  # of each tree
+    window_size: int = 250  # events after which masses are exchanged
+    limits: Limits | None = None  # smallest and largest value by feature's name; 0 to 1 if None
+    seed: int | None = None  # of the splits; it must be given
 
     tasks: ClassVar[tuple[TaskKind, ...]] = (TaskKind.ANOMALY, TaskKind.BINARY)
 

@@ -176,14 +176,14 @@ DESCEND = (
 class LogisticRegression(GeneralizedLinearModel):
     """Logistic regression (river.linear_model.LogisticRegression). The score is the probability of 1."""
 
-    optimizer: Optimizer = SGD(0.01)
-    loss: Loss = Log()
-    l2: float = 0.0
-    l1: float = 0.0
-    intercept_init: float = 0.0
-    intercept_lr: Rate = 0.01
-    clip_gradient: float = 1e12
-    initializer: Zeros | Constant = Zeros()
+    optimizer: Optimizer = SGD(0.01)  # how weights follow gradients
+    loss: Loss = Log()  # what is descended; class weights are parameters of `Log`
+    l2: float = 0.0  # penalty on squared weights; excludes l1
+    l1: float = 0.0  # penalty on absolute weights, cumulative (Tsuruoka et al. 2009); excludes l2
+    intercept_init: float = 0.0  # the intercept before the first event
+    intercept_lr: Rate = 0.01  # the intercept's own learning rate; 0 keeps it
+    clip_gradient: float = 1e12  # most of the loss's gradient, either way
+    initializer: Zeros | Constant = Zeros()  # the weight of a feature when it is first learned from
 
     tasks: ClassVar[tuple[TaskKind, ...]] = (TaskKind.BINARY,)
     losses: ClassVar[type[Loss]] = BinaryLoss
@@ -193,14 +193,14 @@ class LogisticRegression(GeneralizedLinearModel):
 class LinearRegression(GeneralizedLinearModel):
     """Linear regression (river.linear_model.LinearRegression). The score is the predicted number."""
 
-    optimizer: Optimizer = SGD(0.01)
-    loss: Loss = Squared()
-    l2: float = 0.0
-    l1: float = 0.0
-    intercept_init: float = 0.0
-    intercept_lr: Rate = 0.01
-    clip_gradient: float = 1e12
-    initializer: Zeros | Constant = Zeros()
+    optimizer: Optimizer = SGD(0.01)  # how weights follow gradients
+    loss: Loss = Squared()  # what is descended
+    l2: float = 0.0  # penalty on squared weights; excludes l1
+    l1: float = 0.0  # penalty on absolute weights, cumulative (Tsuruoka et al. 2009); excludes l2
+    intercept_init: float = 0.0  # the intercept before the first event
+    intercept_lr: Rate = 0.01  # the intercept's own learning rate; 0 keeps it
+    clip_gradient: float = 1e12  # most of the loss's gradient, either way
+    initializer: Zeros | Constant = Zeros()  # the weight of a feature when it is first learned from
 
     tasks: ClassVar[tuple[TaskKind, ...]] = (TaskKind.REGRESSION,)
     losses: ClassVar[type[Loss]] = RegressionLoss
@@ -213,9 +213,9 @@ class PAClassifier(LinearModel):
     The score is the logistic function of the margin, as in River: not a calibrated probability.
     """
 
-    C: float = 1.0
-    mode: int = 1
-    learn_intercept: bool = True
+    C: float = 1.0  # most that one event may move the weights, in modes 1 and 2
+    mode: int = 1  # 0: PA, 1: PA-I, 2: PA-II of the paper
+    learn_intercept: bool = True  # whether an intercept is learned beside the weights
 
     tasks: ClassVar[tuple[TaskKind, ...]] = (TaskKind.BINARY,)
 

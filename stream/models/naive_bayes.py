@@ -91,7 +91,7 @@ class MultinomialNB(NaiveBayes):
     fails at the first term that a class has not seen. Negative values are not learned from, and counted as invalid.
     """
 
-    alpha: float = 1.0
+    alpha: float = 1.0  # added to every count (Laplace); above 0
 
     def __post_init__(self) -> None:
         check_number(self, "alpha", above=0.0)

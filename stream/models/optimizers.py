@@ -36,7 +36,7 @@ class Optimizer(Declaration):
 class SGD(Optimizer):
     """Plain stochastic gradient descent (river.optim.SGD)."""
 
-    lr: Rate = 0.01
+    lr: Rate = 0.01  # learning rate
 
     kernel: ClassVar[str] = "sgd"
     slots: ClassVar[int] = 0
@@ -54,8 +54,8 @@ class SGD(Optimizer):
 class AdaGrad(Optimizer):
     """Duchi, Hazan and Singer 2011 (river.optim.AdaGrad)."""
 
-    lr: Rate = 0.1
-    eps: float = 1e-8
+    lr: Rate = 0.1  # learning rate
+    eps: float = 1e-8  # keeps a division from 0
 
     kernel: ClassVar[str] = "ada_grad"
     slots: ClassVar[int] = 1
@@ -74,10 +74,10 @@ class AdaGrad(Optimizer):
 class Adam(Optimizer):
     """Kingma and Ba 2014 (river.optim.Adam). As in River, moments of a feature stand still while it is missing."""
 
-    lr: Rate = 0.1
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    eps: float = 1e-8
+    lr: Rate = 0.1  # learning rate
+    beta_1: float = 0.9  # fading of the gradients' mean
+    beta_2: float = 0.999  # fading of their squares' mean
+    eps: float = 1e-8  # keeps a division from 0
 
     kernel: ClassVar[str] = "adam"
     slots: ClassVar[int] = 2
@@ -102,10 +102,10 @@ class FTRLProximal(Optimizer):
     a weight whose |z| is within l1 keeps its value instead of becoming 0.
     """
 
-    alpha: float = 0.05
-    beta: float = 1.0
-    l1: float = 0.0
-    l2: float = 1.0
+    alpha: float = 0.05  # learning rate of each weight
+    beta: float = 1.0  # smooths it for a weight's first events
+    l1: float = 0.0  # penalty on absolute weights
+    l2: float = 1.0  # penalty on squared weights
 
     kernel: ClassVar[str] = "ftrl"
     slots: ClassVar[int] = 2

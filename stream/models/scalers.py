@@ -18,8 +18,8 @@ class StandardScaler(Scaler):
     With `window_size`, statistics of that many last values. A feature without variance scales to 0.
     """
 
-    with_std: bool = True
-    window_size: int | None = None
+    with_std: bool = True  # divide by the standard deviation, not only centre
+    window_size: int | None = None  # last values that count; all if None
 
     def __post_init__(self) -> None:
         check_kind(self, "with_std", bool)
@@ -53,7 +53,7 @@ class MinMaxScaler(Scaler):
     value was learned (River returns NaN there).
     """
 
-    window_size: int | None = None
+    window_size: int | None = None  # last values that count; all if None
 
     def __post_init__(self) -> None:
         if self.window_size is not None:

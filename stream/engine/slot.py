@@ -87,7 +87,9 @@ class Slot:
 
     @property
     def restored_share(self) -> float:
-        """Share of the journal that is replayed, 0 to 1."""
+        """Share of the journal that is replayed, 0 to 1; 0 until it is known what there is to replay."""
+        if self.state is TaskState.CREATED:
+            return 0.0
         return self._replay.done / self._replay.total if self._replay.total else 1.0
 
     def handle(self, now_ms: int, records: int) -> tuple[Outputs | None, list[Instruction]]:

@@ -226,7 +226,9 @@ class Worker:
         slot = next((slot for slot in self._fairly() if slot.has_work and slot.ready_after <= committed), None)
         if slot is not None and not self._is_full:
             instructions += self._handle(slot, now_ms, records)
-        if self._in_flight is None and now_ms - self._committed_ms >= self._settings.commit_interval_ms:
+        # A clock that was set back commits at once: otherwise nothing would be until it is where it was.
+        is_due = not 0 <= now_ms - self._committed_ms < self._settings.commit_interval_ms
+        if self._in_flight is None and is_due:
             instructions += self._close(now_ms)
         return instructions
 

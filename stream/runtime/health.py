@@ -24,8 +24,9 @@ class WorkerHealth:
         self._last_turn = self._clock()
 
     def running(self) -> None:
-        """The worker has joined its group and takes records."""
-        self._phase = "running"
+        """The worker has joined its group and takes records; one that stops stays so."""
+        if self._phase != "stopping":
+            self._phase = "running"
 
     def stopping(self) -> None:
         """The worker drains, commits and leaves."""

@@ -17,6 +17,7 @@ from stream.config import InputTopics, TopicNames
 from stream.engine.lifecycle import TaskState
 from stream.engine.plan import Plan
 from stream.engine.protocol import (
+    Assigned,
     Commit,
     CommitOutcome,
     CommitReturned,
@@ -257,17 +258,22 @@ class WorkerLoop:
             if len(handled) == self._slice:
                 share = _SLICE_S / max(took_s, 1e-6)
                 self._slice = int(min(_LARGEST_SLICE, max(_FIRST_SLICE, self._slice * min(2.0, share))))
+        self._note(instructions)
         self._perform(instructions)
 
     def _told(self, event: Event) -> Sequence[Instruction]:
         if isinstance(event, CommitReturned):
             self._commit_returned(event)
+        elif isinstance(event, Assigned):
+            for partition in event.partitions:
+                self._health.restoring(partition, 0.0)
         elif isinstance(event, SnapshotPublished) and not event.error:
             created_ms = self._snapshots.pop((event.partition, event.cycle), now_ms())
             self._metrics.record_snapshot(event.partition, created_ms)
         instructions = self._worker.on(event, now_ms())
         if isinstance(event, TaskFound):
             self._log_restored(event.partition)
+        self._note(instructions)
         return instructions
 
     def _log_restored(self, partition: int) -> None:
@@ -282,7 +288,8 @@ class WorkerLoop:
                     label_rows_dropped=restored.label_rows_dropped,
                 )
 
-    def _perform(self, instructions: Sequence[Instruction]) -> None:
+    def _note(self, instructions: Sequence[Instruction]) -> None:
+        """Note for the metrics what is about to be performed: here, or by the transport during a revocation."""
         for instruction in instructions:
             if isinstance(instruction, Commit):
                 self._committing_since_s = time.perf_counter()
@@ -290,6 +297,9 @@ class WorkerLoop:
             elif isinstance(instruction, PublishSnapshot):
                 checkpoint = instruction.checkpoint
                 self._snapshots[checkpoint.partition, checkpoint.cycle] = checkpoint.created_ms
+
+    def _perform(self, instructions: Sequence[Instruction]) -> None:
+        for instruction in instructions:
             self._transport.perform(instruction)
 
     def _commit_returned(self, returned: CommitReturned) -> None:

@@ -178,7 +178,7 @@ def test_a_revocation_commits_before_it_releases(broker: MemoryBroker) -> None:
     first = Running(broker, commit_interval_ms=1_000_000)
     first.tell(Assigned((0,)))
     first.step()
-    first.worker._committed_ms = first.now_ms + 1_000_000
+    first.worker._committed_ms = first.now_ms
     first.step()
     first.tell(Revoked((0,)))
 
@@ -195,7 +195,7 @@ def test_a_lost_partition_leaves_nothing_behind(broker: MemoryBroker) -> None:
     """What was computed for a lost task never reaches a transaction that commits."""
     first = Running(broker, commit_interval_ms=1_000_000)
     first.tell(Assigned((0,)))
-    first.worker._committed_ms = first.now_ms + 1_000_000
+    first.worker._committed_ms = first.now_ms
     first.step()
     first.tell(Lost((0,)))
     first.step()
@@ -224,7 +224,7 @@ def test_a_stop_in_the_middle_commits_what_was_handled(broker: MemoryBroker) -> 
     """SIGTERM: the open cycle is committed and a snapshot taken; what was only fetched is left for the next run."""
     running = Running(broker, commit_interval_ms=1_000_000)
     running.tell(Assigned((0,)))
-    running.worker._committed_ms = running.now_ms + 1_000_000
+    running.worker._committed_ms = running.now_ms
     running.step(20)
     running.step(20)
     running.tell(StopRequested())

@@ -21,7 +21,7 @@ def busy_port() -> Iterator[int]:
 
 
 def test_each_mistake_gets_one_clear_error(deploy: Deploy, busy_port: int) -> None:
-    """All at once, since each is a start: no broker, no registry, a missing topic, unequal partitions, a port in use."""
+    """All at once, since each is a start: one line on stderr that says what to do, and status 1."""
     app, missing, unequal = deploy(), deploy(is_created=False), deploy(is_created=False)
     Admin(unequal.kafka).create(
         [TopicSpec(unequal.events, 2), TopicSpec(unequal.labels, 3), *topics_of_app(unequal.topics, 2)]

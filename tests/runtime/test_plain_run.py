@@ -10,7 +10,7 @@ from tests.runtime.truth import check_journal, check_outputs, check_states, cycl
 
 
 def test_every_event_is_predicted_once_and_a_clean_stop_leaves_the_journal_s_state(deploy: Deploy) -> None:
-    """6,000 payments, 120 of them damaged, and 3,000 chargebacks; then a stop, a start that replays nothing, 1,000 more."""
+    """6,000 payments, 120 of them damaged, and 3,000 chargebacks; a stop; a start that replays nothing; 1,000 more."""
     app = deploy()
     app.traffic.send(6000)
     began = time.monotonic()

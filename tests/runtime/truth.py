@@ -56,7 +56,7 @@ def came_from(letter: Message) -> Identity:
 
 
 def check_journal(app: Deployment) -> None:
-    """Every input offset lies in exactly one committed range; cycles form one chain; offsets are committed to the end."""
+    """Every input offset lies in exactly one committed range, cycles form one chain, all is committed."""
     taken: dict[tuple[str, int], list[int]] = {(each.topic, each.partition): [] for each in app.inputs}
     offsets = {
         (topic, partition): np.array([message.offset() for message in messages])

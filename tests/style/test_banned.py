@@ -43,6 +43,7 @@ BANS = (
         unless={
             "stream/runtime": "the only reader of the environment",
             "stream/cli/broker/java.py": "JAVA_HOME is the machine's, not a setting of ours",
+            "stream/cli/demo/stage.py": "its worker must not inherit the settings of this shell, whatever their names",
         },
     ),
     Ban(

@@ -31,7 +31,8 @@ def test_every_test_that_is_named_exists() -> None:
 
 def test_every_rule_that_the_code_names_is_there() -> None:
     """Whoever reads `rule 9` in the code or in an error finds it."""
-    listed = {int(number) for number in re.findall(r"^\| (\d+) \|", GUARANTEES, re.MULTILINE)} | rules_in(GUARANTEES)
+    kept, _, not_built = GUARANTEES.partition("## What is not built")
+    listed = {int(number) for number in re.findall(r"^\| (\d+) \|", kept, re.MULTILINE)} | rules_in(not_built)
     named = {file.name: rules_in(file.read_text()) for file in (ROOT / "stream").rglob("*.py")}
     assert {name: sorted(rules - listed) for name, rules in named.items() if rules - listed} == {}
     assert listed == set(range(1, 37))

@@ -1,6 +1,5 @@
 """docker-compose.yml and the Dockerfile, without a container engine: what they say is checked and run as processes."""
 
-import json
 import os
 import re
 import shlex
@@ -21,6 +20,7 @@ from stream.runtime.metrics import WorkerMetrics
 from stream.runtime.metrics_server import MetricsServer
 from stream.runtime.settings import PREFIX, load_settings
 from tests.deploy.files import DEPLOY, ROOT, compose, dockerfile, image_environment
+from tests.deploy.system import health_command
 
 REQUIRED = {"STREAM_CONTROL_TOKENS": "alice=alice-token-0123456789", "GRAFANA_PASSWORD": "secret"}
 SERVICES: dict[str, dict[str, Any]] = compose(REQUIRED)["services"]
@@ -143,7 +143,7 @@ def test_a_health_check_tells_a_living_process_from_a_hanging_one(service: str) 
     """The command of the file, run as a process, with the port of a real endpoint in the place of the container's."""
     clock = [0.0]
     health = WorkerHealth(clock=lambda: clock[0])
-    command = _health_command(service)
+    command = health_command(SERVICES[service])
     with MetricsServer("127.0.0.1", 0, WorkerMetrics("fraud", [], []).registry, health) as server:
         mapped = [sys.executable, *(part.replace("8600", str(server.port)) for part in command[1:])]
         environment = {**os.environ, "STREAM_METRICS_PORT": str(server.port)}
@@ -155,18 +155,6 @@ def test_a_health_check_tells_a_living_process_from_a_hanging_one(service: str) 
         clock[0] = STALL_LIMIT_S
         assert check() != 0
     assert check() != 0
-
-
-def _health_command(service: str) -> list[str]:
-    """What the health check runs: the service's own, or the image's."""
-    if "healthcheck" in SERVICES[service]:
-        kind, *command = SERVICES[service]["healthcheck"]["test"]
-        assert kind == "CMD"
-        return [str(part) for part in command]
-    (rest,) = [rest for name, rest in dockerfile() if name == "HEALTHCHECK"]
-    command = json.loads(rest.partition(" CMD ")[2])
-    assert command[0] == "python"
-    return [str(part) for part in command]
 
 
 def test_the_user_and_folders_of_the_image_are_made_before_they_are_used() -> None:

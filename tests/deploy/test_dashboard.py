@@ -1,11 +1,8 @@
-"""The dashboard and the rules on a real Prometheus, which scrapes a worker's endpoint as deploy/prometheus says."""
+"""The dashboard and the rules on a real Prometheus, which scrapes a worker of docker-compose.yml at work."""
 
 import json
 import re
-import socket
 import subprocess
-import threading
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -15,59 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream.engine.metrics import CycleMetrics, DriftStatistic, LabelOutcome
-from stream.records import RejectReason
-from stream.runtime.health import WorkerHealth
 from stream.runtime.metrics import WorkerMetrics
-from stream.runtime.metrics_server import MetricsServer
+from tests.control.processes import free_port
+from tests.deploy.feeding import AT_ONCE, POISON_EVERY, Feeder
 from tests.deploy.files import DEPLOY
 from tests.deploy.prometheus_binary import find_prometheus
+from tests.deploy.system import System
+from tests.runtime.waiting import wait_until
 
 pytestmark = pytest.mark.slow  # downloads Prometheus where it is not installed
 
-LIMIT_S = 60.0
 DASHBOARD = json.loads((DEPLOY / "grafana/dashboards/stream.json").read_text())
 QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
-
-
-class Working(threading.Thread):
-    """A worker as Prometheus sees it: commits a cycle of 100 events every 50 ms until it is stopped."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.metrics = WorkerMetrics("fraud", ["champion"], ["error"])
-        self._stop_asked = threading.Event()
-
-    def run(self) -> None:
-        """Record cycle after cycle."""
-        self.metrics.record_compile(0.0)
-        while not self._stop_asked.wait(0.05):
-            self.metrics.record_cycle(0, self._cycle())
-            self.metrics.record_batch(100, 0.002)
-            self.metrics.record_latencies(np.full(100, 0.08))
-            self.metrics.record_commit(0.004)
-            self.metrics.record_lag(0, 12)
-            self.metrics.record_snapshot(0, int(time.time() * 1000))
-            self.metrics.record_restore(0, 1.0)
-
-    def end(self) -> None:
-        """Stop recording."""
-        self._stop_asked.set()
-        self.join()
-
-    def _cycle(self) -> CycleMetrics:
-        return CycleMetrics(
-            events=100,
-            rejections={RejectReason.TRUNCATED: 1},
-            labels={LabelOutcome.JOINED: 30},
-            learned={"champion": 30},
-            alerts=0,
-            evictions=1,
-            models={"champion": {"roc_auc": 0.91}},
-            drift=(DriftStatistic("champion", "error", "ADWIN", 0.08),),
-            state_bytes=1 << 20,
-            state_keys=1_000,
-        )
 
 
 class Prometheus:
@@ -93,38 +49,24 @@ class Prometheus:
         return [value for value in values if not np.isnan(value)]
 
 
-def wait_for(is_so: Any, what: str) -> None:
-    """Until a condition holds, with a deadline."""
-    deadline = time.monotonic() + LIMIT_S
-    while not is_so():
-        assert time.monotonic() < deadline, f"{what} did not happen within {LIMIT_S:g} s"
-        time.sleep(0.1)
-
-
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+def prometheus(tmp_path_factory: pytest.TempPathFactory, system: System, feeder: Feeder) -> Iterator[Prometheus]:
     """Prometheus with the deployment's own configuration: the worker's address and the interval are mapped."""
     folder = tmp_path_factory.mktemp("prometheus")
-    working = Working()
-    working.start()
-    with MetricsServer("127.0.0.1", 0, working.metrics.registry, WorkerHealth()) as server:
-        configuration = (DEPLOY / "prometheus/prometheus.yml").read_text()
-        mapped = configuration.replace("worker:9464", f"127.0.0.1:{server.port}").replace(": 5s", ": 500ms")
-        assert mapped.count("500ms") == 2
-        (folder / "prometheus.yml").write_text(mapped)
-        (folder / "rules.yml").write_text((DEPLOY / "prometheus/rules.yml").read_text())
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        process = _run(folder, port)
-        try:
-            running = Prometheus(port)
-            wait_for(running.is_ready, "a start of Prometheus")
-            yield running
-        finally:
-            process.terminate()
-            process.wait(30)
-            working.end()
+    configuration = (DEPLOY / "prometheus/prometheus.yml").read_text()
+    mapped = configuration.replace("worker:9464", f"127.0.0.1:{system.worker_port}").replace(": 5s", ": 500ms")
+    assert mapped.count("500ms") == 2
+    (folder / "prometheus.yml").write_text(mapped)
+    (folder / "rules.yml").write_text((DEPLOY / "prometheus/rules.yml").read_text())
+    port = free_port()
+    process = _run(folder, port)
+    try:
+        running = Prometheus(port)
+        wait_until(running.is_ready, "a start of Prometheus")
+        yield running
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def _run(folder: Path, port: int) -> subprocess.Popen[bytes]:
@@ -161,18 +103,24 @@ def test_a_query_of_the_dashboard_returns_data(prometheus: Prometheus, query: st
     """Grafana fills $__rate_interval in; here it is ten scrapes."""
     expression = query.replace("$__rate_interval", "5s")
 
-    wait_for(lambda: prometheus.query(expression), f"data for {expression}")
+    wait_until(lambda: prometheus.query(expression), f"data for {expression}")
 
 
-def test_the_figures_are_those_of_the_worker(prometheus: Prometheus) -> None:
-    """About 2,000 events a second in cycles of 100, one in 101 rejected, latency in the bucket of 80 ms."""
-    wait_for(lambda: prometheus.query("sum(increase(stream_events_total[5s])) > 1000"), "1,000 events in 5 s")
+def test_the_figures_are_those_of_the_worker(prometheus: Prometheus, feeder: Feeder) -> None:
+    """What was sent is what is shown: events, one damaged record in 201, labels, a model that has learned."""
 
-    (share,) = prometheus.query("sum(rate(stream_rejections_total[5s])) / sum(rate(stream_events_total[5s]))")
-    latency = "histogram_quantile(0.5, sum by (le) (rate(stream_latency_seconds_bucket[5s])))"
-    assert share == pytest.approx(0.01, rel=0.01)
-    assert 0.05 <= prometheus.query(latency)[0] <= 0.1
-    assert prometheus.query("avg(stream_model_metric)") == [0.91]
+    def one(expression: str) -> float:
+        (value,) = prometheus.query(expression)
+        return value
+
+    wait_until(lambda: one("sum(stream_events_total)") > AT_ONCE, f"{AT_ONCE} events are counted")
+    events, damaged = one("sum(stream_events_total)"), one('stream_rejections_total{reason="truncated"}')
+    assert damaged / (events + damaged) == pytest.approx(1 / (POISON_EVERY + 1), rel=0.05)
+    assert events + damaged <= feeder.sent_events
+    assert one('stream_learned_total{model="champion"}') > AT_ONCE / 2
+    # Well below what the demo shows: most events were waiting at once, and are scored before many labels are read.
+    assert one('avg(stream_model_metric{model="champion",metric="roc_auc"})') > 0.55
+    assert one("max(stream_compile_seconds)") == 0
 
 
 def test_the_configuration_and_its_rules_pass_promtool(tmp_path: Path) -> None:

@@ -207,8 +207,7 @@ def _parts(
         watched = [_watched(signal, feature_plan, parts) for signal in plan.signals]
         parts[f"monitor/{place}"] = _sha(plan.digest, *watched)
     if labels is not None:
-        names = [f"{labels.horizon_ms}", f"{labels.state_bytes}", *(plan.name for plan in model_plans)]
-        parts["labels"] = _sha(feature_plan.rows_digest, *names)
+        parts["labels"] = _sha(feature_plan.rows_digest, f"{labels.horizon_ms}", f"{labels.state_bytes}")
     return parts
 
 

@@ -34,7 +34,10 @@ class Evaluation:
             self._by_model = {name: _prequential(problem, threshold) for name in models}
 
     def observe(self, scores: Floats, targets: Floats) -> None:
-        """Take in scores (n, models * scores) with the targets (n,) that are known of them, NaN elsewhere."""
+        """Take in scores (n, models * scores) with the targets (n,) that are known of them, NaN elsewhere.
+
+        Scores are NaN where the model did not exist yet when the event was scored.
+        """
         known = ~np.isnan(targets)
         if not known.any():
             return
@@ -42,7 +45,8 @@ class Evaluation:
             scores, targets = scores[known], targets[known]
         for place, metrics in enumerate(self._by_model.values()):
             own = scores[:, place * self._scores : (place + 1) * self._scores]
-            metrics.update(own if self._scores > 1 else own[:, 0], targets)
+            was_scored = ~np.isnan(own[:, 0])
+            metrics.update((own if self._scores > 1 else own[:, 0])[was_scored], targets[was_scored])
 
     def figures(self) -> dict[str, dict[str, float]]:
         """By model, by metric: where it stands; baselines begin with `no_change_` and `prior_`."""

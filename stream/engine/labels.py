@@ -207,6 +207,36 @@ class LabelStore:
             np.array(arrays[name], np.int64) for name in ("index", "entries", "rows", "sparse", "marks")
         )
 
+    def take_over(self, arrays: Mapping[str, Array], columns: Ints) -> None:
+        """Take over rows that hold scores of other models; where they are more than fit now, the oldest go.
+
+        Args:
+            arrays: as `arrays` gave them, with the same features, horizon and budget.
+            columns: (scores,) of each score its place among the saved ones; -1 where there is none: NaN.
+
+        Raises:
+            TaskCorrupted: they are of another shape.
+        """
+        index, entries, saved, sparse, marks = (np.array(arrays[name], np.int64) for name in self.arrays())
+        fixed = self._rows.shape[1] - self._scores
+        if saved.shape[1] <= fixed + columns.max(initial=-1):
+            raise TaskCorrupted("saved labels do not fit this app: array rows")
+        rows = np.full((len(saved), fixed + self._scores), np.float64("nan").view(np.int64))
+        rows[:, :fixed] = saved[:, :fixed]
+        is_known = columns >= 0
+        rows[:, fixed + np.flatnonzero(is_known)] = saved[:, fixed + columns[is_known]]
+        limits = slice(table.HORIZON, table.MAX_SPARSE + 1)
+        marks[limits] = self._marks[limits]
+        while marks[table.ROW_HEAD] - marks[table.ROW_TAIL] > marks[table.MAX_ROWS]:
+            marks[table.ROWS_EVICTED] += 1
+            table.drop_row(rows, marks)
+        while marks[table.ENTRY_HEAD] - marks[table.ENTRY_TAIL] > marks[table.MAX_ENTRIES]:
+            table.drop_entry(index, entries, marks)
+        self._marks, self._sparse = marks, sparse
+        self._rows = _resized(rows, marks[table.ROW_TAIL], marks[table.ROW_HEAD], marks[table.MAX_ROWS])
+        self._entries = _resized(entries, marks[table.ENTRY_TAIL], marks[table.ENTRY_HEAD], marks[table.MAX_ENTRIES])
+        self._index = self._indexed()
+
     def _joined(self, numbers: Ints, targets: Floats) -> JoinedLabels:
         rows = self._rows[numbers % len(self._rows)]
         starts, ends = rows[:, table.ROW_SPARSE_START], rows[:, table.ROW_SPARSE_END]
@@ -259,8 +289,18 @@ def rows_waiting(marks: Array) -> int:
 
 
 def _doubled(ring: Ints, tail: int, head: int, limit: int) -> Ints:
-    """The ring with twice the places (at most `limit`), its live numbers at their new places."""
-    larger = np.zeros((min(2 * len(ring), int(limit)), *ring.shape[1:]), np.int64)
+    """The ring with twice the places, at most `limit`."""
+    return _moved(ring, tail, head, min(2 * len(ring), int(limit)))
+
+
+def _resized(ring: Ints, tail: int, head: int, limit: int) -> Ints:
+    """The ring with at most `limit` places."""
+    return _moved(ring, tail, head, min(len(ring), int(limit)))
+
+
+def _moved(ring: Ints, tail: int, head: int, places: int) -> Ints:
+    """A ring of so many places, with the live numbers at theirs."""
+    moved = np.zeros((places, *ring.shape[1:]), np.int64)
     numbers = np.arange(tail, head)
-    larger[numbers % len(larger)] = ring[numbers % len(ring)]
-    return larger
+    moved[numbers % places] = ring[numbers % len(ring)]
+    return moved

@@ -10,9 +10,9 @@ from stream.engine.evaluation import Evaluation
 from stream.engine.labels import LabelStore, rows_waiting
 from stream.engine.monitoring import Monitoring, ShareWatch
 from stream.engine.plan import Plan
-from stream.engine.upgrade import Restored, carry
+from stream.engine.upgrade import Carried, Restored, carry
 from stream.errors import TaskCorrupted
-from stream.records import Array
+from stream.records import Array, Ints
 
 
 class LearnedState:
@@ -71,7 +71,7 @@ class LearnedState:
         self.key_mismatches.counters[:] = shares["key_mismatches"]
         carried = carry(self._plan, facts)
         for prefix, saved_prefix in carried.kept.items():
-            self._load_part(prefix, _under(arrays, saved_prefix))
+            self._load_part(prefix, _under(arrays, saved_prefix), carried)
         if carried.features_layout:
             self.features.take_over(_under(arrays, "features"), carried.features_layout)
         known = [item.name for item in self._plan.models if f"model/{item.name}" in carried.kept]
@@ -79,7 +79,7 @@ class LearnedState:
         dropped = rows_waiting(arrays["labels/marks"]) if "labels/marks" in arrays else 0
         return Restored(carried.anew, 0 if "labels" in carried.kept else dropped)
 
-    def _load_part(self, prefix: str, arrays: Mapping[str, Array]) -> None:
+    def _load_part(self, prefix: str, arrays: Mapping[str, Array], carried: Carried) -> None:
         kind, _, name = prefix.partition("/")
         if kind == "features":
             self.features.load(arrays)
@@ -89,7 +89,18 @@ class LearnedState:
         elif kind == "monitor":
             self.monitoring.load(int(name), arrays)
         elif self.labels is not None:
-            self.labels.load(arrays)
+            columns = self._saved_scores(carried)
+            if len(carried.saved_models) == len(self.models) and np.array_equal(columns, np.arange(len(columns))):
+                self.labels.load(arrays)
+            else:
+                self.labels.take_over(arrays, columns)
+
+    def _saved_scores(self, carried: Carried) -> Ints:
+        """Of each score in a waiting row its place when it was saved; -1 of models that start anew."""
+        scores, saved = self._plan.problem.scores, carried.saved_models
+        kept = [item.name if f"model/{item.name}" in carried.kept else "" for item in self._plan.models]
+        places = [saved.index(name) * scores + score if name else -1 for name in kept for score in range(scores)]
+        return np.array(places, np.int64)
 
     def digest(self) -> str:
         """Hex digest of every bit of the state."""

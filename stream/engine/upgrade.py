@@ -4,6 +4,7 @@ A part's definition includes that of what it reads: a model whose features chang
 whose model did. Features are compared one by one.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from stream.engine.plan import Plan
 
 _PART = "part/"
 _FEATURES_LAYOUT = "layout/features"
+_MODELS = "layout/models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,7 @@ class Carried:
     kept: Mapping[str, str]  # whole parts: prefix of their arrays in the plan, and in the snapshot
     anew: tuple[str, ...]  # prefixes of those that begin empty; of features each by its name: "features/NAME"
     features_layout: str  # of the snapshot's features, where some are kept of others; "" where all or none are
+    saved_models: tuple[str, ...]  # of the snapshot: the order of scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class Restored:
 def facts_of(plan: Plan) -> dict[str, str]:
     """What a snapshot says of the plan that it was taken under."""
     return {f"{_PART}{prefix}": digest for prefix, digest in plan.parts.items()} | {
-        _FEATURES_LAYOUT: plan.features.saved_layout
+        _FEATURES_LAYOUT: plan.features.saved_layout,
+        _MODELS: json.dumps([item.name for item in plan.models]),
     }
 
 
@@ -46,12 +50,13 @@ def carry(plan: Plan, facts: Mapping[str, str]) -> Carried:
         if same:
             kept[prefix] = same[0]
     anew = [prefix for prefix in plan.parts if prefix not in kept]
+    saved_models = tuple(json.loads(facts.get(_MODELS, "[]")))
     if "features" in kept:
-        return Carried(kept, tuple(anew), "")
+        return Carried(kept, tuple(anew), "", saved_models)
     layout = facts.get(_FEATURES_LAYOUT, "")
     features = plan.features.starting_anew(layout) if layout else tuple(plan.features.digests)
     names = [f"features/{name}" for name in features]
-    return Carried(kept, (*names, *(prefix for prefix in anew if prefix != "features")), layout)
+    return Carried(kept, (*names, *(prefix for prefix in anew if prefix != "features")), layout, saved_models)
 
 
 def _like(prefix: str, saved: Mapping[str, str]) -> list[str]:

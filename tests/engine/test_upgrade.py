@@ -11,7 +11,7 @@ import pytest
 from stream import App, col, drift, models
 from stream.app import compile_app
 from stream.engine import label_table
-from stream.engine.labels import rows_waiting
+from stream.engine.labels import LabelStore, rows_waiting
 from stream.engine.plan import Plan
 from stream.engine.protocol import Assigned, Event, Instruction, StopRequested
 from stream.engine.slot import Slot
@@ -20,7 +20,7 @@ from stream.engine.upgrade import Restored, carry, facts_of
 from stream.engine.worker import Worker, WorkerSettings
 from stream.errors import ConfigError
 from stream.features import Expression
-from stream.records import Array, Floats, TopicPartition
+from stream.records import Array, FeatureBatch, FeatureLayout, Floats, TopicPartition
 from stream.testing.memory_broker import MemoryBroker, MemoryConnection
 from tests.engine.build import EVENT_SCHEMA, FORMAT, LABEL_SCHEMA, T0, chargebacks, payments
 
@@ -217,7 +217,7 @@ def test_a_model_and_a_monitor_more_leave_the_others_as_they_were(broker: Memory
     """Features, the champion with its metrics, and the old monitor, which stands second now, keep every bit."""
     left = run_and_stop(broker, old_plan())
     started = Running(broker, with_challenger())
-    assert started.slot.restored.anew == ("model/challenger", "monitor/0", "labels")
+    assert started.slot.restored.anew == ("model/challenger", "monitor/0")
     now = started.arrays()
     kept = ("features/", "model/champion/", "evaluation/champion/", "share/")
     assert_same({name: array for name, array in left.items() if name.startswith(kept)}, now)
@@ -229,13 +229,55 @@ def test_labels_of_dropped_rows_are_counted_and_do_no_harm(broker: MemoryBroker)
     """A label whose event's row was dropped is one of an unknown event; later events are learned from as ever."""
     run_and_stop(broker, old_plan())
     append_events(broker, FIRST, ALL)
-    after = Running(broker, with_challenger()).finish()
+    assert learned_late(Running(broker, new_plan()), broker) == (2, 2)
+
+
+def test_waiting_events_keep_their_rows_when_a_model_joins(broker: MemoryBroker) -> None:
+    """Both models learn from a label that comes behind the change; only the one that scored the event is measured."""
+    left = run_and_stop(broker, old_plan())
+    append_events(broker, FIRST, ALL)
+    after = Running(broker, with_challenger())
+    assert after.slot.restored.label_rows_dropped == 0
+    labels = after.slot.task.state.labels
+    assert labels is not None and labels.waiting == rows_waiting(left["labels/marks"])
+    before = labels.counts
+    assert learned_late(after, broker) == (before.joined + 4, before.early)
+    figures = after.slot.task.state.evaluation.figures()
+    assert figures["champion"]["labelled"] == before.joined + 4
+    assert figures["challenger"]["labelled"] == 2
+
+
+def test_rows_that_no_longer_fit_beside_more_scores_go_oldest_first() -> None:
+    """A wider row in the same budget: as many of the newest are kept as fit."""
+    layout = FeatureLayout(("x",), ())
+    narrow, wide = (LabelStore(layout, 0, scores, 10**9, 1 << 18) for scores in (1, 40))
+    fits = int(wide.arrays()["marks"][label_table.MAX_ROWS])
+    count = fits + 100
+    assert count <= narrow.arrays()["marks"][label_table.MAX_ROWS]
+    numbers = np.arange(count)
+    nothing = np.zeros((count, 0), np.int64)
+    x = numbers[:, None].astype(np.float64)
+    batch = FeatureBatch(x, np.zeros(count + 1, np.int64), np.zeros(0, np.int64), np.zeros(0))
+    _, registered = narrow.register(numbers + 1, numbers)
+    narrow.keep(registered, batch, nothing, x, numbers, numbers)
+    wide.take_over(narrow.arrays(), np.array([-1, 0] + [-1] * 38))
+    assert (wide.waiting, wide.counts.rows_evicted) == (fits, 100)
+    joined = wide.join(np.array([100, 101, count]), np.ones(3))
+    assert joined.features.dense[:, 0].tolist() == [100.0, count - 1.0]
+    assert joined.scores[:, 1].tolist() == [100.0, count - 1.0]
+    assert np.isnan(joined.scores[:, [0, 2, 39]]).all()
+    assert wide.counts.too_late == 1
+
+
+def learned_late(running: Running, broker: MemoryBroker) -> tuple[int, int]:
+    """Labels joined and early, after two for events before the change and two for later ones."""
+    running.finish()
     for number, (key, value) in enumerate(chargebacks([200, 201, 300, 301])):
         broker.append(LABELS, key, value, T0 + ALL + number)
-    after.finish()
-    labels = after.slot.task.state.labels
+    running.finish()
+    labels = running.slot.task.state.labels
     assert labels is not None
-    assert (labels.counts.joined, labels.counts.early) == (2, 2)
+    return labels.counts.joined, labels.counts.early
 
 
 def test_an_unchanged_app_starts_nothing_anew(broker: MemoryBroker) -> None:

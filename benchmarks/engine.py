@@ -12,13 +12,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import orjson
-import platformdirs
 
 from benchmarks.card_app import app
 from benchmarks.card_events import SCHEMA, CardEvents, card_events
 from benchmarks.card_loop import CardLoop
 from benchmarks.report import report
-from stream import kernels
 from stream.app import compile_app
 from stream.avro import Framing, header
 from stream.config import TopicNames
@@ -27,6 +25,8 @@ from stream.engine.protocol import SchemaFetched
 from stream.engine.small_avro import decode_small
 from stream.engine.task import OutputFormat, Task
 from stream.records import RecordBatch
+from stream.runtime.settings import load_settings
+from stream.runtime.worker import use_kernel_cache
 
 _SCHEMA_ID = 1
 _HEADER_BYTES = 5
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--profile", action="store_true", help="also print where the engine's time goes")
     chosen = parser.parse_args()
-    kernels.use_cache(platformdirs.user_cache_path("stream-learn") / "kernels")
+    use_kernel_cache(load_settings(None).values)
     plan = compile_app(app, {})
     events = card_events(chosen.events, _SCHEMA_ID)
     size = (len(events.key_data) + len(events.value_data)) / len(events)

@@ -38,10 +38,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=10_000, help="in the topic when the worker starts")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--cold-rounds", type=int, default=1)
+    parser.add_argument("--cold-rounds", type=int, default=1, help="with 0, warm starts use the cache of the settings")
     parser.add_argument("--within-s", type=float, default=120.0, help="a start that takes longer is given up")
     chosen = parser.parse_args()
-    measured: dict[str, list[float]] = {WARM: [], COLD: [], LOOP: []}
+    measured: dict[str, list[float]] = {WARM: [], COLD: [], LOOP: []} if chosen.cold_rounds else {WARM: [], LOOP: []}
     phases: dict[str, Phases] = {}
     with tempfile.TemporaryDirectory() as folder, local_broker(Path(folder, "kafka"), _NO_DELAY) as broker:
         fill(broker, chosen.events)
@@ -50,8 +50,8 @@ def main() -> None:
                 phases[COLD] = worker_start(broker, f"cold-{number}.", chosen.within_s, Path(folder, f"cache-{number}"))
                 measured[COLD].append(phases[COLD].first_prediction_s)
             if number < chosen.rounds:
-                # The cache that the first cold start has filled.
-                phases[WARM] = worker_start(broker, f"warm-{number}.", chosen.within_s, Path(folder, "cache-0"))
+                cache = Path(folder, "cache-0") if chosen.cold_rounds else None  # the first cold start has filled it
+                phases[WARM] = worker_start(broker, f"warm-{number}.", chosen.within_s, cache)
                 measured[WARM].append(phases[WARM].first_prediction_s)
                 measured[LOOP].append(loop_start(broker, f"loop-{number}", chosen.within_s))
     for name, each in phases.items():
@@ -84,11 +84,11 @@ class Phases:
         self.first_prediction_s = _wait_for_record(reader, self._process, self._began_s, within_s)
 
 
-def worker_start(broker: LocalBroker, prefix: str, within_s: float, cache: Path) -> Phases:
+def worker_start(broker: LocalBroker, prefix: str, within_s: float, cache: Path | None) -> Phases:
     """Start a worker and see what it says until its first prediction."""
     reader = first_record(broker, make_app_topics(broker, prefix).predictions)
     began_s = time.perf_counter()
-    worker = start_worker(broker, prefix, stderr=subprocess.PIPE, cache=str(cache))
+    worker = start_worker(broker, prefix, subprocess.PIPE, **({"cache": str(cache)} if cache else {}))
     phases = Phases(worker, began_s)
     try:
         phases.wait_for_prediction(reader, within_s)

@@ -30,6 +30,8 @@ BANS = (
             "stream/cli/broker/server.py": "the server of another process can only be looked at again and again",
             "stream/kafka/stable.py": "a broker is asked again, with a deadline: nothing announces the answer",
             "stream/kafka/task_finder.py": "markers become visible some time after their commit: ask again",
+            "stream/kafka/admin.py": "a topic becomes visible some time after its creation: ask again, with a deadline",
+            "stream/kafka/reader.py": "a new topic takes a moment to be known: ask again, with a deadline",
         },
     ),
     Ban(("print",), "log with structlog", unless={"stream/cli": "the command line prints"}),
@@ -43,6 +45,7 @@ BANS = (
         unless={
             "stream/runtime": "the only reader of the environment",
             "stream/cli/broker/java.py": "JAVA_HOME is the machine's, not a setting of ours",
+            "stream/cli/demo/stage.py": "only its names are read: the demo's worker must not take over the user's settings",
             "stream/cli/demo/stage.py": "its worker must not inherit the settings of this shell, whatever their names",
         },
     ),

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -57,9 +57,8 @@ class WorkerProcess:
         """The log lines of this event."""
         return [line for line in self.events if line.get("event") == event]
 
-    def wait(self, is_so: object, what: str) -> None:
+    def wait(self, is_so: Callable[[], object], what: str) -> None:
         """Until a condition holds; fails with the log if the process ends or the time is over."""
-        assert callable(is_so)
 
         def holds() -> bool:
             status = self.process.poll()

@@ -14,21 +14,22 @@ class RegistryProxy:
     def __init__(self, registry_url: str) -> None:
         parts = urlsplit(registry_url)
         self._handler = type("Handler", (_Handler,), {"origin": f"{parts.scheme}://{parts.netloc}"})
-        self._server = self._thread = None
+        self._server: ThreadingHTTPServer | None = None
+        self._thread = threading.Thread()
         self._port = 0
         self.go_up()
         self.url = f"http://127.0.0.1:{self._port}{parts.path}"
 
     def go_up(self) -> None:
         """Listen."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), self._handler)
-        self._port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._server = server = ThreadingHTTPServer(("127.0.0.1", self._port), self._handler)
+        self._port = int(server.server_address[1])
+        self._thread = threading.Thread(target=server.serve_forever, daemon=True)
         self._thread.start()
 
     def go_down(self) -> None:
         """Stop listening."""
-        if self._server is not None and self._thread is not None:
+        if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
             self._thread.join()

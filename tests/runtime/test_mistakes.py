@@ -9,6 +9,7 @@ from stream.kafka.admin import Admin
 from stream.kafka.topic_plan import TopicSpec, topics_of_app
 from tests.runtime.conftest import Deploy
 from tests.runtime.processes import WorkerProcess
+from tests.runtime.traffic import SteadyTraffic
 
 NOBODY = "127.0.0.1:1"
 
@@ -54,11 +55,9 @@ def test_of_two_workers_in_one_slot_the_first_gives_way_and_says_why(deploy: Dep
     app.traffic.send(200)
     first = app.start()
     app.wait_until_handled()
-    second = app.start()
-    second.wait_for_log("started")
-    first.wait(lambda: app.traffic.send(10) or len(second.said("started")) == 1, "the second to start")
-    while first.process.poll() is None:
-        app.traffic.send(10)
+    with SteadyTraffic(app.traffic, per_second=100):
+        second = app.start()
+        first.exit_status()
     assert first.exit_status() == 1
     assert "two workers must not share a slot" in first.log.splitlines()[-1]
     assert "Traceback" not in first.log

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tests.runtime.conftest import Deploy
+from tests.runtime.traffic import SteadyTraffic
 from tests.runtime.truth import check_journal, check_outputs, check_states, state_of_journal, state_of_snapshot
 
 FULL_DISK = Path("/dev/full")
@@ -19,9 +20,10 @@ def test_a_full_disk_costs_a_snapshot_and_a_damaged_one_gives_way_to_the_one_bef
     (folder / "0.a.safetensors.unfinished").symlink_to(FULL_DISK)
     worker = app.start()
     app.traffic.send(200)
-    worker.wait(lambda: app.traffic.send(10) or worker.said("snapshot not published"), "a snapshot to fail")
+    with SteadyTraffic(app.traffic, per_second=100):
+        worker.wait_for_log("snapshot not published")
+        worker.wait(lambda: len(list(folder.glob("*.manifest"))) == 2, "two snapshots")
     assert "No space left on device" in str(worker.said("snapshot not published")[0]["error"])
-    worker.wait(lambda: app.traffic.send(10) or newest_cycles(folder) == 2, "two snapshots")
     app.wait_until_handled()
     app.stop(worker)
     check_states(app)
@@ -42,8 +44,3 @@ def test_a_full_disk_costs_a_snapshot_and_a_damaged_one_gives_way_to_the_one_bef
     check_outputs(app)
     check_journal(app)
     check_states(app)
-
-
-def newest_cycles(folder: Path) -> int:
-    """How many whole snapshots there are."""
-    return len(list(folder.glob("*.manifest")))

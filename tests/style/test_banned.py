@@ -45,7 +45,6 @@ BANS = (
         unless={
             "stream/runtime": "the only reader of the environment",
             "stream/cli/broker/java.py": "JAVA_HOME is the machine's, not a setting of ours",
-            "stream/cli/demo/stage.py": "only its names are read: the demo's worker must not take over the user's settings",
             "stream/cli/demo/stage.py": "its worker must not inherit the settings of this shell, whatever their names",
         },
     ),

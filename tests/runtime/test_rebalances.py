@@ -26,8 +26,15 @@ def wait_for_shares(app: Deployment, *wanted: int) -> None:
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_workers_join_leave_and_die_under_load(deploy: Deploy, brisk_broker: LocalBroker, protocol: str) -> None:
     """A second worker joins, leaves, joins again and is killed: nothing is lost, repeated or learned twice."""
-    app = deploy(4, broker=brisk_broker, group_protocol=protocol, session_timeout_ms="3000", group_instance_id="")
-    with SteadyTraffic(app.traffic, per_second=1000):
+    app = deploy(
+        4,
+        broker=brisk_broker,
+        group_protocol=protocol,
+        group_instance_id="",
+        session_timeout_ms="3000",
+        snapshot_interval_s="2",
+    )
+    with SteadyTraffic(app.traffic, per_second=500):
         first = app.start("0")
         wait_for_shares(app, 4)
         second = app.start("1")
@@ -63,7 +70,7 @@ def test_two_processes_of_one_command_share_the_partitions(deploy: Deploy, brisk
 def test_a_worker_outlives_a_restart_of_its_broker(deploy: Deploy, brisk_broker: LocalBroker) -> None:
     """The broker stops under load and comes back: the worker goes on by itself."""
     app = deploy(broker=brisk_broker)
-    with SteadyTraffic(app.traffic, per_second=1000):
+    with SteadyTraffic(app.traffic, per_second=500):
         worker = app.start()
         worker.wait(lambda: sum(app.committed().values()) > 500, "commits")
         brisk_broker.restart()

@@ -11,9 +11,9 @@ ARGS ?=
 PYTHON ?= python3.13 python3.12 python3.11 python3 python
 PYTHON_FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 
-# Two processes, because the smallest machine this is tested on has two cores. What needs Kafka stays in one of them
-# (pytest's group "kafka"), since all of it shares one broker.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+# For the smallest machine that this is tested on, which has two cores: two processes that compute, or three where many
+# tests wait for Kafka. Those of a folder stay in one process, since they share a broker (tests/conftest.py).
+PYTEST := $(BIN)/python -m pytest --dist loadgroup
 
 # uv asks the package index that pip is set up for.
 UV = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null)}}" $(BIN)/uv
@@ -31,7 +31,7 @@ demo: $(STAMP) ## a real Kafka, a worker and a stream of events (make demo ARGS=
 
 test: $(STAMP) ## everything: lint, types, walls and all tests, real Kafka included
 	@$(MAKE) --no-print-directory lint types walls
-	$(PYTEST) --durations 10
+	$(PYTEST) -n 3 --durations 10
 
 check: $(STAMP) ## the quick loop: lint, types, walls and the tests that need no Kafka
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target unit types lint walls
@@ -54,7 +54,7 @@ walls: $(STAMP)
 	$(BIN)/lint-imports
 
 unit: $(STAMP)
-	$(PYTEST) -m "not kafka and not slow"
+	$(PYTEST) -n 2 -m "not kafka and not slow"
 
 bench-engine: $(STAMP) ## the engine without Kafka beside a loop of fastavro and River (make bench-engine ARGS=--profile)
 	@$(BIN)/python -m benchmarks.engine $(ARGS)

@@ -1,4 +1,4 @@
-"""What all tests share: one real Kafka a session, topics of their own, one folder of compiled kernels."""
+"""What all tests share: one real Kafka a process, topics of their own, one folder of compiled kernels."""
 
 import re
 import uuid
@@ -40,19 +40,19 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses the broker is a Kafka test, and those stay in one worker process, beside the one broker."""
+    """Whatever uses the broker is a Kafka test, and those of a folder stay in one process, beside what they share."""
     for item in items:
         if "broker" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
         if item.get_closest_marker("kafka"):
-            item.add_marker(pytest.mark.xdist_group("kafka"))
+            item.add_marker(pytest.mark.xdist_group(f"kafka in {item.path.parent.name}"))
 
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
     """A real Kafka and schema registry: `broker.bootstrap_servers`, `broker.registry_url`.
 
-    All tests of a session share it: use names of your own (`topic`, and groups and ids made from it). A test that
+    All tests of a process share it: use names of your own (`topic`, and groups and ids made from it). A test that
     stops or kills the broker makes a LocalBroker of its own.
     """
     with LocalBroker(tmp_path_factory.mktemp("broker")) as local:

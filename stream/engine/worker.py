@@ -60,11 +60,21 @@ class WorkerSettings:
     held_bytes: int = 64 << 20  # outputs of the cycle ahead of a commit, at most
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """Predictions that left outside the transaction, kept until the cycle that they belong to is committed."""
+
+    partition: int
+    epoch: int
+    outputs: tuple[OutputBatch, ...]
+
+
 @dataclass(slots=True)
 class _InFlight:
     transaction: int
     effects: list[Effects]
     checkpoints: list[Checkpoint]
+    sent: list[_Sent]
     refusals: int = 0
 
 
@@ -75,6 +85,7 @@ class _Open:
     number: int = 1
     has_begun: bool = False
     held: list[OutputBatch] = field(default_factory=list)
+    sent: list[_Sent] = field(default_factory=list)
 
     @property
     def held_bytes(self) -> int:
@@ -212,7 +223,8 @@ class Worker:
             self._open.held = self._outputs_in_hand()
             return [Release(partitions)]
         aborted = Abort(self._open.number)
-        self._open = _Open(self._open.number + 1, held=self._outputs_in_hand())
+        kept = [item for item in self._open.sent if self._owns(item.partition, item.epoch)]
+        self._open = _Open(self._open.number + 1, held=self._outputs_in_hand(), sent=kept)
         return [aborted, *self._produce_held(), Release(partitions)]
 
     def _outputs_in_hand(self) -> list[OutputBatch]:
@@ -247,7 +259,9 @@ class Worker:
             instructions += self._ask_schema(slot, outputs.needs_schema)
         batches = outputs.transactional
         if self._settings.is_immediate:
-            instructions += [Send(outputs.predictions)] if outputs.predictions else []
+            if outputs.predictions:
+                self._open.sent.append(_Sent(slot.task.partition, slot.task.epoch, outputs.predictions))
+                instructions.append(Send(outputs.predictions))
         else:
             batches = outputs.predictions + batches
         slot.task.keep_outputs(batches)
@@ -287,7 +301,7 @@ class Worker:
             is_due = now_ms - slot.snapshot_ms >= self._settings.snapshot_interval_ms
             if is_due and slot.task.partition not in self._publishing:
                 checkpoints.append(slot.checkpoint(now_ms))
-        self._in_flight = _InFlight(self._open.number, effects, checkpoints)
+        self._in_flight = _InFlight(self._open.number, effects, checkpoints, self._open.sent)
         journal = tuple(item.journal_output for item in effects)
         instructions += [Produce(self._open.number, journal), self._commit(self._in_flight)]
         self._open = _Open(self._open.number + 1)
@@ -335,7 +349,15 @@ class Worker:
             return self._produce_held() + self._release_if_done() + self._stop_if_done(now_ms)
         in_flight.transaction, self._open.number = self._open.number, self._open.number + 1
         outputs = tuple(batch for item in in_flight.effects for batch in (*item.outputs, item.journal_output))
-        return [Produce(in_flight.transaction, outputs), self._commit(in_flight)]
+        return [*self._sent_again(in_flight, reason), Produce(in_flight.transaction, outputs), self._commit(in_flight)]
+
+    def _sent_again(self, in_flight: _InFlight, reason: str) -> list[Instruction]:
+        """What left outside the transaction, in case that it is this which did not arrive: under the same ids.
+
+        Stale membership, which is ordinary and comes without a reason, says nothing about them.
+        """
+        sent = [item.outputs for item in in_flight.sent if self._owns(item.partition, item.epoch)]
+        return [Send(outputs) for outputs in sent] if reason else []
 
     def _owns(self, partition: int, epoch: int) -> bool:
         return partition in self._slots and self._slots[partition].task.epoch == epoch

@@ -18,6 +18,7 @@ from stream.engine.protocol import (
     PublishSnapshot,
     Release,
     Revoked,
+    Send,
     Stop,
     StopRequested,
 )
@@ -41,8 +42,9 @@ class Running:
         refusals: list[CommitOutcome] | None = None,
         commit_interval_ms: int = 1,
         snapshot_interval_ms: int = 1_000_000,
+        is_immediate: bool = False,
     ) -> None:
-        settings = WorkerSettings(commit_interval_ms=commit_interval_ms, snapshot_interval_ms=snapshot_interval_ms)
+        settings = WorkerSettings(is_immediate, commit_interval_ms, snapshot_interval_ms)
         self.worker = Worker(lambda partition, epoch: Task(plan_with_labels(), partition, epoch, FORMAT), settings)
         self.connection = MemoryConnection(broker, refusals or [])
         self.now_ms = T0
@@ -171,6 +173,32 @@ def test_a_refused_commit_is_sent_again_and_state_is_untouched(broker: MemoryBro
     assert len(set(predicted_offsets(broker))) == len(predicted_offsets(broker))
     assert len(predicted_offsets(broker)) + len(broker.values("app.dead-letters")) == 400
     assert state_of(calm) == state_of_journal(broker)
+
+
+class LosingConnection(MemoryConnection):
+    """Loses the first batch that is sent outside a transaction."""
+
+    has_lost = False
+
+    def perform(self, instruction: Instruction) -> list[Event]:
+        """Perform all but that."""
+        if isinstance(instruction, Send) and not self.has_lost:
+            self.has_lost = True
+            return []
+        return super().perform(instruction)
+
+
+def test_immediate_predictions_that_did_not_arrive_are_sent_again(broker: MemoryBroker) -> None:
+    """The first batch is lost on its way, for which the commit is refused: its predictions come with the next try."""
+    running = Running(broker, is_immediate=True)
+    running.connection = losing = LosingConnection(broker, [CommitOutcome.REFUSED])
+    running.tell(Assigned((0,)))
+    running.finish()
+
+    assert losing.has_lost
+    offsets = predicted_offsets(broker)
+    assert len(set(offsets)) + len(broker.values("app.dead-letters")) == 400
+    assert state_of(running) == state_of_journal(broker)
 
 
 def test_a_revocation_commits_before_it_releases(broker: MemoryBroker) -> None:

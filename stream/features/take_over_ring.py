@@ -8,7 +8,6 @@ import numpy as np
 from stream.features.recount import count_window, fill_occurrences, link_chain
 from stream.features.reservoir import GENERATION_SHIFT, OWNER, ROW_MASK, TIME, VALUE
 from stream.features.ring import first_events
-from stream.features.state_layout import NOW
 from stream.features.state_places import RingPlaces, WindowPlaces
 from stream.kernels.pages import new_pages
 from stream.records import Ints
@@ -33,14 +32,11 @@ class SavedRing:
         return int(self.control[self.places.head])
 
     def tail(self, window_ms: str) -> int:
-        """Position of the oldest entry that is in a window of this length."""
-        window = self.places.windows.get(window_ms)
-        if window is not None:
-            return int(self.control[window.tail])
-        positions = np.arange(self.control[self.places.longest.tail], self.head)
-        times = self.entries[positions & (len(self.entries) - 1), TIME]
-        is_inside = times > self.control[NOW] - int(window_ms)
-        return self.head - int(np.count_nonzero(is_inside))  # entries stand in order of time
+        """Position of the oldest entry in a window of this length.
+
+        A window that was not there before takes all that the ring holds: what is too old leaves at the next event.
+        """
+        return int(self.control[self.places.windows.get(window_ms, self.places.longest).tail])
 
 
 def take_over_ring(

@@ -119,10 +119,10 @@ included) against River's loop (rows that are Python dicts already, no encoding)
 
 ## Why figures differ where they do
 
-- A largest difference below 1e-9 is rounding: the two add in another order, and the metrics are equal.
+- A largest difference below 1e-9 is rounding: the two add in another order, and the metrics are equal. (GaussianNB's
+  scores crowd at 0 and 1, where rounding makes or breaks ties: so PR-AUC may differ in the fourth digit.)
 - Decisions at a score of exactly 0.5 are positive here; the metrics of both columns are computed by the same code.
-- Naive Bayes names no class that it has not seen in River; such a class counts as 0 here, and as 0.5 before the first
-  event. The engine gives both classes of a binary problem equal odds until both were seen: the first events differ.
+- Naive Bayes in River names no class that it has not seen: it is counted as 0 here, and as 0.5 before the first event.
 - sms_spam: words are hashed into 2^18 buckets here, River keeps each word; where two words share a bucket their
   counts are added. The MultinomialNB also counts distinct words for its smoothing, which are then fewer.
 - hotel_bookings: the label of a booking is learned when it became known (`post_label_ts`), between the events of that

@@ -61,7 +61,8 @@ class ScaledNumbers(preprocessing.StandardScaler):  # type: ignore[misc]
 
     def transform_one(self, x: dict[str, float]) -> dict[str, float]:
         """Scale the numbers."""
-        return x | super().transform_one(self._numbers(x))
+        numbers: dict[str, float] = super().transform_one(self._numbers(x))
+        return x | numbers
 
     def _numbers(self, x: dict[str, float]) -> dict[str, float]:
         return {name: x[name] for name in self.names if name in x}

@@ -250,7 +250,7 @@ def test_waiting_events_keep_their_rows_when_a_model_joins(broker: MemoryBroker)
 def test_rows_that_no_longer_fit_beside_more_scores_go_oldest_first() -> None:
     """A wider row in the same budget: as many of the newest are kept as fit."""
     layout = FeatureLayout(("x",), ())
-    narrow, wide = (LabelStore(layout, 0, scores, 10**9, 1 << 18) for scores in (1, 40))
+    narrow, wide = (LabelStore(layout, 0, scores, 10**9, 1 << 18) for scores in (2, 40))
     fits = int(wide.arrays()["marks"][label_table.MAX_ROWS])
     count = fits + 100
     assert count <= narrow.arrays()["marks"][label_table.MAX_ROWS]
@@ -259,8 +259,8 @@ def test_rows_that_no_longer_fit_beside_more_scores_go_oldest_first() -> None:
     x = numbers[:, None].astype(np.float64)
     batch = FeatureBatch(x, np.zeros(count + 1, np.int64), np.zeros(0, np.int64), np.zeros(0))
     _, registered = narrow.register(numbers + 1, numbers)
-    narrow.keep(registered, batch, nothing, x, numbers, numbers)
-    wide.take_over(narrow.arrays(), np.array([-1, 0] + [-1] * 38))
+    narrow.keep(registered, batch, nothing, np.hstack((-x, x)), numbers, numbers)
+    wide.take_over(narrow.arrays(), np.array([-1, 1] + [-1] * 38))
     assert (wide.waiting, wide.counts.rows_evicted) == (fits, 100)
     joined = wide.join(np.array([100, 101, count]), np.ones(3))
     assert joined.features.dense[:, 0].tolist() == [100.0, count - 1.0]
@@ -288,6 +288,12 @@ def test_an_unchanged_app_starts_nothing_anew(broker: MemoryBroker) -> None:
     assert_same(left, started.arrays())
 
 
+def test_a_model_starts_anew_when_what_a_feature_means_changes() -> None:
+    """Same names in the same order, another definition: weights and scales of the old one would be wrong."""
+    redefined = declare({**FEATURES, "changed": CHANGED_FEATURES["changed"]})
+    assert carry(redefined, facts_of(old_plan())).anew == ("features/changed", "model/champion", "labels")
+
+
 def test_a_larger_budget_alone_starts_no_part_anew(broker: MemoryBroker) -> None:
     """A budget is no part of a definition: features, models, detectors and waiting rows are kept."""
     left = run_and_stop(broker, old_plan())
@@ -299,7 +305,9 @@ def test_a_larger_budget_alone_starts_no_part_anew(broker: MemoryBroker) -> None
 
 def test_after_a_crash_a_changed_app_is_refused(broker: MemoryBroker) -> None:
     """No replay across versions: the error says what to do, and the old version can do it."""
-    Running(broker, old_plan()).finish()
+    run_and_stop(broker, old_plan())
+    append_events(broker, FIRST, 300)
+    Running(broker, old_plan()).finish()  # its snapshot is that of the stop before
     refused = Running(broker, new_plan())
     assert isinstance(refused.error, ConfigError)
     assert "Run the old version once more and stop it" in str(refused.error)

@@ -36,7 +36,7 @@ class Evaluation:
     def observe(self, scores: Floats, targets: Floats) -> None:
         """Take in scores (n, models * scores) with the targets (n,) that are known of them, NaN elsewhere.
 
-        Scores are NaN where the model did not exist yet when the event was scored.
+        Scores are NaN where the model did not exist yet when the event was scored: metrics leave such rows out.
         """
         known = ~np.isnan(targets)
         if not known.any():
@@ -45,8 +45,7 @@ class Evaluation:
             scores, targets = scores[known], targets[known]
         for place, metrics in enumerate(self._by_model.values()):
             own = scores[:, place * self._scores : (place + 1) * self._scores]
-            was_scored = ~np.isnan(own[:, 0])
-            metrics.update((own if self._scores > 1 else own[:, 0])[was_scored], targets[was_scored])
+            metrics.update(own if self._scores > 1 else own[:, 0], targets)
 
     def figures(self) -> dict[str, dict[str, float]]:
         """By model, by metric: where it stands; baselines begin with `no_change_` and `prior_`."""

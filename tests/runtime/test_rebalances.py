@@ -32,7 +32,6 @@ def test_workers_join_leave_and_die_under_load(deploy: Deploy, brisk_broker: Loc
         group_protocol=protocol,
         group_instance_id="",
         session_timeout_ms="3000",
-        snapshot_interval_s="2",
     )
     with SteadyTraffic(app.traffic, per_second=500):
         first = app.start("0")

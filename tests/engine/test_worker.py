@@ -296,3 +296,24 @@ def test_outputs_of_the_next_cycle_wait_for_the_commit_before_them(broker: Memor
     meanwhile = running.worker.work(running.now_ms, 20)
 
     assert not any(isinstance(instruction, Produce | Commit) for instruction in meanwhile)
+
+
+def test_in_a_backlog_labels_are_learned_about_when_they_came(broker: MemoryBroker) -> None:
+    """Events and labels that both wait take turns of 100 ms of record time, however large a slice may be."""
+    running = Running(broker)
+    running.tell(Assigned((0,)))
+    for event in running.connection.fetch(1000):
+        running.tell(event)
+    while running.step(1000):
+        pass
+
+    handled: list[journal.Range] = []
+    newest = 0
+    for value in broker.values(FORMAT.topics.journal):
+        assert value is not None
+        handled += journal.decode(value).ranges
+    for taken in handled:
+        work = broker.read(taken.source, taken.first, taken.count)
+        assert int(work.timestamps_ms[0]) >= newest - 100
+        newest = max(newest, int(work.timestamps_ms[-1]))
+    assert len({taken.topic for taken in handled[:4]}) == 2

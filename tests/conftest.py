@@ -8,12 +8,17 @@ from typing import Protocol
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
+from hypothesis import HealthCheck, settings
 
 from stream.cli.broker.local import LocalBroker
 from stream.kernels import use_cache
 
 ROOT = Path(__file__).parents[1]
 ADMIN_TIMEOUT_S = 30
+
+# How quick examples are made and run depends on what else the machine does, and says nothing about the code.
+settings.register_profile("any machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 class MakeTopic(Protocol):

@@ -53,6 +53,7 @@ class KafkaSettings:
     compression: str = "lz4"
     fetch_bytes: int = 64 * 2**20  # fetched and not yet handled, of all partitions together
     poll_records: int = 10_000  # most records handed over at once: about 10 ms of work
+    journal_retention: str = "snapshots"  # "all" keeps every cycle; otherwise those that a restore may need (rule 23)
     max_message_bytes: int = 1_000_000  # largest record that output topics accept (the broker's default is 1,048,588)
 
     def __post_init__(self) -> None:
@@ -63,6 +64,11 @@ class KafkaSettings:
             self.group_protocol in ("auto", "classic", "consumer"),
             "group_protocol",
             f'"auto", "classic" or "consumer" was expected, not "{self.group_protocol}"',
+        )
+        _require(
+            self.journal_retention in ("snapshots", "all"),
+            "journal_retention",
+            f'"snapshots" or "all" was expected, not "{self.journal_retention}"',
         )
         for key in ("session_timeout_ms", "recovery_target_s", "commit_interval_ms", "fetch_bytes", "poll_records"):
             _require(getattr(self, key) > 0, key, f"must be above 0, not {getattr(self, key)}")

@@ -31,6 +31,7 @@ class JournalTrimmer:
 
     def __init__(self, settings: KafkaSettings, topic: str) -> None:
         self._topic = topic
+        self._keeps_all = settings.journal_retention == "all"
         self._reader = Reader(settings)
         self._admin = AdminClient(client_config.admin_client(settings), logger=librdkafka_logger())
         self._ends: dict[int, deque[int]] = {}
@@ -50,7 +51,7 @@ class JournalTrimmer:
         """
         ends = self._ends.setdefault(partition, deque(maxlen=_ENDS_KEPT))
         ends.append(end)
-        if len(ends) < _ENDS_KEPT:
+        if len(ends) < _ENDS_KEPT or self._keeps_all:
             return
         request = self._admin.delete_records(
             [Assignment(self._topic, partition, ends[0])], request_timeout=_REQUEST_S, operation_timeout=_REQUEST_S

@@ -39,6 +39,7 @@ class Settings:
     transaction_timeout_ms: int = 10_000  # after which the broker aborts the transaction of a dead worker
     snapshots: str = "kafka"  # the compacted topic; or a folder or object store by URL
     snapshot_interval_s: int = 60  # of each task; what came after the last one is replayed at a restart
+    journal_retention: str = "snapshots"  # "all": every cycle is kept, for audits; else those that a restore may need
     group_protocol: str = "auto"  # or `classic`, or `consumer` (KIP-848)
     group_instance_id: str = ""  # of a static member; classic protocol only
     session_timeout_ms: int = 10_000  # after which the group gives up a silent worker; with KIP-848 the broker decides

@@ -38,7 +38,9 @@ def declare(name: str) -> App:
         f"{name}.chargebacks", of=payments, schema=CHARGEBACK, target="fraud", horizon="1h", state_bytes=4 << 20
     )
     declared.model("champion", models.StandardScaler() | models.LogisticRegression())
-    declared.monitor(drift.ADWIN(), on=["error", "score", "features"])
+    # A few thousand events have to be enough for an alert.
+    policy = drift.AlertPolicy(share_delta=False, warm_up=100)
+    declared.monitor(drift.ADWIN(delta=0.2), on=["error", "score", "features"], policy=policy)
     return declared
 
 

@@ -66,6 +66,7 @@ class Deployment:
             # After kill -9 a static member is back at once; others wait for the dead one's session to end.
             "group_protocol": "classic",
             "group_instance_id": f"{self.name}-{slot}",
+            "journal_retention": "all",  # what is checked is checked against every cycle
             **self.settings,
             **settings,
         }

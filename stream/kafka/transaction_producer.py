@@ -154,8 +154,15 @@ class TransactionProducer:
             return 1
 
     def _call(self, step: Callable[[float], None]) -> None:
-        """Perform one transactional call to its end."""
+        """Perform one transactional call to its end.
+
+        Twice the transaction's timeout is the longest that a broker can still be deciding. After a broker's restart the
+        client was seen to wait for ever instead: then the outcome is unknown, and settled by a new producer (rule 10).
+        """
+        give_up_at = self._clock() + 2 * self._settings.transaction_timeout_ms / 1000
         while True:
+            if self._clock() > give_up_at:
+                raise ProducerOver(f"no answer within {2 * self._settings.transaction_timeout_ms} ms")
             try:
                 step(_STEP_S)
             except KafkaException as raised:

@@ -83,7 +83,8 @@ def format_storage(java: Java, jars: Sequence[Path], properties: Path, jvm_optio
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     if (properties.parent / "kafka-data" / "meta.properties").exists():
         return
-    tool = ("kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", str(properties))
+    # With "=": one id in 64 begins with "-", and would be taken for an option.
+    tool = ("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "--config", str(properties))
     command = (*_jvm(java, jars, jvm_options), *tool)
     done = subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_TIMEOUT_S, stdin=subprocess.DEVNULL)
     if done.returncode != 0:

@@ -43,22 +43,3 @@ def test_the_engine_is_measured_beside_the_loop() -> None:
     said = last_line("engine", "--events", "2000", "--loop-events", "500", "--rounds", "2", "--profile")
 
     assert_is_complete(said, "events/s", "stream", ["fastavro + River"])
-
-
-@pytest.mark.kafka
-@pytest.mark.slow
-def test_a_worker_is_measured_end_to_end_beside_both_loops() -> None:
-    """One round on a broker of its own; every event of the topic is predicted and committed."""
-    said = last_line("end_to_end", "--events", "6000", "--loop-events", "2000", "--rounds", "1")
-
-    peers = ["loop, at-least-once", "loop, exactly-once"]
-    assert_is_complete(said, "events/s", "stream run, exactly-once", peers)
-
-
-@pytest.mark.kafka
-@pytest.mark.slow
-def test_the_start_of_a_worker_is_measured() -> None:
-    """A warm start on a broker of its own; a cold one takes half a minute and is left to `make bench-start`."""
-    said = last_line("start", "--events", "100", "--rounds", "1", "--cold-rounds", "0")
-
-    assert_is_complete(said, "seconds", "warm", ["loop, at-least-once"])

@@ -6,6 +6,7 @@ warm and the last cold start.
 """
 
 import argparse
+import json
 import subprocess
 import tempfile
 import threading
@@ -29,7 +30,6 @@ from benchmarks.report import report
 from stream.cli.broker.local import LocalBroker
 
 WARM, COLD, LOOP = "warm", "cold", "loop, at-least-once"
-_SAID = b"stream run: "
 _NO_DELAY = {"group.initial.rebalance.delay.ms": "0"}
 
 
@@ -75,9 +75,9 @@ class Phases:
     def _listen(self) -> None:
         assert self._process.stderr is not None
         for line in self._process.stderr:
-            if line.startswith(_SAID):
-                what = line.removeprefix(_SAID).decode().strip()
-                self.said.append((what, time.perf_counter() - self._began_s))
+            logged = json.loads(line) if line.startswith(b"{") else {}
+            if logged.get("event") == "starting":
+                self.said.append((logged["step"], time.perf_counter() - self._began_s))
 
     def wait_for_prediction(self, reader: Consumer, within_s: float) -> None:
         """Wait for the first record of the predictions' topic."""

@@ -79,8 +79,15 @@ def make_app(wanted: str) -> typer.Typer:
 
 
 def fail(message: str) -> None:
-    """Show one message on stderr and exit with status 1."""
-    print(f"stream: {message}", file=sys.stderr)
+    """Show one message on stderr, as a line of the log where that is JSON, and exit with status 1."""
+    import structlog  # only here: most commands log nothing
+
+    from stream.runtime import logs
+
+    if logs.are_json():
+        structlog.get_logger("stream").error(message)
+    else:
+        print(f"stream: {message}", file=sys.stderr)
     sys.exit(1)
 
 

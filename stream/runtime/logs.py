@@ -20,7 +20,11 @@ REPEAT_INTERVAL_S = 30.0
 # Texts remembered; beyond it the oldest is forgotten (and may come once more), so that memory stays bounded.
 REPEATS_REMEMBERED = 512
 
+# Libraries that tell of each request or of each of their fifty services: only who debugs wants to read it.
+TALKATIVE = ("httpx2", "httpx", "httpcore", "faust", "mode", "aiokafka")
+
 LEVELS = ("debug", "info", "warning", "error", "critical")
+_JSON_LINES, _CONSOLE = "json-lines", "console"  # names of the handler
 
 
 def configure_logs(level: str = "info", stream: TextIO | None = None, as_json: bool | None = None) -> None:
@@ -47,11 +51,19 @@ def configure_logs(level: str = "info", stream: TextIO | None = None, as_json: b
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(json_lines)],
         )
     )
+    handler.set_name(_JSON_LINES if json_lines else _CONSOLE)
     handler.addFilter(RepeatFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(number if level.lower() == "debug" else max(number, logging.WARNING))
     logging.captureWarnings(True)
+
+
+def are_json() -> bool:
+    """Whether this process writes its log as JSON lines: then nothing else should stand between them."""
+    return any(handler.name == _JSON_LINES for handler in logging.getLogger().handlers)
 
 
 class RepeatFilter(logging.Filter):

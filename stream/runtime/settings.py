@@ -49,7 +49,7 @@ class Settings:
     linger_ms: int = 5  # how long producers wait for a batch to fill
     compression: str = "lz4"  # of what producers send: none, gzip, snappy, lz4 or zstd
     max_message_bytes: int = 1_000_000  # largest record that the output topics take
-    metrics_host: str = "0.0.0.0"  # address of `/metrics`, `/healthz` and `/readyz`
+    metrics_host: str = "127.0.0.1"  # address of `/metrics`, `/healthz` and `/readyz`; the image sets 0.0.0.0
     metrics_port: int = 9464  # 0: any free one; -1: none
     cache: str = ""  # folder of compiled kernels; in the user's cache folder where empty
     log_level: str = "info"  # debug, info, warning or error

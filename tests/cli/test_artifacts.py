@@ -161,7 +161,7 @@ def test_a_full_disk_is_said_plainly(repository: Repository, tmp_path: Path, mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(artifacts, "download", no_space)
-    with pytest.raises(ConfigError, match=r"the disk is full.*--cache") as full:
+    with pytest.raises(ConfigError, match=r"the disk is full.*--downloads") as full:
         install(tmp_path / "cache", PlainReport())
     assert str(tmp_path / "cache") in str(full.value)
 

@@ -5,9 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -19,15 +17,9 @@ from stream.cli.broker import kafka
 from stream.cli.broker.local import LocalBroker
 from stream.errors import ConfigError, StreamError
 from tests.conftest import MakeTopic
+from tests.runtime.waiting import wait_until
 
 DEADLINE_S = 60
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Return once the condition holds; fail after a minute."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true within a minute"
 
 
 def read_one(bootstrap_servers: str, topic: str) -> bytes | None:
@@ -126,7 +118,7 @@ def test_no_server_outlives_its_owner(tmp_path: Path, death: signal.Signals) -> 
         os.kill(owner.pid, death)
 
         owner.wait(DEADLINE_S)
-        until(lambda: not any(server.is_running() for server in servers))
+        wait_until(lambda: not any(server.is_running() for server in servers), "the servers have ended")
 
 
 @pytest.mark.kafka

@@ -3,14 +3,18 @@
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+from typer.main import get_group
 
 from stream.cli import main as command_line
 from stream.errors import ConfigError
+from stream.runtime.settings import Settings
 
 
 def stream(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -71,6 +75,38 @@ def test_errors_are_one_message(
         command_line.main()
     assert left.value.code == status
     assert capsys.readouterr().err == said
+
+
+def test_a_service_says_its_error_in_its_log() -> None:
+    """Without a terminal `stream run` and `stream control` write JSON lines, and nothing else, not even at the end."""
+    for command in ("run", "control"):
+        done = stream(command, "nowhere.py:app")
+        (line,) = map(json.loads, done.stderr.splitlines())
+        assert (done.returncode, line["level"], line["event"]) == (1, "error", "there is no file nowhere.py")
+
+
+def test_a_variable_has_one_meaning() -> None:
+    """An option that has a setting's variable is that setting: what a worker reads, no command reads otherwise."""
+    settings = {f"STREAM_{each.name.upper()}" for each in fields(Settings)}
+    shared = {}
+    for name in command_line.COMMANDS:
+        entry = import_module(f"stream.cli.commands.{name.replace('-', '_')}").entry
+        group = get_group(typer_app(entry))
+        for command in group.commands.values():
+            for option in command.params:
+                for variable in {option.envvar} & settings:
+                    shared[f"{name} {option.opts[-1]}"] = variable
+    assert shared == {"demo --cache": "STREAM_CACHE"}
+
+
+def typer_app(entry: Any) -> typer.Typer:
+    """The entry of a command as an app with a group of commands."""
+    if isinstance(entry, typer.Typer):
+        return entry
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    app.command()(entry)
+    return app
 
 
 def test_a_wrong_command_says_so() -> None:

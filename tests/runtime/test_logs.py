@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from stream.errors import ConfigError
-from stream.runtime.logs import RepeatFilter, configure_logs
+from stream.runtime.logs import TALKATIVE, RepeatFilter, are_json, configure_logs
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,10 @@ def logging_restored() -> Iterator[None]:
     """The process's logging as it was before."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in TALKATIVE}
     yield
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
     logging.captureWarnings(False)
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -62,6 +65,29 @@ def test_libraries_log_the_same_way() -> None:
     line = json.loads(out.getvalue())
     assert (line["event"], line["level"], line["logger"]) == ("broker 127.0.0.1:9092 is down", "error", "librdkafka")
     assert line["exception"][0]["exc_value"] == "disk full"
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [("debug", ["request", "problem"]), ("info", ["problem"]), ("error", [])],
+)
+def test_libraries_that_tell_of_every_request_are_heard_when_somebody_debugs(level: str, said: list[str]) -> None:
+    """The registry's HTTP client logs each request at `info`; its warnings are seen as all others are."""
+    out = io.StringIO()
+    configure_logs(level, out)
+
+    logging.getLogger("httpx2").info("request")
+    logging.getLogger("httpx2").warning("problem")
+
+    assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == said
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_it_is_known_whether_the_log_is_for_programs(as_json: bool) -> None:
+    """Whoever else would write to stderr asks first."""
+    configure_logs("info", io.StringIO(), as_json)
+
+    assert are_json() is as_json
 
 
 @pytest.mark.parametrize("as_json", [True, False])

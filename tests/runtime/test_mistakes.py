@@ -1,8 +1,10 @@
 """What cannot work is said once, with what to do, and ends the process with status 1."""
 
+import signal
 import socket
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from stream.kafka.admin import Admin
@@ -10,6 +12,7 @@ from stream.kafka.topic_plan import TopicSpec, topics_of_app
 from tests.runtime.conftest import Deploy
 from tests.runtime.processes import WorkerProcess
 from tests.runtime.traffic import SteadyTraffic
+from tests.runtime.waiting import wait_until
 
 NOBODY = "127.0.0.1:1"
 
@@ -22,7 +25,7 @@ def busy_port() -> Iterator[int]:
 
 
 def test_each_mistake_gets_one_clear_error(deploy: Deploy, busy_port: int) -> None:
-    """All at once, since each is a start: one line on stderr that says what to do, and status 1."""
+    """All at once, since each is a start: one error in a log of JSON lines, which says what to do, and status 1."""
     app, missing, unequal = deploy(), deploy(is_created=False), deploy(is_created=False)
     Admin(unequal.kafka).create(
         [TopicSpec(unequal.events, 2), TopicSpec(unequal.labels, 3), *topics_of_app(unequal.topics, 2)]
@@ -43,8 +46,9 @@ def test_each_mistake_gets_one_clear_error(deploy: Deploy, busy_port: int) -> No
 def problem_of(worker: WorkerProcess, expected: str) -> str:
     """What is wrong with how a mistake is told; "" if nothing is."""
     status = worker.exit_status()
-    told = [line for line in worker.log.splitlines() if line.startswith("stream: ")]
-    if status == 1 and len(told) == 1 and expected in told[0] and "Traceback" not in worker.log:
+    told = [str(line["event"]) for line in worker.events if line["logger"] == "stream"]
+    is_all_json = len(worker.events) == len(worker.log.splitlines())
+    if status == 1 and len(told) == 1 and expected in told[0] and is_all_json:
         return ""
     return f"status {status}, expected {expected!r} in one line: {worker.log}"
 
@@ -64,3 +68,23 @@ def test_of_two_workers_in_one_slot_the_first_gives_way_and_says_why(deploy: Dep
     app.expect_end(first)
     app.wait_until_handled()
     app.stop(second)
+
+
+def test_workers_of_one_command_end_when_it_is_killed(deploy: Deploy) -> None:
+    """`stream run --workers 2` is killed with -9: its workers drain, commit and leave, as after SIGTERM."""
+    app = deploy()
+    command = app.start(arguments=["--workers", "2"])
+    command.wait_for_log("started", 2)
+    workers = [each for each in psutil.Process(command.process.pid).children() if "stream.cli.main" in each.cmdline()]
+    assert len(workers) == 2
+
+    command.end(signal.SIGKILL)
+
+    wait_until(lambda: not any(map(is_alive, workers)), "the workers have ended", lambda: command.log)
+    app.expect_end(command)
+    assert [line for line in command.events if line["logger"] == "stream"] == []
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs; whose parent has gone may stay as a zombie."""
+    return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)

@@ -1,5 +1,6 @@
 """Settings come from defaults, one file and the environment, and each says from where."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from stream.runtime.settings import load_settings
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to start in, without settings in the environment."""
     monkeypatch.chdir(tmp_path)
-    for name in ("STREAM_CONFIG", "STREAM_BOOTSTRAP_SERVERS", "STREAM_CACHE", "STREAM_REGISTRY_URL"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [each for each in os.environ if each.startswith("STREAM_")]:
+        monkeypatch.delenv(name)
     return tmp_path
 
 
@@ -32,6 +33,11 @@ def test_the_environment_goes_before_the_file_and_the_file_before_defaults(
     assert loaded.origins["commit_interval_ms"] == "STREAM_COMMIT_INTERVAL_MS"
     assert loaded.origins["slot"] == "command line"
     assert loaded.origins["delivery"] == "default"
+
+
+def test_metrics_are_served_to_this_machine_alone_unless_told(folder: Path) -> None:
+    """They have no password: only the image, whose network is its own, opens them."""
+    assert load_settings().values.metrics_host == "127.0.0.1"
 
 
 def test_any_setting_of_librdkafka_passes_through(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,8 +48,8 @@ class Installed:
     registry_jar: Path
 
 
-def default_cache() -> Path:
-    """The user's cache folder for these artifacts (about 190 MB)."""
+def default_folder() -> Path:
+    """A folder in the user's cache for these artifacts (about 190 MB)."""
     return user_cache_path("stream-learn") / "broker"
 
 
@@ -112,7 +112,7 @@ def _writing(cache: Path) -> Iterator[None]:
         reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
         raise ConfigError(
             f"The broker's files cannot be kept in {cache}: {reason}. About 350 MB are needed while they are unpacked; "
-            "free some space or choose another folder with --cache (STREAM_CACHE)."
+            "free some space or choose another folder with --downloads (STREAM_DOWNLOADS)."
         ) from error
 
 

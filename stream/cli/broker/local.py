@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from stream.cli.broker import kafka, registry
-from stream.cli.broker.artifacts import default_cache, install
+from stream.cli.broker.artifacts import default_folder, install
 from stream.cli.broker.java import find_java
 from stream.cli.broker.ports import reserve_free_port, reserve_port
 from stream.cli.broker.reports import Report, report_for
@@ -44,7 +44,7 @@ class LocalBroker:
         settings: Mapping[str, str] | None = None,
         jvm_options: Sequence[str] = QUICK_START,
         heap_mb: int = 512,
-        cache: Path | None = None,
+        downloads: Path | None = None,
         report: Report | None = None,
         ends_with_parent: bool = True,
     ) -> None:
@@ -58,7 +58,7 @@ class LocalBroker:
                 {"group.initial.rebalance.delay.ms": "3000"}.
             jvm_options: for both JVMs.
             heap_mb: most heap for Kafka, in MB; the registry has 256.
-            cache: where the artifacts are kept; the user's cache folder by default.
+            downloads: where the artifacts are kept; the user's cache folder by default.
             report: where progress is shown; stderr by default.
             ends_with_parent: whether the servers end when this process does.
         """
@@ -67,7 +67,7 @@ class LocalBroker:
         self._settings = dict(settings or {})
         self._jvm_options = tuple(jvm_options)
         self._heap_mb = heap_mb
-        self._cache = cache or default_cache()
+        self._downloads = downloads or default_folder()
         self._report = report or report_for()
         self._ends_with_parent = ends_with_parent
         self.kafka_port = self.registry_port = self._controller_port = 0
@@ -101,7 +101,7 @@ class LocalBroker:
             StreamError: a server did not start; the text has its reason. Nothing is left running.
         """
         self._java = find_java()
-        self._installed = install(self._cache, self._report)
+        self._installed = install(self._downloads, self._report)
         self._make_folder()
         with ExitStack() as reservations:
             self._choose_ports(reservations)

@@ -13,15 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from stream.cli.guard import Guard
 from stream.errors import ConfigError, StreamError
 
 POLL_S = 0.05
 START_TIMEOUT_S = 120  # a machine that is busy compiling takes many times the usual 3 s
 STOP_TIMEOUT_S = 20  # then it is killed
-
-# Reads until whoever holds the other end of its input has gone, then ends the server: so that not even kill -9 of the
-# parent leaves one behind. (PR_SET_PDEATHSIG would look at the thread that started it, and is Linux's alone.)
-GUARD = 'read -r _; kill -9 "$0"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +76,7 @@ class Server:
                 )
             lock.truncate(0)
             lock.write(str(self._process.pid))
-        self._guard = _guard(self._process.pid) if launch.ends_with_parent else None
+        self._guard = Guard([self._process.pid], signal.SIGKILL) if launch.ends_with_parent else None
 
     @property
     def pid(self) -> int:
@@ -124,8 +121,7 @@ class Server:
 
     def _reap(self) -> None:
         if self._guard is not None:  # before the process id is free for others
-            self._guard.kill()
-            self._guard.communicate()
+            self._guard.release()
             self._guard = None
         self._process.wait()
 
@@ -151,12 +147,6 @@ def stop_running(lock: Path) -> None:
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while running_pid(lock) is not None and time.monotonic() < deadline:
             time.sleep(POLL_S)
-
-
-def _guard(pid: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        ["/bin/sh", "-c", GUARD, str(pid)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
-    )
 
 
 def likely_cause(log: str) -> str:

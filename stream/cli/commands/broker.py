@@ -7,14 +7,13 @@ from pathlib import Path
 import typer
 
 from stream.cli.broker import detached
-from stream.cli.broker.artifacts import default_cache
 from stream.cli.broker.local import LocalBroker
 from stream.errors import ConfigError
 
 entry = typer.Typer()
 
 FOLDER = typer.Option(None, envvar="STREAM_BROKER_FOLDER", help="Where its data and logs are; a folder of the user's.")
-CACHE = typer.Option(None, envvar="STREAM_CACHE", help="Where the downloads are kept; the user's cache folder.")
+DOWNLOADS = typer.Option(None, envvar="STREAM_DOWNLOADS", help="Where downloads are kept; the user's cache folder.")
 
 NOT_RUNNING = 3  # the exit status of `status`, as for a service (LSB)
 
@@ -25,7 +24,7 @@ def up(
     kafka_port: int = typer.Option(9092, help="Where Kafka listens, on 127.0.0.1."),
     registry_port: int = typer.Option(8081, help="Where the schema registry listens, on 127.0.0.1."),
     setting: list[str] = typer.Option([], help="A Kafka broker setting, name=value; may be given several times."),
-    cache: Path | None = CACHE,
+    downloads: Path | None = DOWNLOADS,
 ) -> None:
     """Start both and leave them running. The first time, their files are downloaded (about 190 MB).
 
@@ -36,7 +35,7 @@ def up(
         kafka_port=kafka_port,
         registry_port=registry_port,
         settings=dict(map(_name_and_value, setting)),
-        cache=cache or default_cache(),
+        downloads=downloads,
         ends_with_parent=False,
     )
     detached.up(broker)

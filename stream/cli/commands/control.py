@@ -1,7 +1,6 @@
 """`stream control APP`: the control plane of an app, where operators see its alerts and act on them."""
 
 import getpass
-import logging
 from pathlib import Path
 
 import platformdirs
@@ -50,9 +49,9 @@ def entry(
     from stream.runtime.logs import configure_logs
     from stream.runtime.settings import load_settings
 
+    configure_logs()  # so that mistakes in the settings, which say how much is logged, are in the log too
     chosen = load_settings(config).values
     configure_logs(chosen.log_level)
-    _quieten_libraries(chosen.log_level)
     app = load_app(target).app.name
     control = ControlSettings(
         app=app,
@@ -74,13 +73,6 @@ def entry(
         operators=list(control.tokens.by_name),
     )
     run_control(control)
-
-
-def _quieten_libraries(log_level: str) -> None:
-    """Faust and aiokafka tell of each of their fifty services: only who debugs wants to read it."""
-    if log_level.lower() != "debug":
-        for name in ("faust", "mode", "aiokafka"):
-            logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _tokens(text: str, file: Path | None) -> Tokens:

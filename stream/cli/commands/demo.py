@@ -7,7 +7,8 @@ from pathlib import Path
 
 import typer
 
-CACHE = typer.Option(None, envvar="STREAM_CACHE", help="Of downloads and compiled kernels; the user's cache folder.")
+DOWNLOADS = typer.Option(None, envvar="STREAM_DOWNLOADS", help="Where downloads are kept; the user's cache folder.")
+CACHE = typer.Option(None, envvar="STREAM_CACHE", help="Folder of compiled kernels; the user's cache folder.")
 
 
 class Name(StrEnum):
@@ -25,6 +26,7 @@ def entry(
     seed: int = typer.Option(1, min=0, help="Of what is simulated."),
     as_json: bool = typer.Option(False, "--json", help="End with one JSON object; progress goes to stderr."),
     keep: bool = typer.Option(False, "--keep", help="Leave Kafka's data and the logs in their folder."),
+    downloads: Path | None = DOWNLOADS,
     cache: Path | None = CACHE,
 ) -> None:
     """Start a real Kafka and a worker, stream events through them, and show what becomes of them. Ctrl-C stops it all.
@@ -32,9 +34,11 @@ def entry(
     Example: stream demo spam --seconds 30
     """
     from stream.cli.demo.run import run_demo
+    from stream.cli.demo.stage import Places
 
     # As Ctrl-C does: whatever was started is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    result = run_demo(name.value, seconds=seconds, rate=rate, seed=seed, cache=cache, keep=keep, as_json=as_json)
+    places = Places(downloads, cache.absolute() if cache else None)
+    result = run_demo(name.value, places, seconds=seconds, rate=rate, seed=seed, keep=keep, as_json=as_json)
     if as_json:
         print(json.dumps(result.as_json()))

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import structlog
 import typer
 
+from stream.cli.guard import Guard
 from stream.errors import ConfigError
+from stream.runtime import logs
 
 
 def entry(
@@ -24,9 +27,9 @@ def entry(
     Example: stream run fraud:app --workers 2
     """
     from stream.runtime.loading import load_app
-    from stream.runtime.logs import configure_logs
     from stream.runtime.settings import load_settings
 
+    logs.configure_logs()  # so that mistakes in the settings, which say how much is logged, are in the log too
     settings = load_settings(config, slot=slot, delivery=delivery, metrics_port=metrics_port).values
     if workers > 1:
         if slot is not None:
@@ -34,7 +37,7 @@ def entry(
         options = ["--config", str(config)] if config else []
         options += ["--delivery", delivery] if delivery else []
         raise typer.Exit(_run_several(workers, [target, *options], settings.metrics_port))
-    configure_logs(settings.log_level)
+    logs.configure_logs(settings.log_level)
     # Imported behind the settings, whose mistakes are then told at once: numba takes a second.
     from stream.runtime.worker import run_worker
 
@@ -42,16 +45,21 @@ def entry(
 
 
 def _say(what: str) -> None:
-    print(f"stream run: {what}", file=sys.stderr, flush=True)
+    """Steps of the start, as a person or a program reads them."""
+    if logs.are_json():
+        structlog.get_logger("stream.run").info("starting", step=what)
+    else:
+        print(f"stream run: {what}", file=sys.stderr, flush=True)
 
 
 def _run_several(workers: int, arguments: list[str], metrics_port: int) -> int:
-    """One process a worker, each in a slot of its own; one that ends takes the others along."""
-    processes = []
+    """One process a worker, each in a slot of its own; one that ends takes the others along, and so does this one."""
+    processes, guards = [], []
     for number in range(workers):
         port = metrics_port + number if metrics_port > 0 else metrics_port
         own = ["--slot", str(number), "--metrics-port", str(port)]
         processes.append(subprocess.Popen([sys.executable, "-m", "stream.cli.main", "run", *arguments, *own]))
+        guards.append(Guard([processes[-1].pid], signal.SIGTERM))
 
     is_stopping = False
 
@@ -68,9 +76,20 @@ def _run_several(workers: int, arguments: list[str], metrics_port: int) -> int:
     signal.signal(signal.SIGTERM, pass_on)
     # Ctrl-C reaches the whole process group by itself: this process only has to outlive it.
     signal.signal(signal.SIGINT, outlive)
-    first, status = os.wait()
+    first, status = _first_to_end([process.pid for process in processes])
     others = [process for process in processes if process.pid != first]
     for process in others:
         if not is_stopping:  # a second signal would end a worker in the middle of its drain
             process.terminate()
-    return max(abs(os.waitstatus_to_exitcode(status)), *(abs(process.wait()) for process in others))
+    worst = max(abs(status), *(abs(process.wait()) for process in others))
+    for guard in guards:
+        guard.release()
+    return worst
+
+
+def _first_to_end(pids: list[int]) -> tuple[int, int]:
+    """Process id and exit status; the guards are children too, and not meant."""
+    while True:
+        pid, status = os.wait()
+        if pid in pids:
+            return pid, os.waitstatus_to_exitcode(status)

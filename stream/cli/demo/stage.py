@@ -1,5 +1,6 @@
 """What a demo needs around it: a broker of its own, topics, schemas, and a worker process."""
 
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stream.cli.broker.local import LocalBroker
 from stream.cli.broker.reports import AdvanceBy, Report
@@ -19,8 +21,6 @@ from stream.config import KafkaSettings, TopicNames
 from stream.errors import StreamError
 from stream.kafka.topic_plan import TopicSpec, topics_of_app
 
-# What stands before a sentence about progress in the worker's log.
-_PROGRESS = "stream run: "
 # A schema that has nothing of what the demos' events need.
 _FOREIGN_SCHEMA = '{"type": "record", "name": "Parcel", "fields": [{"name": "weight_kg", "type": "double"}]}'
 _UNKNOWN_SCHEMA_ID = 999_999
@@ -34,6 +34,14 @@ class SchemaIds:
     labels: int | None
     foreign: int  # registered, and does not resolve to the events' schema
     unknown: int  # of no schema
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a demo keeps what the next one can use; a folder in the user's cache where None."""
+
+    downloads: Path | None = None  # of Kafka and the registry
+    kernels: Path | None = None  # compiled; absolute
 
 
 @dataclass(slots=True)
@@ -64,14 +72,14 @@ class Stage:
     Args:
         demo: which.
         report: where progress is shown.
-        cache: of downloads and kernels; the user's cache folder if None.
+        places: of downloads and kernels.
         keep: leave the folder, with data and logs, where it is.
     """
 
-    def __init__(self, demo: Demo, report: Report, cache: Path | None, keep: bool) -> None:
+    def __init__(self, demo: Demo, report: Report, places: Places, keep: bool) -> None:
         self._demo = demo
         self._report = report
-        self._cache = cache
+        self._places = places
         self._keep = keep
         self._said = 0
 
@@ -79,7 +87,7 @@ class Stage:
         self.folder = Path(tempfile.mkdtemp(prefix=f"stream-demo-{self._demo.name}-"))
         with ExitStack() as started:
             started.push(self._remove_folder)
-            self._broker = LocalBroker(self.folder, cache=self._cache, report=self._report)
+            self._broker = LocalBroker(self.folder, downloads=self._places.downloads, report=self._report)
             started.enter_context(self._broker)
             self.servers = self._broker.bootstrap_servers
             # Slow to import: it has been going on while Kafka started (see run.py).
@@ -112,18 +120,23 @@ class Stage:
 
     def look_after_worker(self) -> None:
         """Show what the worker says of its start; raises StreamError if it has ended."""
-        log = self._launch.log.read_text(errors="replace")
-        lines = [line for line in log.splitlines() if line.startswith(_PROGRESS)]
-        for line in lines[self._said :]:
-            self._report.say(f"worker: {line.removeprefix(_PROGRESS)}")
-        self._said = len(lines)
+        steps = [line["step"] for line in self._logged() if line["event"] == "starting"]
+        for step in steps[self._said :]:
+            self._report.say(f"worker: {step}")
+        self._said = len(steps)
         self.check_worker()
 
     def check_worker(self) -> None:
         """Raise StreamError if the worker has ended."""
         if running_pid(self._launch.lock) is None:
-            log = self._launch.log.read_text(errors="replace")
-            raise StreamError(f"the worker ended: {likely_cause(log)} (all of it: {self._launch.log})")
+            errors = [line["event"] for line in self._logged() if line["level"] == "error"]
+            cause = errors[-1] if errors else likely_cause(self._launch.log.read_text(errors="replace"))
+            raise StreamError(f"the worker ended: {cause} (all of it: {self._launch.log})")
+
+    def _logged(self) -> list[dict[str, Any]]:
+        """The lines of the worker's log that are complete."""
+        lines = self._launch.log.read_text(errors="replace").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n")]
 
     def _wanted_topics(self) -> list[TopicSpec]:
         """One partition each: what an alert says of its place is then the number of an event."""
@@ -149,7 +162,7 @@ class Stage:
             "STREAM_BOOTSTRAP_SERVERS": self._broker.bootstrap_servers,
             "STREAM_REGISTRY_URL": self._broker.registry_url,
             "STREAM_METRICS_PORT": "-1",
-            **({"STREAM_CACHE": str(self._cache)} if self._cache else {}),
+            **({"STREAM_CACHE": str(self._places.kernels)} if self._places.kernels else {}),
         }
         forgotten = [part for name in os.environ if name.startswith("STREAM_") for part in ("-u", name)]
         given = [f"{name}={value}" for name, value in settings.items()]

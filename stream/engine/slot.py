@@ -22,6 +22,10 @@ _QUEUED_RECORDS = 100_000
 # is learned about as early as it was live, and still some hundreds of records a turn at a thousand events/s.
 _TURN_MS = 100
 
+# While a partition is behind where it ended when the task was found, the others' records wait until some of its own are
+# there; so long at most, should its leader be away.
+_BEHIND_MS = 1_000
+
 
 class Slot:
     """One task of a worker.
@@ -41,6 +45,8 @@ class Slot:
         self.restored = Restored((), 0)  # what starts anew, and is worth telling
         self._queues: dict[TopicPartition, deque[RecordBatch]] = {source: deque() for source in task.sources}
         self._paused: set[TopicPartition] = set()
+        # Of the partitions that are behind: where they ended, and when records of theirs came last.
+        self._behind: dict[TopicPartition, tuple[int, int]] = {}
         self._awaited_schema: int | None = None
         self._replay = Replay(())
         self._snapshot_cycle = 0
@@ -55,17 +61,22 @@ class Slot:
         new = beginning.starts.keys() - (beginning.checkpoint.next_offsets.keys() if beginning.checkpoint else set())
         self.task.start_at({source: beginning.starts[source] for source in new})
         self.snapshot_ms = now_ms
+        starts = beginning.starts.items()
+        self._behind = {source: (found.ends[source], now_ms) for source, at in starts if at < found.ends[source]}
         self._replay = Replay(beginning.replay)
         self._move(TaskState.RESTORING)
         self._finish_replayed()
         return beginning.starts
 
-    def enqueue(self, batch: RecordBatch) -> list[Instruction]:
+    def enqueue(self, batch: RecordBatch, now_ms: int) -> list[Instruction]:
         """Take fetched records; pauses their partition when enough wait."""
         source = TopicPartition(batch.topic, batch.partition)
         if self.state not in (TaskState.RESTORING, TaskState.RUNNING) or not len(batch):
             return []
         self._queues[source].append(batch)
+        end, _ = self._behind.pop(source, (0, 0))
+        if batch.offsets[-1] + 1 < end:
+            self._behind[source] = (end, now_ms)
         if source in self._paused or self.queued(source) < _QUEUED_RECORDS:
             return []
         self._paused.add(source)
@@ -81,15 +92,14 @@ class Slot:
             self.task.answer_schema(answer)
             self._awaited_schema = None
 
-    @property
-    def has_work(self) -> bool:
+    def has_work(self, now_ms: int) -> bool:
         """True if `handle` would handle records."""
         if self._awaited_schema is not None:
             return False
         if self.state is TaskState.RESTORING:
             item = self._replay.range
             return item is not None and bool(self._queues[item.source])
-        return self.state is TaskState.RUNNING and any(self._queues.values())
+        return self.state is TaskState.RUNNING and any(self._queues.values()) and not self._must_wait(now_ms)
 
     @property
     def restored_share(self) -> float:
@@ -140,6 +150,17 @@ class Slot:
 
     def _move(self, to: TaskState) -> None:
         self.state = transition(self.state, to)
+
+    def _must_wait(self, now_ms: int) -> bool:
+        """Whether records of a partition are on their way that may be older than those at hand.
+
+        Without it the partition whose first fetch is answered first runs ahead by all that fits into the queue: a
+        backlog of events is then scored before the first of its labels is learned.
+        """
+        return any(
+            not self._queues[source] and 0 <= now_ms - came_ms < _BEHIND_MS
+            for source, (_, came_ms) in self._behind.items()
+        )
 
     def _next_source(self) -> TopicPartition:
         """The partition whose next record is oldest, so that labels meet events about as they did in time."""

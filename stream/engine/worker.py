@@ -123,10 +123,9 @@ class Worker:
         """The tasks of this worker with their queues, for metrics and readiness."""
         return tuple(self._slots.values())
 
-    @property
-    def has_work(self) -> bool:
+    def has_work(self, now_ms: int) -> bool:
         """True if `work` would handle records now."""
-        return not self._is_full and any(slot.has_work for slot in self._slots.values())
+        return not self._is_full and any(slot.has_work(now_ms) for slot in self._slots.values())
 
     def take_handled(self) -> RecordBatch | None:
         """The live records that the last `work` handled, once: for whoever measures."""
@@ -169,7 +168,7 @@ class Worker:
                 return self._begin_task(event, now_ms)
             case Fetched(batch):
                 slot = self._slots.get(batch.partition)
-                return slot.enqueue(batch) if slot else []
+                return slot.enqueue(batch, now_ms) if slot else []
             case SchemaFetched() | SchemaRefused():
                 self._schemas[event.schema_id] = event
                 for slot in self._slots.values():
@@ -235,7 +234,7 @@ class Worker:
     def _work(self, now_ms: int, records: int) -> list[Instruction]:
         instructions: list[Instruction] = []
         committed = self._open.number - 1 if self._in_flight is None else self._in_flight.transaction - 1
-        slot = next((slot for slot in self._fairly() if slot.has_work and slot.ready_after <= committed), None)
+        slot = next((slot for slot in self._fairly() if slot.has_work(now_ms) and slot.ready_after <= committed), None)
         if slot is not None and not self._is_full:
             instructions += self._handle(slot, now_ms, records)
         # A clock that was set back commits at once: otherwise nothing would be until it is where it was.

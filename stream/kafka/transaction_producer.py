@@ -1,5 +1,7 @@
 """The one transactional producer of a worker: begins, sends, commits, aborts, and is replaced when it is over."""
 
+import queue
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,6 +26,8 @@ _log = structlog.get_logger("stream.kafka")
 # One wait inside a call; the call is repeated while its answer is "not yet", so this bounds only how late a thread
 # notices that the worker is closing.
 _STEP_S = 1.0
+# An answer to offsets takes some ms, and a coordinator that moves is found again within a second or two.
+_OFFSETS_WITHIN_S = 3.0
 
 
 class Refused(Exception):
@@ -104,7 +108,7 @@ class TransactionProducer:
             self.abort()
             raise Refused(failed)
         positions = [CommitPosition(*source, at.next_offset, at.metadata) for source, at in offsets.items()]
-        self._call(lambda wait_s: self._producer.send_offsets_to_transaction(positions, group_metadata, wait_s))
+        self._call(lambda wait_s: self._send_offsets(positions, group_metadata, wait_s))
         self._call(lambda wait_s: self._producer.commit_transaction(wait_s))
 
     def abort(self) -> None:
@@ -140,6 +144,32 @@ class TransactionProducer:
             raise RetriableError(f"init_transactions: {error.str()}") from raised
         return True
 
+    def _send_offsets(self, positions: list[CommitPosition], group_metadata: Any, wait_s: float) -> None:
+        """Call the client in a thread of its own, which is given up when the call does not return.
+
+        The client (librdkafka 2.16) waits for ever, whatever the timeout, where the group's coordinator was missing in
+        a metadata response, as it is while that broker restarts (its issues 5456 and 5511). The producer is over then;
+        the thread and the client's handle stay behind until the process ends.
+        """
+        answers: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        send = self._producer.send_offsets_to_transaction
+
+        def call() -> None:
+            try:
+                send(positions, group_metadata, wait_s)
+            except BaseException as raised:
+                answers.put(raised)
+            else:
+                answers.put(None)
+
+        threading.Thread(target=call, name="stream-offsets", daemon=True).start()
+        try:
+            raised = answers.get(timeout=_OFFSETS_WITHIN_S)
+        except queue.Empty:
+            raise ProducerOver(f"the client did not return from sending offsets within {_OFFSETS_WITHIN_S:g} s") from None
+        if raised is not None:
+            raise raised
+
     def _flush(self) -> None:
         while self._served(lambda: self._producer.flush(_STEP_S)):
             if self.is_closing:
@@ -154,15 +184,8 @@ class TransactionProducer:
             return 1
 
     def _call(self, step: Callable[[float], None]) -> None:
-        """Perform one transactional call to its end.
-
-        Twice the transaction's timeout is the longest that a broker can still be deciding. After a broker's restart the
-        client was seen to wait for ever instead: then the outcome is unknown, and settled by a new producer (rule 10).
-        """
-        give_up_at = self._clock() + 2 * self._settings.transaction_timeout_ms / 1000
+        """Perform one transactional call to its end."""
         while True:
-            if self._clock() > give_up_at:
-                raise ProducerOver(f"no answer within {2 * self._settings.transaction_timeout_ms} ms")
             try:
                 step(_STEP_S)
             except KafkaException as raised:

@@ -241,7 +241,7 @@ class WorkerLoop:
             self._is_stop_wanted = False
             self._health.stopping()
             self._perform(self._told(StopRequested()))
-        for event in self._transport.poll(0.0 if self._worker.has_work else _IDLE_POLL_S):
+        for event in self._transport.poll(0.0 if self._worker.has_work(now_ms()) else _IDLE_POLL_S):
             self._perform(self._told(event))
         self._work()
         if time.monotonic() - self._looked_s > _LOOK_EVERY_S:

@@ -112,7 +112,7 @@ class Running:
             self.now_ms += 1
             for event in self.connection.fetch(50):
                 self.tell(event)
-            idle = 0 if self.worker.has_work or self.worker.is_committing else idle + 1
+            idle = 0 if self.worker.has_work(self.now_ms) or self.worker.is_committing else idle + 1
             self._perform(self.worker.work(self.now_ms, 50))
         return self
 

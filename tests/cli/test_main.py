@@ -1,6 +1,7 @@
 """The command line answers quickly, and its errors are one message and an exit status."""
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import fields
@@ -13,6 +14,7 @@ import typer
 from typer.main import get_group
 
 from stream.cli import main as command_line
+from stream.cli.guard import Guard
 from stream.errors import ConfigError
 from stream.runtime.settings import Settings
 
@@ -129,19 +131,32 @@ def test_no_broker_is_a_status(tmp_path: Path) -> None:
     )
 
 
+def up_or_undone(*options: str) -> int:
+    """Run `stream broker up`; should this run be killed meanwhile, it hears Ctrl-C and leaves nothing."""
+    with subprocess.Popen([sys.executable, "-m", "stream.cli.main", "broker", "up", *options]) as command:
+        guard = Guard([command.pid], signal.SIGINT)
+        status = command.wait()
+        guard.release()
+    return status
+
+
 @pytest.mark.kafka
 @pytest.mark.slow
 def test_a_broker_is_left_running_until_it_is_stopped(tmp_path: Path) -> None:
     """`up` returns, `status` finds both, a second `up` is refused, `down` ends them, and nothing is left."""
     ports = ("--kafka-port", "29192", "--registry-port", "28181")
     folder = ("--folder", str(tmp_path / "broker"))
+    guard = None
     try:
-        assert stream("broker", "up", *folder, *ports).returncode == 0
+        assert up_or_undone(*folder, *ports) == 0
         found = json.loads(stream("broker", "status", *folder, "--json").stdout)
+        guard = Guard([found["kafka"]["pid"], found["registry"]["pid"]], signal.SIGKILL)  # should this run be killed
         assert (found["is_up"], found["kafka"]["address"]) == (True, "127.0.0.1:29192")
         again = stream("broker", "up", *folder, *ports)
         assert (again.returncode, "already runs in" in again.stderr) == (1, True)
         assert "Traceback" not in again.stderr
     finally:
+        if guard is not None:
+            guard.release()
         assert stream("broker", "down", *folder).stdout == "stopped\n"
     assert stream("broker", "status", *folder).returncode == 3

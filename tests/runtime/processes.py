@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from stream.cli.guard import Guard
 from tests.conftest import ROOT
 from tests.runtime.waiting import LIMIT_S, wait_until
 
@@ -41,6 +42,7 @@ class WorkerProcess:
                 stderr=file,
                 start_new_session=True,
             )
+        self._guard = Guard([self.process.pid], signal.SIGKILL)  # should the test run be killed
 
     @property
     def log(self) -> str:
@@ -87,13 +89,16 @@ class WorkerProcess:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        self._guard.release()
 
     def exit_status(self, within_s: float = LIMIT_S) -> int:
         """Wait for the process to end by itself."""
         try:
-            return self.process.wait(within_s)
+            status = self.process.wait(within_s)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the worker did not end within {within_s:g} s\n{self.log}") from None
+        self._guard.release()
+        return status
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of a GET from its metrics server."""

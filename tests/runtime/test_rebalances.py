@@ -64,3 +64,18 @@ def test_two_processes_of_one_command_share_the_partitions(deploy: Deploy, brisk
     check_outputs(app)
     check_journal(app)
     check_states(app)
+
+
+def test_rule_10_a_worker_outlives_a_restart_of_its_broker(deploy: Deploy, brisk_broker: LocalBroker) -> None:
+    """The broker stops under load and comes back: the worker goes on by itself."""
+    app = deploy(broker=brisk_broker)
+    with SteadyTraffic(app.traffic, per_second=500):
+        worker = app.start()
+        worker.wait(lambda: sum(app.committed().values()) > 500, "commits")
+        brisk_broker.restart()
+    app.wait_until_handled()
+    app.stop(worker)
+
+    check_outputs(app)
+    check_journal(app)
+    check_states(app)

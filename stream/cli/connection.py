@@ -1,10 +1,13 @@
 """How commands reach Kafka and the registry: the user's settings, short waits, and no log of librdkafka's."""
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from stream.config import KafkaSettings
+from stream.engine.protocol import SchemaFetched
 from stream.errors import ConfigError, RetriableError
 from stream.kafka.admin import Admin, TopicState
 from stream.kafka.registry import Registry
@@ -67,6 +70,24 @@ def quick_registry(settings: KafkaSettings) -> Registry:
 
     patience: dict[str, Any] = {"timeout": REGISTRY_TIMEOUT_S, **settings.registry}
     return Registry(replace(settings, registry=patience))
+
+
+@contextmanager
+def registry_schemas(settings: KafkaSettings) -> Iterator[Callable[[int], str | None]]:
+    """A context that gives the text of a schema by its id: None where there is no registry, or no such schema in it.
+
+    What it gives raises RetriableError where the registry does not answer.
+    """
+    if not settings.registry_url:
+        yield lambda schema_id: None
+        return
+    with quick_registry(settings) as registry:
+
+        def fetch(schema_id: int) -> str | None:
+            answer = registry.fetch(schema_id)
+            return answer.schema if isinstance(answer, SchemaFetched) else None
+
+        yield fetch
 
 
 def answering_registry(settings: KafkaSettings) -> Registry:

@@ -1,17 +1,17 @@
-"""How Faust talks to the broker here: committed records only, and the security that librdkafka's settings name."""
+"""How Faust talks to the broker here: committed records only."""
 
 import asyncio
 import logging
-import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import aiokafka
-import faust
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 
+from stream.control.security import credentials
 from stream.errors import ConfigError, RetriableError
 
 
@@ -41,30 +41,6 @@ class ReadCommittedTransport(driver.Transport):  # type: ignore[misc]
     Consumer = _Consumer
 
 
-def credentials(kafka: Mapping[str, str]) -> Any:
-    """Faust's credentials for librdkafka's security.protocol, sasl.* and ssl.* settings; None for plaintext.
-
-    Raises ConfigError for a protocol or mechanism that Faust does not offer.
-    """
-    protocol = kafka.get("security.protocol", "plaintext").upper()
-    if protocol == "PLAINTEXT":
-        return None
-    if protocol not in ("SSL", "SASL_PLAINTEXT", "SASL_SSL"):
-        raise ConfigError(f"security.protocol {protocol!r} is unknown: use PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
-    context = _ssl_context(kafka) if protocol.endswith("SSL") else None
-    if protocol == "SSL":
-        return faust.SSLCredentials(context)
-    mechanism = kafka.get("sasl.mechanism", kafka.get("sasl.mechanisms", "PLAIN")).upper()
-    if mechanism not in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"):
-        raise ConfigError(f"sasl.mechanism {mechanism!r} is not offered by the control plane: use PLAIN or SCRAM")
-    return faust.SASLCredentials(
-        username=kafka.get("sasl.username"),
-        password=kafka.get("sasl.password"),
-        ssl_context=context,
-        mechanism=mechanism,
-    )
-
-
 def partition_count(kafka: Mapping[str, str], topic: str) -> int:
     """How many partitions `topic` has.
 
@@ -77,22 +53,34 @@ async def _partition_count(kafka: Mapping[str, str], topic: str) -> int:
     servers = kafka["bootstrap.servers"]
     access = credentials(kafka)
     admin = AIOKafkaAdminClient(bootstrap_servers=servers, **driver.credentials_to_aiokafka_auth(access))
-    try:
-        await admin.start()
-        found = await admin.describe_topics([topic])
-    except (KafkaError, OSError) as error:
-        raise RetriableError(f"no Kafka answers at {servers} ({error}): check bootstrap.servers, start it") from error
-    finally:
-        await admin.close()
+    with _last_words_of_aiokafka() as said:
+        try:
+            await admin.start()
+            found = await admin.describe_topics([topic])
+        except (KafkaError, OSError) as error:
+            raise RetriableError(
+                f"no Kafka answers at {servers} ({said[-1] if said else error}). Is it running? `stream broker up` "
+                "starts one on this machine; bootstrap_servers is the setting, [librdkafka] has security.protocol"
+            ) from error
+        finally:
+            await admin.close()
     partitions = len(found[0]["partitions"])
     if not partitions:
         raise ConfigError(f"topic {topic} does not exist: create it with `stream topics create APP`")
     return partitions
 
 
-def _ssl_context(kafka: Mapping[str, str]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=kafka.get("ssl.ca.location"))
-    certificate = kafka.get("ssl.certificate.location")
-    if certificate:
-        context.load_cert_chain(certificate, kafka.get("ssl.key.location"), kafka.get("ssl.key.password"))
-    return context
+@contextmanager
+def _last_words_of_aiokafka() -> Iterator[list[str]]:
+    """What it logs meanwhile: the reason of a failure stands there alone, and belongs into the one error."""
+    said: list[str] = []
+    listener = logging.Handler()
+    listener.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("aiokafka")
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(listener)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(listener)
+        logger.propagate = propagate

@@ -3,15 +3,18 @@
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, TypeVar
 
 import faust
 import structlog
 from aiokafka.errors import KafkaError
 
-from stream.control.alerts import Command, IllegalTransition, TrackedAlert, apply
-from stream.control.broker import ReadCommittedTransport, credentials
+from stream.control.alerts import Alert, AlertState, Command, IllegalTransition, TrackedAlert, apply
+from stream.control.broker import ReadCommittedTransport
+from stream.control.security import credentials
 from stream.control.settings import ControlSettings
 from stream.control.wire import (
     UnreadableRecord,
@@ -21,6 +24,7 @@ from stream.control.wire import (
     encode_command,
     encode_tracked,
 )
+from stream.control.writers import Writers
 from stream.errors import RetriableError
 
 log = structlog.get_logger("stream.control")
@@ -28,6 +32,7 @@ log = structlog.get_logger("stream.control")
 # How long an operator waits for an answer. By then a healthy broker has answered a thousand times.
 ANSWER_LIMIT_S = 10.0
 _RETRY_DELAY_S = 1.0
+FORGET_EVERY_S = 3600.0  # rows resolved long ago may well stay an hour longer
 
 Value = TypeVar("Value")
 
@@ -40,8 +45,9 @@ class Ledger:
     changes only after the brokers have its changelog record, and an input record is given back only after that.
     """
 
-    def __init__(self, settings: ControlSettings, partitions: int) -> None:
+    def __init__(self, settings: ControlSettings, partitions: int, writers: Writers) -> None:
         self._settings = settings
+        self._writers = writers
         self._waiting: dict[str, asyncio.Future[TrackedAlert]] = {}
         self.app = _faust_app(settings, partitions)
         alerts = self._topic(settings.alerts_topic, internal=False, partitions=partitions)
@@ -55,6 +61,7 @@ class Ledger:
         )
         self.app.agent(alerts, name=f"{settings.prefix}.alerts")(self._take_alerts)
         self.app.agent(self._commands, name=f"{settings.prefix}.commands")(self._take_commands)
+        self.app.timer(min(FORGET_EVERY_S, settings.keep_resolved_s))(self._forget_resolved)
 
     @property
     def is_ready(self) -> bool:
@@ -109,11 +116,19 @@ class Ledger:
 
     async def _take_alerts(self, stream: Any) -> None:
         async for event in stream.noack().events():
-            alert = _readable(event, decode_alert)
+            alert = await self._readable_alert(event)
             # The same alert comes again after a restart: what operators did about it stays.
             if alert is not None and self._table.data.get(alert.id.encode()) is None:
                 await self._store(event, TrackedAlert(alert, event.message.partition))
             await stream.ack(event)
+
+    async def _readable_alert(self, event: Any) -> Alert | None:
+        try:
+            writer = await self._writers.schema_of(event.value or b"")
+        except UnreadableRecord as error:
+            _leave_aside(event, error)
+            return None
+        return _readable(event, partial(decode_alert, writer=writer))
 
     async def _take_commands(self, stream: Any) -> None:
         async for event in stream.noack().events():
@@ -138,6 +153,17 @@ class Ledger:
         log.info("alert changed", alert=command.alert_id, state=tracked.state.value, by=command.by)
         if waiting is not None and not waiting.done():
             waiting.set_result(tracked)
+
+    async def _forget_resolved(self) -> None:
+        """Remove rows of alerts that were resolved long ago: the table is in memory, and would grow for ever."""
+        if not self.is_ready:
+            return
+        oldest_ms = (time.time() - self._settings.keep_resolved_s) * 1000
+        for tracked in list(self.alerts()):
+            if tracked.state is AlertState.RESOLVED and tracked.changes[-1].at_ms < oldest_ms:
+                key = tracked.alert.id.encode()
+                await self._table.send_changelog(tracked.partition, key, None)
+                self._table.data.pop(key, None)
 
     async def _store(self, event: Any, tracked: TrackedAlert) -> None:
         """Write a row: changelog first, and the row when the brokers have it, for as long as that takes."""
@@ -203,8 +229,12 @@ def _readable(event: Any, decode: Callable[[bytes], Value]) -> Value | None:
     try:
         return decode(event.value or b"")
     except UnreadableRecord as error:
-        message = event.message
-        log.error(
-            "record left aside", topic=message.topic, partition=message.partition, offset=message.offset, why=str(error)
-        )
+        _leave_aside(event, error)
         return None
+
+
+def _leave_aside(event: Any, error: UnreadableRecord) -> None:
+    message = event.message
+    log.error(
+        "record left aside", topic=message.topic, partition=message.partition, offset=message.offset, why=str(error)
+    )

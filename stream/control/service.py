@@ -11,11 +11,16 @@ from stream.control.broker import partition_count
 from stream.control.ledger import Ledger
 from stream.control.peers import Peers
 from stream.control.settings import ControlSettings
+from stream.control.writers import FetchText, Writers
 from stream.errors import ConfigError
 
 
-def run_control(settings: ControlSettings) -> None:
+def run_control(settings: ControlSettings, fetch: FetchText) -> None:
     """Serve until SIGTERM or Ctrl-C.
+
+    Args:
+        settings: of this instance.
+        fetch: the registry's schemas, by which alerts were written; see `Writers`.
 
     Raises ConfigError if the port is taken or the alert topic is missing, RetriableError if the broker is away.
     """
@@ -25,7 +30,7 @@ def run_control(settings: ControlSettings) -> None:
     # Before the app is made: parts of it take the loop that is current then.
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    ledger = Ledger(settings, partitions)
+    ledger = Ledger(settings, partitions, Writers(fetch))
     api = Api(ledger, Peers(ledger, settings.own_url), settings.tokens, listening)
     ledger.app.finalize()
     worker = faust.Worker(

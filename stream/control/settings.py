@@ -23,6 +23,7 @@ class ControlSettings:
     host: str = "127.0.0.1"
     port: int = 8600
     url: str = ""  # as the other instances reach it; http://host:port if empty
+    keep_resolved_s: float = 30 * 86_400.0  # how long an alert is known after it was resolved
     replication: int = 1  # of the topics it creates
     topic_prefix: str = field(default="")  # of the topics it creates and of its group; `<app>-control` if empty
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import fastavro
 import orjson
+from fastavro.read import SchemaResolutionError
+from fastavro.schema import SchemaParseException, UnknownType
 
 from stream.control.alerts import Action, Alert, AlertState, Change, Command, TrackedAlert
 from stream.errors import StreamError
@@ -22,12 +24,33 @@ class UnreadableRecord(StreamError):
     """A record of a topic is not what its schema says. Leave it aside; the topic's other records are fine."""
 
 
-def decode_alert(value: bytes) -> Alert:
-    """Read an alert in Confluent wire format, single-object encoding or JSON; raises UnreadableRecord."""
+def writer_id_of(value: bytes) -> int | None:
+    """The id of the schema by which a value in Confluent wire format was written; None of any other format."""
+    if not value.startswith(_CONFLUENT_MAGIC) or len(value) < _CONFLUENT_HEADER_BYTES:
+        return None
+    return int.from_bytes(value[len(_CONFLUENT_MAGIC) : _CONFLUENT_HEADER_BYTES], "big")
+
+
+def parsed_schema(text: str) -> Any:
+    """A writer's schema, for `decode_alert`; raises UnreadableRecord."""
+    try:
+        return fastavro.parse_schema(_without_logical_types(orjson.loads(text)))
+    except (SchemaParseException, UnknownType, orjson.JSONDecodeError) as error:
+        raise UnreadableRecord(f"the schema by which an alert was written does not parse: {error}") from error
+
+
+def decode_alert(value: bytes, writer: Any = None) -> Alert:
+    """Read an alert in Confluent wire format, single-object encoding or JSON; raises UnreadableRecord.
+
+    Args:
+        value: the record's value.
+        writer: the parsed schema by which a value in Confluent wire format was written; what it has is resolved to
+            schemas/alert.
+    """
     if value.startswith(b"{"):
         return _checked(_alert(_parsed_json(value)))
-    if value.startswith(_CONFLUENT_MAGIC):
-        return _alert(_read("alert", value[_CONFLUENT_HEADER_BYTES:]))
+    if writer is not None:
+        return _alert(_read("alert", value[_CONFLUENT_HEADER_BYTES:], writer))
     return _alert(_decode("alert", value))
 
 
@@ -105,11 +128,14 @@ def _decode(subject: str, value: bytes) -> dict[str, Any]:
     return _read(subject, value[len(header) :])
 
 
-def _read(subject: str, body: bytes) -> dict[str, Any]:
+def _read(subject: str, body: bytes, writer: Any = None) -> dict[str, Any]:
+    """Read by the writer's schema, as the subject's; by the subject's own where no other is given."""
     schema, _ = _schema(subject)
     source = io.BytesIO(body)
     try:
-        found: Any = fastavro.schemaless_reader(source, schema, None)
+        found: Any = fastavro.schemaless_reader(source, writer or schema, schema if writer else None)
+    except SchemaResolutionError as error:
+        raise UnreadableRecord(f"a record's schema does not resolve to schemas/{subject}/v1.avsc: {error}") from error
     except (EOFError, ValueError, IndexError, TypeError, OverflowError) as error:
         raise UnreadableRecord(f"a record does not decode by schemas/{subject}/v1.avsc: {error}") from error
     if source.tell() != len(body):

@@ -9,8 +9,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,11 +29,21 @@ class Control:
     servers: str
     folder: Path
     port: int
+    security: Mapping[str, str] = field(default_factory=dict)  # librdkafka's settings
+    keep_resolved_s: float = 86_400.0
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Run it and wait until it is ready."""
-        arguments = [self.app, self.topic, self.servers, str(self.port), str(self.folder)]
+        kafka = json.dumps({"bootstrap.servers": self.servers, **self.security})
+        arguments = [
+            self.app,
+            self.topic,
+            kafka,
+            str(self.port),
+            str(self.folder),
+            str(self.keep_resolved_s),
+        ]
         with (self.folder / f"control-{self.port}.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.control.serve", *arguments], stdout=log, stderr=log, cwd=Path.cwd()

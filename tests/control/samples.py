@@ -1,10 +1,17 @@
 """Alerts for the tests of this room."""
 
+import copy
+import io
+import json
 import struct
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
+
+import fastavro
 
 from stream.control.alerts import Action, Alert, Command
 from stream.control.wire import encode_alert
+from stream.resources import schema_text
 
 _SINGLE_OBJECT_HEADER_BYTES = 10
 
@@ -28,6 +35,25 @@ ALERT = Alert(
     event_time=1_700_000_060_000,
     processing_time=1_700_000_060_500,
 )
+
+
+# A later release writes more, in another order, with symbols and a type that this one does not know.
+SHIPPED: dict[str, Any] = json.loads(schema_text("alert"))
+LATER: dict[str, Any] = copy.deepcopy(SHIPPED)
+LATER["fields"].reverse()
+LATER["fields"].insert(3, {"name": "runbook", "type": ["null", "string"], "default": None})
+next(field for field in LATER["fields"] if field["name"] == "severity")["type"]["symbols"].append("PANIC")
+FOREIGN = {"type": "record", "name": "Parcel", "fields": [{"name": "weight_kg", "type": "double"}]}
+WRITERS = {7: json.dumps(SHIPPED), 8: json.dumps(LATER), 9: json.dumps(FOREIGN), 10: '{"type": "nothing"}'}
+
+
+def written_later(alert: Alert, severity: str = "WARNING", schema_id: int = 8) -> bytes:
+    """The alert as a later release writes it."""
+    out = io.BytesIO(b"\0" + struct.pack(">I", schema_id))
+    out.seek(0, io.SEEK_END)
+    record = {**asdict(alert), "kind": "DRIFT", "severity": severity, "runbook": "https://example.org/drift"}
+    fastavro.schemaless_writer(out, fastavro.parse_schema(copy.deepcopy(LATER)), record)
+    return out.getvalue()
 
 
 def alert_at(offset: int, severity: str = "warning", model: str | None = "champion") -> Alert:

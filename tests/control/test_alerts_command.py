@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from stream.cli.broker.local import LocalBroker
+from stream.config import KafkaSettings
+from stream.kafka.registry import Registry
 from tests.conftest import MakeTopic
 from tests.control.processes import Control, free_port
-from tests.control.samples import alert_at
+from tests.control.samples import LATER, SHIPPED, alert_at, confluent, written_later
 from tests.control.serve import TOKENS
 from tests.control.test_control_on_kafka import alerts, send
 
@@ -76,12 +78,20 @@ def test_an_operator_lists_acknowledges_and_resolves(control: Control, folder: P
 def test_stream_control_makes_a_token_and_the_next_command_uses_it(
     broker: LocalBroker, topic: MakeTopic, tmp_path: Path
 ) -> None:
-    """No token anywhere: `stream control APP` writes one for its owner alone, and `stream alerts` finds it."""
+    """No token anywhere: `stream control APP` writes one for its owner alone, and `stream alerts` finds it.
+
+    One of the alerts was written by a later release: its schema is the registry's.
+    """
     alerts_topic = topic("alerts", 2)
-    send(broker.bootstrap_servers, alerts_topic, alerts(1, 2), partitions=2)
+    with Registry(KafkaSettings("test", "test", registry_url=broker.registry_url)) as registry:
+        later_id = registry.register(f"{alerts_topic}-value", json.dumps(LATER))
+        shipped_id = registry.register(f"{alerts_topic}-value", json.dumps(SHIPPED))
+    written = {1: written_later(alert_at(1), schema_id=later_id), 2: confluent(alert_at(2), shipped_id)}
+    send(broker.bootstrap_servers, alerts_topic, written, partitions=2)
     port = free_port()
     environment = {
         "STREAM_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
+        "STREAM_REGISTRY_URL": broker.registry_url,
         "STREAM_ALERTS_TOPIC": alerts_topic,
         "STREAM_TOPIC_PREFIX": f"{alerts_topic}-",
         "STREAM_CONTROL_PORT": str(port),
@@ -92,7 +102,7 @@ def test_stream_control_makes_a_token_and_the_next_command_uses_it(
     log = tmp_path / f"control-{port}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(command, env=home, stderr=out)
-    one = Control("small", alerts_topic, broker.bootstrap_servers, tmp_path, port, process)
+    one = Control("small", alerts_topic, broker.bootstrap_servers, tmp_path, port, process=process)
     try:
         one.wait(lambda: one.get("/readyz")[0] == 200, "be ready")
         one.wait(lambda: len(stream_alerts(tmp_path, "list", **environment).stdout.splitlines()) == 2, "list both")
@@ -104,6 +114,27 @@ def test_stream_control_makes_a_token_and_the_next_command_uses_it(
         assert "Traceback" not in second.stderr
     finally:
         assert one.end(signal.SIGTERM) == 0
+
+
+def test_without_a_broker_the_control_plane_says_so_once(tmp_path: Path) -> None:
+    """One error in its log, with the reason and what to do, exit status 1, no traceback, nothing of the client's."""
+    environment = {"STREAM_BOOTSTRAP_SERVERS": "127.0.0.1:1", "XDG_STATE_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "stream.cli.main", "control", "tests.deploy.small_app:app", "--port"]
+    ended = subprocess.run(
+        [*command, str(free_port())],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    said = [json.loads(line) for line in ended.stderr.splitlines()]
+    (error,) = [line["event"] for line in said if line["level"] != "info"]
+    assert ended.returncode == 1
+    assert error.startswith("no Kafka answers at 127.0.0.1:1 (")
+    assert "Connect call failed" in error
+    assert "`stream broker up`" in error
 
 
 def test_without_a_control_plane_the_error_says_how_to_start_one(folder: Path) -> None:

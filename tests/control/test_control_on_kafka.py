@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream.cli.broker.local import LocalBroker
 from stream.control.alerts import Action, Command
@@ -153,3 +154,56 @@ def test_a_missing_topic_or_broker_is_one_clear_error(broker: LocalBroker) -> No
     nowhere = f"127.0.0.1:{free_port()}"
     with pytest.raises(RetriableError, match=f"no Kafka answers at {nowhere}"):
         partition_count({"bootstrap.servers": nowhere}, "alerts")
+
+
+def test_a_resolved_alert_is_forgotten_when_its_time_is_over(control: Control) -> None:
+    """Resolved ones are kept for two seconds here: one leaves table and changelog, the open one stays."""
+    resolved, open_one = alert_at(1).id, alert_at(2).id
+    control.keep_resolved_s = 2.0
+    send(control.servers, control.topic, alerts(1, 2))
+    control.start()
+    control.wait(lambda: len(control.alerts()) == 2, "list both alerts")
+
+    assert control.act(resolved, "resolve", "over")[0] == 200
+
+    control.wait(lambda: control.alerts() == {open_one: "open"}, "forget the resolved alert")
+    control.end(signal.SIGKILL)
+    control.start()
+    assert control.alerts() == {open_one: "open"}
+
+
+@pytest.mark.kafka
+def test_it_reads_with_the_workers_user_and_password(tmp_path: Path) -> None:
+    """A broker with a listener for SASL: with the password alerts are listed, with another one error says why."""
+    plain, controller, secured = free_port(), free_port(), free_port()
+    settings = {
+        "listeners": f"PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller},SASL://127.0.0.1:{secured}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{plain},SASL://127.0.0.1:{secured}",
+        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.sasl.plain.sasl.jaas.config": (
+            "org.apache.kafka.common.security.plain.PlainLoginModule required "
+            'username="admin" password="admin-secret" user_worker="worker-secret";'
+        ),
+    }
+    with LocalBroker(tmp_path / "kafka", kafka_port=plain, settings=settings) as broker:
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+        admin.create_topics([NewTopic("alerts", 1, 1)])["alerts"].result(30)
+        send(broker.bootstrap_servers, "alerts", alerts(1), 1)
+        security = {
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": "worker",
+            "sasl.password": "worker-secret",
+        }
+        servers = f"127.0.0.1:{secured}"
+        with pytest.raises(RetriableError, match=rf"no Kafka answers at {servers} \(.*[Aa]uthentication failed"):
+            partition_count({"bootstrap.servers": servers, **security, "sasl.password": "wrong"}, "alerts")
+        control = Control("fraud", "alerts", servers, tmp_path, free_port(), security)
+        try:
+            control.start()
+            control.wait(lambda: control.alerts() == {alert_at(1).id: "open"}, "list the alert")
+            assert control.act(alert_at(1).id, "acknowledge")[0] == 200
+        finally:
+            control.end()

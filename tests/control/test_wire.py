@@ -14,23 +14,26 @@ from stream.control.wire import (
     encode_alert,
     encode_command,
     encode_tracked,
+    parsed_schema,
 )
 from stream.resources import schema_text
 from tests.control.samples import ALERT, command, confluent
+
+SHIPPED = parsed_schema(schema_text("alert"))
 
 
 def test_an_alert_is_read_in_every_format_that_an_app_may_choose() -> None:
     """Confluent wire format, single-object encoding and JSON give the same alert."""
     as_json = orjson.dumps({**asdict(ALERT), "kind": "DRIFT", "severity": "WARNING"})
 
-    assert decode_alert(confluent(ALERT)) == ALERT
+    assert decode_alert(confluent(ALERT), SHIPPED) == ALERT
     assert decode_alert(encode_alert(ALERT)) == ALERT
     assert decode_alert(as_json) == ALERT
 
 
 def test_an_alert_of_no_model_has_none() -> None:
     """A feature's drift belongs to no model."""
-    assert decode_alert(confluent(replace(ALERT, model=None))).model is None
+    assert decode_alert(confluent(replace(ALERT, model=None)), SHIPPED).model is None
 
 
 def test_commands_and_rows_come_back_as_they_were() -> None:
@@ -57,7 +60,7 @@ def test_commands_and_rows_come_back_as_they_were() -> None:
 def test_damaged_bytes_are_one_readable_error(value: bytes, sentence: str) -> None:
     """Whatever lies on the topic, the agent can leave it aside and say why."""
     with pytest.raises(UnreadableRecord, match=sentence):
-        decode_alert(value)
+        decode_alert(value, SHIPPED if value.startswith(b"\0") else None)
 
 
 @pytest.mark.parametrize("wrong", [{"severity": "LOUD"}, {"offset": "12"}, {"parameters": [1]}, {"offset": 2**63}])
@@ -72,7 +75,7 @@ def test_every_truncation_of_an_alert_is_refused() -> None:
     whole = confluent(ALERT)
     for length in range(len(whole)):
         with pytest.raises(UnreadableRecord):
-            decode_alert(whole[:length])
+            decode_alert(whole[:length], SHIPPED)
 
 
 def test_an_alert_has_the_fields_of_its_schema() -> None:

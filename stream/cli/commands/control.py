@@ -35,6 +35,12 @@ def entry(
     replication: int = typer.Option(
         1, envvar="STREAM_CONTROL_REPLICATION", help="Replication of the topics it creates: 3 in production."
     ),
+    keep_resolved_days: float = typer.Option(
+        30.0,
+        envvar="STREAM_CONTROL_KEEP_RESOLVED_DAYS",
+        min=0.0,
+        help="How long an alert is known after it was resolved; open ones stay.",
+    ),
     config: Path | None = typer.Option(None, envvar="STREAM_CONFIG", help="Settings file; stream.toml if it is here."),
 ) -> None:
     """Run the control plane of an app: it keeps what operators did about each alert, and answers `stream alerts`.
@@ -44,6 +50,7 @@ def entry(
     Example: stream control fraud:app --port 8600
     """
     # Faust takes half a second to import: only here.
+    from stream.cli.connection import registry_schemas
     from stream.control.service import run_control
     from stream.runtime.loading import load_app
     from stream.runtime.logs import configure_logs
@@ -62,6 +69,7 @@ def entry(
         host=host,
         port=port,
         url=url,
+        keep_resolved_s=keep_resolved_days * 86_400,
         replication=replication,
         topic_prefix=f"{chosen.topic_prefix}{app}-control",
     )
@@ -72,7 +80,8 @@ def entry(
         url=control.own_url,
         operators=list(control.tokens.by_name),
     )
-    run_control(control)
+    with registry_schemas(chosen.kafka(app)) as fetch:
+        run_control(control, fetch)
 
 
 def _tokens(text: str, file: Path | None) -> Tokens:

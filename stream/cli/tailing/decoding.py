@@ -33,11 +33,11 @@ class ValueReader:
     """Reads values of any format.
 
     Args:
-        fetch: the text of a schema by its id in the registry, None where it has none; None where no registry is used.
+        fetch: the text of a schema by its id in the registry, None where it has none.
         known: schemas of single-object encoding.
     """
 
-    fetch: FetchText | None
+    fetch: FetchText
     known: Iterable[Schema] = ()
     _by_id: dict[int, Schema | None] = field(default_factory=dict)
     _by_header: dict[bytes, Schema] | None = None
@@ -55,7 +55,7 @@ class ValueReader:
         return _without_schema(data)
 
     def _writer(self, data: bytes) -> tuple[Schema | None, bytes]:
-        if data[:1] == b"\0" and len(data) >= _CONFLUENT_HEADER and self.fetch is not None:
+        if data[:1] == b"\0" and len(data) >= _CONFLUENT_HEADER:
             return self._fetched(int.from_bytes(data[1:_CONFLUENT_HEADER], "big")), data[_CONFLUENT_HEADER:]
         if data[:2] == b"\xc3\x01" and len(data) >= _SINGLE_OBJECT_HEADER:
             if self._by_header is None:
@@ -65,7 +65,6 @@ class ValueReader:
 
     def _fetched(self, schema_id: int) -> Schema | None:
         if schema_id not in self._by_id:
-            assert self.fetch is not None
             try:
                 text = self.fetch(schema_id)
                 self._by_id[schema_id] = parse_schema(text) if text is not None else None

@@ -5,29 +5,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stream.avro import Schema, parse_schema
-from stream.cli.connection import quick_registry
+from stream.cli.connection import registry_schemas
 from stream.cli.tailing.decoding import ValueReader
 from stream.config import KafkaSettings
-from stream.engine.protocol import SchemaFetched
 from stream.errors import SchemaError
 from stream.resources import shipped
-
-_NO_REGISTRY = ""
 
 
 @contextmanager
 def value_reader(settings: KafkaSettings, folder: Path) -> Iterator[ValueReader]:
     """A context that reads values with the registry of the settings, the project's schemas and those in a folder."""
     schemas = [*_schemas(shipped("schemas")), *_schemas(folder), *_schemas(folder / "schemas")]
-    if settings.registry_url == _NO_REGISTRY:
-        yield ValueReader(None, schemas)
-        return
-    with quick_registry(settings) as registry:
-
-        def fetch(schema_id: int) -> str | None:
-            answer = registry.fetch(schema_id)
-            return answer.schema if isinstance(answer, SchemaFetched) else None
-
+    with registry_schemas(settings) as fetch:
         yield ValueReader(fetch, schemas)
 
 

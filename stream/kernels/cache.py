@@ -16,19 +16,29 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Protocol
 
 import llvmlite
 import numba
 import numpy as np
 from numba.core import serialize
-from numba.core.caching import CompileResultCacheImpl, _Cache
 
 from stream.errors import ConfigError
 from stream.kernels.digest import digest_of
 
 _CHECKSUM_BYTES: Final = 32
-_MAGIC: Final = "stream kernel 1"  # raise it when the content of an entry changes its shape
+_MAGIC: Final = "stream kernel 2"  # raise it when the content of an entry changes its shape
+
+
+class KernelForm(Protocol):
+    """What the cache needs to know of a form (forms.py)."""
+
+    @property
+    def kind(self) -> str:
+        """Its name."""
+
+    def rebuild(self, target_context: Any, reduced: Any) -> Any:
+        """The compiled result whose `_reduce` gave `reduced`."""
 
 
 class _Place:
@@ -123,42 +133,34 @@ def write_whole(path: Path, content: bytes) -> None:
         Path(name).unlink(missing_ok=True)
 
 
-class KernelCache(_Cache):  # type: ignore[misc]
-    """The cache of one kernel, in the place of numba's own."""
+class KernelCache:
+    """What is kept of one kernel, in each form (see forms.py) and for each signature; nothing without a folder.
 
-    def __init__(self, dispatcher: Any) -> None:
-        self._dispatcher = dispatcher
-        self._implementation = CompileResultCacheImpl.__new__(CompileResultCacheImpl)  # only how results are pickled
+    Args:
+        kernel: its Python function.
+        target: numba's target context.
+    """
 
-    @property
-    def cache_path(self) -> str | None:
-        """The folder, as numba wants it."""
-        return None if _Place.folder is None else str(_Place.folder)
+    def __init__(self, kernel: Any, target: Any) -> None:
+        self._kernel = kernel
+        self._target = target
 
-    def enable(self) -> None:
-        """Nothing: use_cache decides for all kernels."""
-
-    def disable(self) -> None:
-        """Nothing: use_cache decides for all kernels."""
-
-    def flush(self) -> None:
-        """Nothing: entries do not go stale."""
-
-    def compiling_alone(self, signature: Any) -> contextlib.AbstractContextManager[None]:
+    def compiling_alone(self, signature: Any, form: KernelForm) -> contextlib.AbstractContextManager[None]:
         """Hold the lock of this kernel for a signature; nothing where nothing is kept."""
         if _Place.folder is None:
             return contextlib.nullcontext()
-        return compiling_alone(self._entry(signature, self._dispatcher.targetctx))
+        return compiling_alone(self._entry(signature, form))
 
-    def _entry(self, signature: Any, target: Any) -> str:
-        kernel = self._dispatcher.py_func
+    def _entry(self, signature: Any, form: KernelForm) -> str:
+        kernel = self._kernel
         parts = (
             _MAGIC,
+            form.kind,
             digest_of(kernel),
             kernel.__module__,
             kernel.__qualname__,
             repr(signature),
-            repr(target.codegen().magic_tuple()),
+            repr(self._target.codegen().magic_tuple()),
             numba.__version__,
             llvmlite.__version__,
             np.__version__,
@@ -166,29 +168,29 @@ class KernelCache(_Cache):  # type: ignore[misc]
         )
         return f"{kernel.__name__}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.kernel"
 
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
+    def load(self, signature: Any, form: KernelForm) -> Any:
         """The compiled result for a signature, None where it is not there or cannot be read."""
         if _Place.folder is None:
             return None
         try:
-            content = (_Place.folder / self._entry(sig, target_context)).read_bytes()
+            content = (_Place.folder / self._entry(signature, form)).read_bytes()
         except OSError:
             return None
         checksum, payload = content[:_CHECKSUM_BYTES], content[_CHECKSUM_BYTES:]
         if hashlib.sha256(payload).digest() != checksum:
             return None
         try:
-            target_context.refresh()
-            return self._implementation.rebuild(target_context, pickle.loads(payload))
+            self._target.refresh()
+            return form.rebuild(self._target, pickle.loads(payload))
         except Exception:  # noqa: BLE001 - whatever is wrong with it, compiling again is right
             return None
 
-    def save_overload(self, sig: Any, data: Any) -> None:
+    def save(self, signature: Any, form: KernelForm, compiled: Any) -> None:
         """Write the compiled result, if it can be kept (code with addresses of this process in it cannot)."""
-        if _Place.folder is None or data.library.has_dynamic_globals:
+        if _Place.folder is None or compiled.library.has_dynamic_globals:
             return
         # The annotated source is for people and larger than the code.
-        payload = serialize.dumps(self._implementation.reduce(data._replace(type_annotation="")))
+        payload = serialize.dumps(compiled._replace(type_annotation="")._reduce())
         content = hashlib.sha256(payload).digest() + payload
         with contextlib.suppress(OSError):
-            write_whole(_Place.folder / self._entry(sig, self._dispatcher.targetctx), content)
+            write_whole(_Place.folder / self._entry(signature, form), content)

@@ -51,8 +51,8 @@ def _code_text(function: FunctionType) -> str:
     return "\n".join(parts)
 
 
-def _referenced(function: FunctionType) -> Iterator[tuple[str, object]]:
-    """Names that the function takes from outside, with their values; attributes of modules and classes are followed."""
+def referenced(function: FunctionType) -> Iterator[tuple[str, object]]:
+    """Names that a function takes from outside, with their values; attributes of modules and classes are followed."""
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         yield name, cell.cell_contents
     for code in _code_objects(function.__code__):
@@ -94,7 +94,7 @@ def _value_text(name: str, value: object, owner: FunctionType) -> str:
 def _digested(function: FunctionType) -> tuple[bytes, tuple[FunctionType, ...]]:
     """The digest of one function with the constants it uses, and the functions it calls."""
     texts, called = [_code_text(function)], []
-    for name, value in _referenced(function):
+    for name, value in referenced(function):
         inner = python_function(value)
         if inner is None:
             texts.append(_value_text(name, value, function))

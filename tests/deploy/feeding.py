@@ -18,7 +18,8 @@ from stream.cli.demo.writing import Record, RecordWriter
 from stream.runtime.loading import load_app
 
 PLANNED = 24_000  # payments; the pattern of fraud changes after half of them
-AT_ONCE = 18_000  # as quickly as they go, the rest slowly: the queries want traffic for as long as the tests run
+QUICKLY = 18_000  # these within seconds, the rest slowly: the queries want traffic for as long as the tests run
+QUICKLY_PER_S = 4_000
 SLOWLY_PER_S = 150
 POISON_EVERY = 200
 SEED = 3
@@ -57,13 +58,15 @@ class Feeder:
 
     def _run(self) -> None:
         try:
+            due_s = time.monotonic()
             for record in self._endless():
                 if self._stop_asked.is_set():
                     break
                 self._send(record)
-                if self.sent_events > AT_ONCE and not record.is_label:
+                if not record.is_label:
+                    due_s += 1 / (QUICKLY_PER_S if self.sent_events < QUICKLY else SLOWLY_PER_S)
                     self._producer.poll(0)
-                    self._stop_asked.wait(1 / SLOWLY_PER_S)
+                    self._stop_asked.wait(max(0.0, due_s - time.monotonic()))
             self._producer.flush(20)
         except BaseException as error:
             self._error = error

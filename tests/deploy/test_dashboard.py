@@ -14,7 +14,7 @@ import pytest
 
 from stream.runtime.metrics import WorkerMetrics
 from tests.control.processes import free_port
-from tests.deploy.feeding import AT_ONCE, POISON_EVERY, Feeder
+from tests.deploy.feeding import POISON_EVERY, QUICKLY, Feeder
 from tests.deploy.files import DEPLOY
 from tests.deploy.prometheus_binary import find_prometheus
 from tests.deploy.system import System
@@ -113,13 +113,13 @@ def test_the_figures_are_those_of_the_worker(prometheus: Prometheus, feeder: Fee
         (value,) = prometheus.query(expression)
         return value
 
-    wait_until(lambda: one("sum(stream_events_total)") > AT_ONCE, f"{AT_ONCE} events are counted")
+    wait_until(lambda: one("sum(stream_events_total)") > QUICKLY, f"{QUICKLY} events are counted")
     events, damaged = one("sum(stream_events_total)"), one('stream_rejections_total{reason="truncated"}')
     assert damaged / (events + damaged) == pytest.approx(1 / (POISON_EVERY + 1), rel=0.05)
     assert events + damaged <= feeder.sent_events
-    assert one('stream_learned_total{model="champion"}') > AT_ONCE / 2
-    # Well below what the demo shows: most events were waiting at once, and are scored before many labels are read.
-    assert one('avg(stream_model_metric{model="champion",metric="roc_auc"})') > 0.55
+    assert one('stream_learned_total{model="champion"}') > QUICKLY / 2
+    # 0.68 as a rule: the pattern of fraud has just changed. 0.5 where nothing was learned.
+    assert one('avg(stream_model_metric{model="champion",metric="roc_auc"})') > 0.6
     assert one("max(stream_compile_seconds)") == 0
 
 

@@ -23,6 +23,7 @@ app.model("m", models.StandardScaler() | models.LogisticRegression())
 """
 
 
+@pytest.mark.slow
 def test_a_project_is_better_than_its_baselines(project: Path) -> None:
     """As JSON: every event is evaluated, and no alert is raised over data that does not change."""
     found = json.loads(run("eval", "shop.py:app", "orders.csv", "--json").stdout)
@@ -35,6 +36,7 @@ def test_a_project_is_better_than_its_baselines(project: Path) -> None:
     assert found["events_per_s"] > 0
 
 
+@pytest.mark.slow
 def test_rows_that_do_not_fit_are_reported_and_the_rest_is_evaluated(project: Path) -> None:
     """The exit status is 1, and the report names row and field."""
     lines = (project / "orders.csv").read_text().splitlines()
@@ -48,6 +50,7 @@ def test_rows_that_do_not_fit_are_reported_and_the_rest_is_evaluated(project: Pa
     assert "49 events evaluated" in done.stdout
 
 
+@pytest.mark.slow
 def test_labels_arrive_when_they_became_known(tmp_path: Path) -> None:
     """A label of a day later is learned a day later: scores before it know nothing, those after it do."""
     (tmp_path / "late.py").write_text(LATE_APP)
@@ -68,6 +71,7 @@ def test_labels_arrive_when_they_became_known(tmp_path: Path) -> None:
     )  # 0.5 for every event: nothing was learned before the end
 
 
+@pytest.mark.slow
 def test_labels_may_have_a_file_of_their_own(tmp_path: Path) -> None:
     """Joined by id; one of an unknown event is counted."""
     (tmp_path / "late.py").write_text(LATE_APP)

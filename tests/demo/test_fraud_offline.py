@@ -39,6 +39,7 @@ def check_silent(planned: int, seed: int) -> None:
     assert steady.alerts == (), f"seed {seed}, {planned} events: {steady.alerts[0]['sentence']}"
 
 
+@pytest.mark.slow
 def test_the_first_alert_places_the_change_and_without_a_change_none_comes() -> None:
     """Three seeds of the shortest run for which it is promised."""
     for seed in range(3):
@@ -62,6 +63,7 @@ def test_over_twenty_seeds_no_alert_comes_without_a_change() -> None:
         check_silent(LONGEST, seed)
 
 
+@pytest.mark.slow
 def test_the_model_is_far_better_than_the_baseline() -> None:
     """Over a run with a change in it: ROC-AUC above 0.88 (knowing nothing: 0.5), PR-AUC six times the base rate."""
     result = fraud_run(LONGEST, 1)

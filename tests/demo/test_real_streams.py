@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow.parquet as parquet
+import pytest
 
 from stream.cli.demo.demos import APPS, DEMOS
 from stream.cli.demo.streams import DATA, bank_blocks, spam_blocks
@@ -9,6 +10,7 @@ from stream.evaluate import roc_auc
 from tests.demo.offline import NOW_MS, run
 
 
+@pytest.mark.slow
 def test_spam_is_told_from_the_text_alone() -> None:
     """All 5,574 messages are scored before they are learned from: ROC-AUC above 0.97."""
     result = run(DEMOS["spam"], spam_blocks(10_000, NOW_MS))
@@ -16,6 +18,7 @@ def test_spam_is_told_from_the_text_alone() -> None:
     assert roc_auc(result.scores[:, 0], result.targets) > 0.97
 
 
+@pytest.mark.slow
 def test_the_crash_of_a_market_shows_as_drift() -> None:
     """All 41,188 calls: ROC-AUC above 0.75 although the world changes, and alerts that say that it does."""
     result = run(DEMOS["bank"], bank_blocks(100_000, NOW_MS))

@@ -11,6 +11,8 @@ from stream.features import Expression, FeaturePlan, FeatureState, col, distance
 from stream.records import Floats
 from tests.features.events import Event, plan_of, random_events, run
 
+pytestmark = pytest.mark.slow  # compiles two plans with every kind of state
+
 amount, merchant, online = col("amount"), col("merchant"), col("is_online")
 CUT = 300
 EVENTS = random_events(77, 600, keys=12, latest_ms=9_000, step_ms=3_000)

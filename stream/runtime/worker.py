@@ -32,7 +32,7 @@ from stream.engine.snapshot_store import SnapshotStore
 from stream.engine.task import OutputFormat, Task
 from stream.engine.warm_up import warm_up
 from stream.engine.worker import Worker, WorkerSettings
-from stream.errors import ConfigError
+from stream.errors import ConfigError, RetriableError
 from stream.kafka.reader import Reader
 from stream.kafka.registry import Registry
 from stream.kafka.transport import Transport
@@ -51,6 +51,8 @@ _FIRST_SLICE, _LARGEST_SLICE = 256, 65_536
 _IDLE_POLL_S = 0.01
 # How often lag and restore progress are looked at.
 _LOOK_EVERY_S = 1.0
+# A stop that finds no broker for so long ends without its last commit: service managers wait 10 to 30 s before kill -9.
+_STOP_WITHOUT_BROKER_S = 8.0
 
 
 def run_worker(plan: Plan, settings: Settings, on_progress: Callable[[str], None]) -> None:
@@ -209,6 +211,7 @@ class WorkerLoop:
         )
         self._slice = _FIRST_SLICE
         self._is_stop_wanted = False
+        self._stopping_since_s: float | None = None
         self._looked_s = 0.0
         self._committing_since_s = 0.0
         self._handled: list[np.ndarray] = []  # timestamps of the events of the open cycle, and of the one in flight
@@ -239,13 +242,26 @@ class WorkerLoop:
         self._health.turned()
         if self._is_stop_wanted:
             self._is_stop_wanted = False
+            self._stopping_since_s = time.monotonic()
             self._health.stopping()
             self._perform(self._told(StopRequested()))
+        self._give_up_without_broker()
         for event in self._transport.poll(0.0 if self._worker.has_work(now_ms()) else _IDLE_POLL_S):
             self._perform(self._told(event))
         self._work()
         if time.monotonic() - self._looked_s > _LOOK_EVERY_S:
             self._look()
+
+    def _give_up_without_broker(self) -> None:
+        """End a stop that waits for nobody."""
+        if self._stopping_since_s is None:
+            return
+        waited_s = min(time.monotonic() - self._stopping_since_s, self._transport.health.down_for_s)
+        if waited_s > _STOP_WITHOUT_BROKER_S:
+            raise RetriableError(
+                f"stopped without a last commit: no broker has answered for {waited_s:.0f} s. Nothing is lost: the "
+                "next start handles again what was not committed"
+            )
 
     def _work(self) -> None:
         began = time.perf_counter()

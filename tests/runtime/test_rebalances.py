@@ -79,3 +79,26 @@ def test_rule_10_a_worker_outlives_a_restart_of_its_broker(deploy: Deploy, brisk
     check_outputs(app)
     check_journal(app)
     check_states(app)
+
+
+def test_a_stop_without_a_broker_ends_and_loses_nothing(deploy: Deploy, brisk_broker: LocalBroker) -> None:
+    """SIGTERM while the broker is away: the worker says so and ends; the next one goes on where the commits stand."""
+    app = deploy(broker=brisk_broker)
+    worker = app.start()
+    app.traffic.send(500)
+    worker.wait(lambda: sum(app.committed().values()) > 0, "commits")
+    brisk_broker.kill()
+    worker.wait_for_log("no broker answers; trying on")
+    assert worker.end(signal.SIGTERM) == 1
+    assert "no broker has answered" in worker.log
+    assert "Traceback" not in worker.log
+    app.expect_end(worker)
+
+    brisk_broker.restart()
+    second = app.start()
+    app.wait_until_handled()
+    app.stop(second)
+
+    check_outputs(app)
+    check_journal(app)
+    check_states(app)

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from itertools import repeat
 from typing import Any
 
+import numpy as np
+
 from stream.engine.effects import OutputBatch
 from stream.headers import Headers, unpack
 
@@ -45,26 +47,25 @@ def produce_batch(producer: Any, batch: OutputBatch) -> None:
         KafkaException: the producer refuses the record (too large, fatal state); what was handed over before it stays
             handed over.
     """
-    produce, topic, partition = producer.produce, batch.topic, batch.partition
-    for key, value, headers, timestamp_ms in _records(batch):
+    data, produce, topic, partition = batch.data.tobytes(), producer.produce, batch.topic, batch.partition
+    spans = np.concatenate([batch.keys, batch.values], axis=1).T.tolist()
+    # Bytes are cut out just before they are sent, and freed just behind: made for the whole batch at first, they and
+    # their spans leave the processor's cache in between, and set garbage collections off.
+    for key_start, key_end, start, end, timestamp_ms, headers in zip(
+        *spans, batch.timestamps_ms.tolist(), _headers(batch, data), strict=False
+    ):
+        key = None if key_start < 0 else data[key_start:key_end]
+        value = None if start < 0 else data[start:end]
         try:
             produce(topic, value, key, partition, None, None, timestamp_ms, headers)
         except BufferError:
             _produce_with_room(producer, (topic, value, key, partition, None, None, timestamp_ms, headers))
 
 
-def _records(batch: OutputBatch) -> Iterator[tuple[bytes | None, bytes | None, Headers | None, int]]:
-    data = batch.data.tobytes()
-    headers: Iterator[Headers | None] = repeat(None)
-    if len(batch) and batch.headers.max() >= 0:
-        headers = (None if start < 0 else unpack(data[start:end]) for start, end in batch.headers.tolist())
-    keys = _parts(data, batch.keys.tolist())
-    values = _parts(data, batch.values.tolist())
-    return zip(keys, values, headers, batch.timestamps_ms.tolist(), strict=False)
-
-
-def _parts(data: bytes, spans: list[list[int]]) -> list[bytes | None]:
-    return [None if start < 0 else data[start:end] for start, end in spans]
+def _headers(batch: OutputBatch, data: bytes) -> Iterator[Headers | None]:
+    if not len(batch) or batch.headers.max() < 0:
+        return repeat(None)
+    return (None if start < 0 else unpack(data[start:end]) for start, end in batch.headers.tolist())
 
 
 def _produce_with_room(producer: Any, arguments: tuple[Any, ...]) -> None:

@@ -1,5 +1,6 @@
 """What all tests share: one real Kafka a process, topics of their own, one folder of compiled kernels."""
 
+import os
 import re
 import uuid
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from stream.cli.broker.local import LocalBroker
 from stream.kernels import use_cache
 
 ROOT = Path(__file__).parents[1]
+KERNELS = ROOT / "build" / "kernels"
 ADMIN_TIMEOUT_S = 30
 
 # How quick examples are made and run depends on what else the machine does, and says nothing about the code.
@@ -39,8 +41,12 @@ class MakeTopic(Protocol):
 
 
 def pytest_configure() -> None:
-    """Kernels are compiled once for all runs and both worker processes; a change of their code makes new entries."""
-    use_cache(ROOT / "build" / "kernels")
+    """Kernels are compiled once for all runs, by pytest's processes, by commands called in them and by workers.
+
+    A change of their code makes new entries, so that nothing has to be deleted.
+    """
+    os.environ["STREAM_CACHE"] = str(KERNELS)
+    use_cache(KERNELS)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -51,6 +57,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.kafka)
         if item.get_closest_marker("kafka"):
             item.add_marker(pytest.mark.xdist_group(f"kafka in {item.path.parent.name}"))
+
+
+@pytest.fixture(autouse=True)
+def kernels_are_kept() -> Iterator[None]:
+    """A test may keep kernels elsewhere; those behind it do not."""
+    yield
+    use_cache(KERNELS)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """What a kernel becomes: machine code where Python calls it, a part of its caller where a kernel does."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,17 +8,13 @@ from numba.core.errors import TypingError
 from numba.core.runtime import _nrt_python, rtsys
 
 from stream.kernels import kernel, use_cache
-from stream.kernels.cache import cache_folder
 from stream.records import Floats
 
 
 @pytest.fixture(autouse=True)
-def no_cache() -> Iterator[None]:
+def no_cache() -> None:
     """Every kernel is compiled here, whatever ran before."""
-    folder = cache_folder()
     use_cache(None)
-    yield
-    use_cache(folder)
 
 
 def kernel_like(function: Any) -> Any:

@@ -95,6 +95,7 @@ def test_a_stop_without_a_broker_ends_and_loses_nothing(deploy: Deploy, brisk_br
     app.expect_end(worker)
 
     brisk_broker.restart()
+    app.traffic.send(100)
     second = app.start()
     app.wait_until_handled()
     app.stop(second)

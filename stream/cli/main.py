@@ -51,9 +51,11 @@ def main() -> None:
         # Whoever read the output has enough (`| head`); Python would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if error.errno not in DISK_ERRORS:
+        if error.errno in DISK_ERRORS:
+            fail(f"{error.filename or 'A file'} cannot be written: {DISK_ERRORS[error.errno]}.")
+        if error.filename is None:  # not a file that a user named
             raise
-        fail(f"{error.filename or 'A file'} cannot be written: {DISK_ERRORS[error.errno]}.")
+        fail(f"{error.filename} cannot be opened: {error.strerror}.")
 
 
 def make_app(wanted: str) -> typer.Typer:

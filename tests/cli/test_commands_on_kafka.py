@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import Producer
 
 from stream.cli.broker.local import LocalBroker
+from stream.cli.connection import kafka_settings, quick_registry
 from stream.engine.dead_letters import dead_letters
 from stream.errors import ConfigError, RetriableError
 from stream.kafka.producing import produce_batch
@@ -81,7 +82,7 @@ def test_check_explains_topics_that_will_not_do(shop: str, project: Path) -> Non
     """Other partition counts, a compacted journal, a feature by another key over two partitions."""
     text = (project / "shop.py").read_text().replace('amount.count("7d")', 'amount.count("7d", by="country")')
     (project / "shop.py").write_text(text)
-    from stream.cli.connection import kafka_settings, reachable_admin
+    from stream.cli.connection import reachable_admin
     from stream.kafka.topic_plan import TopicSpec
 
     journal = TopicSpec(f"{shop}.journal", 1, 1, {"cleanup.policy": "compact"})
@@ -255,3 +256,47 @@ def test_a_value_too_large_for_a_dead_letter_comes_from_its_source(shop: str, pr
 
     assert json.loads(run("dead-letters", "replay", "shop.py:app", "--json").stdout)["sent"] == 1
     assert [each["value"] for each in tail(source, "--from", "beginning")] == ["x" * 3000] * 2
+
+
+def test_keys_may_be_avro(topic: MakeTopic, shop: str) -> None:
+    """One field: its own type, registered as the topic's key; two: a record of them. `tail` reads both."""
+    single, composite = topic("single"), topic("composite")
+
+    produce("--key", "customer", "--key-encoding", "avro", "--limit", "3", topic=single)
+    produce("--key", "customer,ordered_at", "--key-encoding", "avro", "--limit", "3", topic=composite)
+
+    with quick_registry(kafka_settings(None)) as registry:
+        latest = registry.latest(f"{single}-key")
+        assert latest is not None
+        assert json.loads(latest.schema) == "string"
+    for record in tail(single):
+        assert record["key"] == record["value"]["customer"]  # type: ignore[index]
+    for record in tail(composite):
+        key, value = record["key"], record["value"]
+        assert key["customer"] == value["customer"]  # type: ignore[index]
+        assert str(key["ordered_at"]).isdigit()  # type: ignore[index]
+
+
+def test_a_key_that_cannot_be_avro_is_told(topic: MakeTopic, shop: str) -> None:
+    """No fields, another encoding, or JSON values: each is one error."""
+    name = topic()
+    mistakes: dict[tuple[str, ...], str] = {
+        ("--key-encoding", "avro"): "say with --key which fields the key is made of",
+        ("--key", "customer", "--key-encoding", "avr"): "did you mean 'avro'",
+        ("--key", "customer", "--key-encoding", "avro", "--framing", "json"): "keys of JSON records are utf8",
+    }
+    for options, sentence in mistakes.items():
+        done = run("produce", "orders.csv", "--topic", name, "--schema", "order", *options)
+        assert sentence in str(done.exception)
+
+
+def test_tail_says_that_the_registry_does_not_answer(
+    topic: MakeTopic, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not bytes in place of what could be read, without a word; bytes where no registry is named."""
+    name = topic()
+    produce("--limit", "1", topic=name)
+    monkeypatch.setenv("STREAM_REGISTRY_URL", "http://127.0.0.1:9")
+    assert "check registry_url, or leave it out" in str(run("tail", name).exception)
+    monkeypatch.setenv("STREAM_REGISTRY_URL", "")
+    assert [record["format"] for record in tail(name)] == ["hex"]

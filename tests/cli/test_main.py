@@ -55,6 +55,7 @@ def test_help_imports_nothing_heavy() -> None:
             1,
             "stream: /data cannot be written: the disk is full.\n",
         ),
+        (FileNotFoundError(2, "No such file", "/x/y"), 1, "stream: /x/y cannot be opened: No such file.\n"),
     ],
 )
 def test_errors_are_one_message(

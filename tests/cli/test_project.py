@@ -1,10 +1,12 @@
 """A new project works as it is with every command that needs no broker."""
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 
+from stream.cli.templates import orders
 from stream.errors import ConfigError
 from tests.cli.commands import run
 
@@ -114,3 +116,16 @@ def test_wrong_options_of_produce_are_told(options: list[str], said: str, projec
     framing = [] if "--framing" in options else ["--framing", "json"]
     done = run("produce", "orders.csv", "--topic", "t", *options, *framing, "--preview")
     assert (done.exit_code, said in str(done.exception)) == (1, True)
+
+
+def test_a_project_that_cannot_be_written_is_not_left_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full before the last file: the folder is named and gone, so that the next try may have its name."""
+
+    def no_space(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(orders, "write_orders", no_space)
+    failed = run("init", "shop", "--in", str(tmp_path)).exception
+    assert isinstance(failed, OSError)
+    assert (failed.errno, failed.filename) == (errno.ENOSPC, str(tmp_path / "shop"))
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,9 @@
 
 import keyword
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
@@ -32,16 +35,27 @@ def entry(
             f"{project} is there already, and nothing is overwritten: choose another name, or --in FOLDER"
         )
     templates = Path(orders.__file__).parent
-    project.mkdir(parents=True)
     files = {
         "app.py.txt": f"{module}.py",
         "order.avsc": "order.avsc",
         "stream.toml": "stream.toml",
         "README.md": "README.md",
     }
-    for template, file in files.items():
-        text = (templates / template).read_text()
-        (project / file).write_text(text.replace("@MODULE@", module).replace("@NAME@", name))
-    orders.write_orders(project / "orders.csv")
+    with _whole_or_not_at_all(project):
+        for template, file in files.items():
+            text = (templates / template).read_text()
+            (project / file).write_text(text.replace("@MODULE@", module).replace("@NAME@", name))
+        orders.write_orders(project / "orders.csv")
     print(f"{project}: {', '.join([*files.values(), 'orders.csv'])}")
     print(f"next: cd {project} && stream check {module}:app --offline && stream eval {module}:app orders.csv")
+
+
+@contextmanager
+def _whole_or_not_at_all(folder: Path) -> Iterator[None]:
+    """Make the folder; where its files cannot be written, it is removed again and named in the error."""
+    try:
+        folder.mkdir(parents=True)
+        yield
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise OSError(error.errno, error.strerror, str(folder)) from error

@@ -12,8 +12,9 @@ import typer
 from stream.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from stream.avro import Schema
     from stream.cli.files.misfits import MisfitReport
     from stream.cli.files.opening import Row, RowFile
     from stream.cli.producing.records import RecordWriter
@@ -36,6 +37,9 @@ def entry(
     topic: str = typer.Option(..., help="Where the records go; it must exist."),
     schema: str = typer.Option(..., help="An .avsc file, its name here or in schemas/, or a subject of the registry."),
     key: str = typer.Option("", help="Field whose text is the record's key; several as a,b."),
+    key_encoding: str = typer.Option(
+        "utf8", help="utf8: the fields' text, several joined by |; avro: by a schema of their own, TOPIC-key."
+    ),
     columns: str = typer.Option("", help="Take only these, FIELD=COLUMN or FIELD, separated by commas."),
     framing: str = typer.Option("confluent", help="confluent (with the registry), single-object or json."),
     preview: bool = typer.Option(False, "--preview", help=f"Show the first {_PREVIEWED} records and send nothing."),
@@ -57,7 +61,8 @@ def entry(
     from stream.cli.files.encoding import RowEncoder, parse_columns
     from stream.cli.files.misfits import MisfitReport
     from stream.cli.files.opening import open_rows
-    from stream.cli.producing.records import RecordWriter, key_fields, wire_format
+    from stream.cli.producing.keys import KeyWriter, key_fields
+    from stream.cli.producing.records import RecordWriter, wire_format
     from stream.cli.producing.schemas import find_schema
 
     rows_file = open_rows(file, format)
@@ -65,19 +70,22 @@ def entry(
     uses_registry = framing == "confluent"
     found = find_schema(schema, (lambda subject: _latest(settings, subject)) if uses_registry else None)
     encoder = RowEncoder(found, rows_file, parse_columns(columns))
-    keys = key_fields(key, found)
+    fields = key_fields(key, found)
+    key_type = _key_schema(key_encoding, framing, fields, found)
     wire_format(framing, found, 0)  # a misspelt format is told before anything is asked of others
     pace = Pace(rate, limit, loop)
     with MisfitReport(rejects) as report:
         if preview:
             chosen, head = wire_format("single-object", found, 0)
-            writer = RecordWriter(found, encoder, keys, chosen, head)
+            writer = RecordWriter(found, encoder, KeyWriter(fields), chosen, head)
             _preview(rows_file, writer, report)
             done: dict[str, Any] = {"topic": topic, "produced": 0}
         else:
-            schema_id = _prepare(settings, topic, found.text if uses_registry else "")
-            chosen, head = wire_format(framing, found, schema_id)
-            done = _send(rows_file, RecordWriter(found, encoder, keys, chosen, head), settings, topic, pace, report)
+            ids = _prepare(settings, topic, {"value": found, "key": key_type} if uses_registry else {})
+            chosen, head = wire_format(framing, found, ids.get("value", 0))
+            key_head = wire_format(framing, key_type, ids.get("key", 0))[1] if key_type else b""
+            writer = RecordWriter(found, encoder, KeyWriter(fields, key_type, key_head), chosen, head)
+            done = _send(rows_file, writer, settings, topic, pace, report)
         if as_json:
             print(json.dumps({**done, "rejected": report.count, "rejections": report.as_json()}))
         _tell_misfits(report, rejects)
@@ -92,15 +100,26 @@ def _latest(settings: "KafkaSettings", subject: str) -> str | None:
     return latest.schema if latest else None
 
 
-def _prepare(settings: "KafkaSettings", topic: str, schema: str) -> int:
-    """See that the topic is there, and register the schema unless it is empty; its id."""
+def _key_schema(encoding: str, framing: str, fields: tuple[str, ...], schema: "Schema") -> "Schema | None":
+    from stream.app.suggest import one_of
+    from stream.cli.producing.keys import ENCODINGS, key_schema
+
+    if one_of(encoding, ENCODINGS, "--key-encoding", "encoding") == "utf8":
+        return None
+    if framing == "json":
+        raise ConfigError("--key-encoding avro: keys of JSON records are utf8; or choose another --framing")
+    return key_schema(fields, schema)
+
+
+def _prepare(settings: "KafkaSettings", topic: str, schemas: "Mapping[str, Schema | None]") -> dict[str, int]:
+    """See that the topic is there, and register the schemas of its value and key; their ids."""
     from stream.cli.connection import answering_registry, existing_topic, reachable_admin
 
     existing_topic(reachable_admin(settings), topic, "create it first: `stream topics create APP --inputs`")
-    if not schema:
-        return 0
+    if not schemas:
+        return {}
     with answering_registry(settings) as registry:
-        return registry.register(f"{topic}-value", schema)
+        return {part: registry.register(f"{topic}-{part}", each.text) for part, each in schemas.items() if each}
 
 
 def _rows(file: "RowFile", pace: Pace) -> "Iterator[Row]":

@@ -39,7 +39,9 @@ def entry(
     from stream.cli.tailing.sources import value_reader
 
     settings = kafka_settings(config)
-    state = existing_topic(reachable_admin(settings), topic, "`stream topics create APP` creates those of an app")
+    state = existing_topic(
+        reachable_admin(settings), topic, "`stream topics create APP --inputs` creates those of an app"
+    )
     if partition is not None and partition >= state.partitions:
         raise ConfigError(f"{topic} has {state.partitions} partitions, numbered from 0: there is no {partition}")
     partitions = range(state.partitions) if partition is None else [partition]

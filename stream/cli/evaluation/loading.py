@@ -12,7 +12,7 @@ from stream.cli.evaluation.recorded import Recorded, Recorder, milliseconds, pla
 from stream.cli.files.encoding import Misfit, RowEncoder
 from stream.cli.files.misfits import MisfitReport
 from stream.cli.files.opening import Row, RowFile, open_rows
-from stream.cli.producing.records import key_bytes
+from stream.cli.producing.keys import key_bytes
 from stream.engine.plan import EventPlan, LabelPlan, Plan
 from stream.errors import ConfigError
 from stream.features.duration import duration_ms

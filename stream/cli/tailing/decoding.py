@@ -11,7 +11,7 @@ import orjson
 from stream.avro import Framing, InvalidValue, Schema, decode_one, header, parse_schema
 from stream.avro.schema import Array, Logical, Map, Primitive, Record, Type, Union, is_null
 from stream.avro.schema import Fixed as FixedType
-from stream.errors import RetriableError, SchemaError
+from stream.errors import SchemaError
 
 _CONFLUENT_HEADER: Final = 5
 _SINGLE_OBJECT_HEADER: Final = 10
@@ -43,7 +43,7 @@ class ValueReader:
     _by_header: dict[bytes, Schema] | None = None
 
     def read(self, data: bytes | None) -> Read:
-        """Read one value; never fails."""
+        """Read one value, as far as that goes; raises RetriableError where the registry does not answer."""
         if data is None:
             return Read(None, "null")
         schema, body = self._writer(data)
@@ -70,8 +70,6 @@ class ValueReader:
                 self._by_id[schema_id] = parse_schema(text) if text is not None else None
             except SchemaError:
                 self._by_id[schema_id] = None
-            except RetriableError:
-                return None  # asked again with the next record
         return self._by_id[schema_id]
 
 

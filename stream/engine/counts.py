@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from stream.engine.labels import LabelCounts
-from stream.engine.metrics import LabelOutcome
+from stream.engine.metrics import LabelOutcome, Losses
+from stream.features import FeatureMetrics
 from stream.records import Rejection, RejectReason
 
 
@@ -18,11 +19,22 @@ class CycleCounts:
     learned: int = 0
     alerts: int = 0
     labels_before: LabelCounts | None = None
-    evictions_before: int = 0
+    losses_before: Losses = field(default_factory=Losses)
 
     def reject(self, rejections: Sequence[Rejection]) -> None:
         """Count rejected records by their reason."""
         self.rejections.update(rejection.reason for rejection in rejections)
+
+
+def losses(keyed: FeatureMetrics, labels: LabelCounts | None) -> Losses:
+    """What state has lost since it began."""
+    return Losses(
+        keys_evicted=keyed.evictions,
+        keys_expired=keyed.expiries,
+        late_events=keyed.late_events,
+        window_events_dropped=keyed.dropped_events,
+        label_rows_evicted=labels.rows_evicted if labels else 0,
+    )
 
 
 def label_outcomes(before: LabelCounts | None, now: LabelCounts) -> dict[LabelOutcome, int]:

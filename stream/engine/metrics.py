@@ -1,7 +1,7 @@
 """What one cycle of one task did, in numbers: filled by the engine, shown by the runtime."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 
 from stream.records import RejectReason
@@ -28,6 +28,21 @@ class DriftStatistic:
 
 
 @dataclass(frozen=True, slots=True)
+class Losses:
+    """What state has let go of, or not let in: where a count grows, features or learning are not what was declared."""
+
+    keys_evicted: int = 0  # from keyed state, for its byte budget
+    keys_expired: int = 0  # not seen for the declared `key_expiry`: as declared, nothing is lost
+    late_events: int = 0  # behind the stream's time by more than the lateness: scored, but not in windows
+    window_events_dropped: int = 0  # left a window before their time, for the byte budget of keyed state
+    label_rows_evicted: int = 0  # features that a label might still have met, for the byte budget of labels
+
+    def since(self, before: "Losses") -> "Losses":
+        """What came on top of an earlier count."""
+        return Losses(*(getattr(self, each.name) - getattr(before, each.name) for each in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
 class CycleMetrics:
     """What one cycle of one task did. Counts are of this cycle alone; the rest is how things stand at its end.
 
@@ -39,7 +54,7 @@ class CycleMetrics:
     labels: Mapping[LabelOutcome, int]
     learned: Mapping[str, int]  # by model: events it learned from
     alerts: int
-    evictions: int  # keys that left keyed state to keep its budget
+    losses: Losses
     models: Mapping[str, Mapping[str, float]]  # by model, by metric (roc_auc, ...): its value since the task began
     drift: tuple[DriftStatistic, ...]
     state_bytes: int

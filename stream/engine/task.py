@@ -10,7 +10,7 @@ from stream.config import TopicNames
 from stream.engine import journal
 from stream.engine.admission import admit
 from stream.engine.alerts import AlertWriter
-from stream.engine.counts import CycleCounts, label_outcomes
+from stream.engine.counts import CycleCounts, label_outcomes, losses
 from stream.engine.dead_letters import dead_letters
 from stream.engine.effects import Effects, OutputBatch, Outputs
 from stream.engine.encoded import EncodedRecord, output_batch
@@ -199,6 +199,7 @@ class Task:
     def load(self, checkpoint: Checkpoint, is_new_plan: bool) -> Restored:
         """Take over a checkpoint; returns what starts anew because its definition changed."""
         restored = self.state.load(checkpoint.arrays, checkpoint.facts)
+        self._counts = self._counts_from_here()
         for topic, schema_id, schema, refusal, message in orjson.loads(checkpoint.facts["schemas"]):
             if topic in self._sources and not (is_new_plan and refusal):
                 self._sources[topic].repeat(SchemaAnswer(0, topic, schema_id, schema, refusal, message))
@@ -301,21 +302,23 @@ class Task:
         self._last = record
         self._ranges, self._schemas, self._outputs = [], [], []
         self.metrics = self._metrics()
-        self._counts = CycleCounts(
-            labels_before=self.state.labels.counts if self.state.labels else None,
-            evictions_before=self.state.features.metrics.evictions,
-        )
+        self._counts = self._counts_from_here()
+
+    def _counts_from_here(self) -> CycleCounts:
+        labels = self.state.labels.counts if self.state.labels else None
+        return CycleCounts(labels_before=labels, losses_before=losses(self.state.features.metrics, labels))
 
     def _metrics(self) -> CycleMetrics:
         counts, state, names = self._counts, self.state, [item.name for item in self._plan.models]
         keyed, figures = state.features.metrics, state.evaluation.figures()
+        labels = state.labels.counts if state.labels else None
         return CycleMetrics(
             events=counts.events,
             rejections=dict(counts.rejections),
-            labels=label_outcomes(counts.labels_before, state.labels.counts) if state.labels else {},
+            labels=label_outcomes(counts.labels_before, labels) if labels else {},
             learned=dict.fromkeys(names, counts.learned),
             alerts=counts.alerts,
-            evictions=keyed.evictions - counts.evictions_before,
+            losses=losses(keyed, labels).since(counts.losses_before),
             models={
                 name: {**model.metrics(), **figures.get(name, {})}
                 for name, model in zip(names, state.models, strict=True)

@@ -58,7 +58,11 @@ class WorkerMetrics:
         """Add what a committed cycle of a task did."""
         self._events.labels(partition).inc(cycle.events)
         self._alerts.inc(cycle.alerts)
-        self._evictions.labels(partition).inc(cycle.evictions)
+        self._evictions.labels(partition).inc(cycle.losses.keys_evicted)
+        self._expiries.labels(partition).inc(cycle.losses.keys_expired)
+        self._late_events.labels(partition).inc(cycle.losses.late_events)
+        self._window_events_dropped.labels(partition).inc(cycle.losses.window_events_dropped)
+        self._label_rows_evicted.labels(partition).inc(cycle.losses.label_rows_evicted)
         self._state_bytes.labels(partition).set(cycle.state_bytes)
         self._state_keys.labels(partition).set(cycle.state_keys)
         for reason, count in cycle.rejections.items():
@@ -151,6 +155,16 @@ class WorkerMetrics:
         self._state_bytes = self._gauge("stream_state_bytes", "bytes of a task's state", _PARTITION)
         self._state_keys = self._gauge("stream_state_keys", "keys in a task's keyed state", _PARTITION)
         self._evictions = self._counter("stream_evictions", "keys evicted to keep the budget", _PARTITION)
+        self._expiries = self._counter("stream_expiries", "keys forgotten after their `key_expiry`", _PARTITION)
+        self._late_events = self._counter(
+            "stream_late_events", "events behind the lateness: scored, but not in windows", _PARTITION
+        )
+        self._window_events_dropped = self._counter(
+            "stream_window_events_dropped", "events that left a window early to keep the budget", _PARTITION
+        )
+        self._label_rows_evicted = self._counter(
+            "stream_label_rows_evicted", "features dropped before their label's horizon to keep the budget", _PARTITION
+        )
         self._snapshot_age = self._gauge("stream_snapshot_age_seconds", "age of the newest snapshot", _PARTITION)
         self._restore_share = self._gauge("stream_restore_share", "share of the journal replayed", _PARTITION)
 

@@ -39,12 +39,14 @@ LABEL_SCHEMA: dict[str, Any] = {
 FORMAT = OutputFormat(TopicNames.of("app"), b"\0\0\0\0\x07", b"\0\0\0\0\x08")
 
 
-def declare(has_label_topic: bool = True, horizon: str = "1h", state_bytes: int = 1 << 20) -> App:
-    """Payments by card with two models, whose labels come on a topic of their own or in the event."""
+def declare(
+    has_label_topic: bool = True, horizon: str = "1h", state_bytes: int = 1 << 20, of_events: Any = None
+) -> App:
+    """Payments by card, whose labels come on a topic of their own or in the event; `of_events` go to App.events."""
     app = App("app")
-    events = app.events(
-        "payments", schema=EVENT_SCHEMA, key="card", time="at", id="id", label=None if has_label_topic else "fraud"
-    )
+    label = None if has_label_topic else "fraud"
+    chosen = {"key": "card", "time": "at", "id": "id", "label": label} | (of_events or {})
+    events = app.events("payments", schema=EVENT_SCHEMA, **chosen)
     amount = col("amount")
     events.features(
         amount=amount.log1p(),

@@ -8,7 +8,7 @@ import urllib.request
 import numpy as np
 import pytest
 
-from stream.engine.metrics import CycleMetrics, DriftStatistic, LabelOutcome
+from stream.engine.metrics import CycleMetrics, DriftStatistic, LabelOutcome, Losses
 from stream.errors import ConfigError
 from stream.records import RejectReason
 from stream.runtime.health import STALL_LIMIT_S, WorkerHealth
@@ -25,7 +25,7 @@ def cycle(**changed: object) -> CycleMetrics:
         "labels": {LabelOutcome.JOINED: 4, LabelOutcome.LATE: 1},
         "learned": {"champion": 4},
         "alerts": 1,
-        "evictions": 3,
+        "losses": Losses(3, 4, 5, 6, 7),
         "models": {"champion": {"roc_auc": 0.9}},
         "drift": (DriftStatistic("champion", "error", "ADWIN", 0.25),),
         "state_bytes": 4096,
@@ -58,6 +58,10 @@ def test_counts_of_cycles_add_up_and_states_replace() -> None:
     assert value("stream_learned_total", {"model": "champion"}) == 8
     assert value("stream_alerts_total") == 2
     assert value("stream_evictions_total", {"partition": "3"}) == 6
+    assert value("stream_expiries_total", {"partition": "3"}) == 8
+    assert value("stream_late_events_total", {"partition": "3"}) == 10
+    assert value("stream_window_events_dropped_total", {"partition": "3"}) == 12
+    assert value("stream_label_rows_evicted_total", {"partition": "3"}) == 14
     assert value("stream_state_keys", {"partition": "3"}) == 9
     assert value("stream_model_metric", {"partition": "3", "model": "champion", "metric": "roc_auc"}) == 0.9
     drift = {"partition": "3", "model": "champion", "signal": "error", "detector": "ADWIN"}

@@ -27,8 +27,12 @@ JVM_OPTIONS = ("-Xms128m", "-XX:+UseSerialGC")
 HEAP_MB = 1024
 # The broker stamps what arrives, so that a rate can be read from the topic afterwards and nobody else's work disturbs.
 STAMPED = {"message.timestamp.type": "LogAppendTime"}
+_STDERR = 2  # stdout is for the report
 _LOOK_EVERY_S = 0.05
 _WAIT_S = 30.0
+# A partition's end shows when a fetch comes back empty, for which librdkafka lets the broker wait half a second: eight
+# such looks made a topic's two stamps take 7 s.
+_FETCH_AT_END_MS = 10
 
 
 @contextmanager
@@ -101,12 +105,12 @@ def start_worker(
     }
     environment = {**os.environ, **{f"STREAM_{name.upper()}": value for name, value in own.items()}}
     command = [sys.executable, "-m", "stream.cli.main", "run", str(ROOT / "benchmarks" / "card_app.py:app")]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=sys.stderr, stderr=stderr)
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=_STDERR, stderr=stderr)
 
 
 def start_process(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     """Python, in the folder where the benchmarks lie; what it says goes to stderr."""
-    return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=sys.stderr)
+    return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=_STDERR)
 
 
 def stop_process(process: subprocess.Popen[bytes]) -> None:
@@ -166,6 +170,7 @@ def _reader(broker: LocalBroker) -> Consumer:
             "group.id": "benchmark-reader",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": _FETCH_AT_END_MS,
             "isolation.level": "read_committed",
         }
     )

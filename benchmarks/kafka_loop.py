@@ -49,7 +49,7 @@ def run_at_least_once(consumer: Consumer, producer: Producer, output: str, event
     """Commit behind every batch, without waiting for the answer."""
     loop, done = CardLoop(), 0
     while done < events:
-        messages = consumer.consume(_BATCH, _WAIT_S)
+        messages = consumer.consume(min(_BATCH, events - done), _WAIT_S)
         handle(loop, producer, output, messages)
         done += len(messages)
         if messages:
@@ -65,7 +65,7 @@ def run_exactly_once(consumer: Consumer, producer: Producer, output: str, events
         producer.begin_transaction()
         began = time.monotonic()
         while done < events and time.monotonic() - began < _COMMIT_EVERY_S:
-            messages = consumer.consume(_BATCH, _COMMIT_EVERY_S)
+            messages = consumer.consume(min(_BATCH, events - done), _COMMIT_EVERY_S)
             handle(loop, producer, output, messages)
             done += len(messages)
         positions = consumer.position(consumer.assignment())

@@ -41,19 +41,32 @@ def main() -> None:
     parser.add_argument("--cold-rounds", type=int, default=1, help="with 0, warm starts use the cache of the settings")
     parser.add_argument("--within-s", type=float, default=120.0, help="a start that takes longer is given up")
     chosen = parser.parse_args()
-    measured: dict[str, list[float]] = {WARM: [], COLD: [], LOOP: []} if chosen.cold_rounds else {WARM: [], LOOP: []}
-    phases: dict[str, Phases] = {}
     with tempfile.TemporaryDirectory() as folder, local_broker(Path(folder, "kafka"), _NO_DELAY) as broker:
         fill(broker, chosen.events)
-        for number in range(max(chosen.rounds, chosen.cold_rounds)):
-            if number < chosen.cold_rounds:
-                phases[COLD] = worker_start(broker, f"cold-{number}.", chosen.within_s, Path(folder, f"cache-{number}"))
-                measured[COLD].append(phases[COLD].first_prediction_s)
-            if number < chosen.rounds:
-                cache = Path(folder, "cache-0") if chosen.cold_rounds else None  # the first cold start has filled it
-                phases[WARM] = worker_start(broker, f"warm-{number}.", chosen.within_s, cache)
-                measured[WARM].append(phases[WARM].first_prediction_s)
-                measured[LOOP].append(loop_start(broker, f"loop-{number}", chosen.within_s))
+        compare(broker, Path(folder), chosen.rounds, chosen.cold_rounds, chosen.within_s)
+
+
+def compare(broker: LocalBroker, folder: Path, rounds: int, cold_rounds: int, within_s: float) -> None:
+    """Measure on a broker whose event topic is filled, and report.
+
+    Args:
+        broker: without an initial rebalance delay.
+        folder: for the caches of cold starts.
+        rounds: of warm starts, and of the loop.
+        cold_rounds: with 0, warm starts use the cache of the settings.
+        within_s: a start that takes longer is given up.
+    """
+    measured: dict[str, list[float]] = {WARM: [], COLD: [], LOOP: []} if cold_rounds else {WARM: [], LOOP: []}
+    phases: dict[str, Phases] = {}
+    for number in range(max(rounds, cold_rounds)):
+        if number < cold_rounds:
+            phases[COLD] = worker_start(broker, f"cold-{number}.", within_s, folder / f"cache-{number}")
+            measured[COLD].append(phases[COLD].first_prediction_s)
+        if number < rounds:
+            cache = folder / "cache-0" if cold_rounds else None  # the first cold start has filled it
+            phases[WARM] = worker_start(broker, f"warm-{number}.", within_s, cache)
+            measured[WARM].append(phases[WARM].first_prediction_s)
+            measured[LOOP].append(loop_start(broker, f"loop-{number}", within_s))
     for name, each in phases.items():
         print(f"\nphases of the last {name} start, seconds until")
         for what, at_s in (*each.said, ("the first prediction", each.first_prediction_s)):
@@ -79,6 +92,12 @@ class Phases:
             if logged.get("event") == "starting":
                 self.said.append((logged["step"], time.perf_counter() - self._began_s))
 
+    def close(self) -> None:
+        """Hear the last of what the process says, which must have ended."""
+        self._thread.join()
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+
     def wait_for_prediction(self, reader: Consumer, within_s: float) -> None:
         """Wait for the first record of the predictions' topic."""
         self.first_prediction_s = _wait_for_record(reader, self._process, self._began_s, within_s)
@@ -94,6 +113,7 @@ def worker_start(broker: LocalBroker, prefix: str, within_s: float, cache: Path 
         phases.wait_for_prediction(reader, within_s)
     finally:
         stop_process(worker)
+        phases.close()
     return phases
 
 

@@ -123,8 +123,7 @@ included) against River's loop (rows that are Python dicts already, no encoding)
   scores crowd at 0 and 1, where rounding makes or breaks ties: so PR-AUC may differ in the fourth digit.)
 - Decisions at a score of exactly 0.5 are positive here; the metrics of both columns are computed by the same code.
 - Naive Bayes in River names no class that it has not seen: it is counted as 0 here, and as 0.5 before the first event.
-- sms_spam: words are hashed into 2^18 buckets here, River keeps each word; where two words share a bucket their
-  counts are added. The MultinomialNB also counts distinct words for its smoothing, which are then fewer.
+- sms_spam: words are hashed into 2^18 buckets, and River is given the same buckets.
 - hotel_bookings: the label of a booking is learned when it became known (`post_label_ts`), between the events of that
   day and the next; labels that become known after the last event are learned at the end. Scalers learn at arrival.
 

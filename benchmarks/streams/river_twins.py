@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from river import compose, linear_model, naive_bayes, optim, preprocessing
 
-from benchmarks.streams import bank_marketing, elec2, hotel_bookings, noaa_weather
+from benchmarks.streams import bank_marketing, elec2, hotel_bookings, noaa_weather, sms_spam
 from stream.cli.evaluation.loading import LabelStream
+from stream.features.text import hash_words
 from stream.records import Floats
 
 # What the engine calls a word; on bytes, as there.
@@ -41,9 +43,16 @@ def dense_and_one_hot(names: Sequence[str], categories: Sequence[str]) -> Callab
 
 
 def words(row: Row) -> dict[str, float]:
-    """How often each word is in the text."""
+    """How often each word is in the text, by the engine's bucket: words that share one there share one here."""
     found = _WORD.findall(row["text"].encode().lower())
-    return {word.decode(errors="replace"): float(count) for word, count in Counter(found).items()}
+    return {str(bucket): float(count) for bucket, count in Counter(map(_bucket, found)).items()}
+
+
+@cache
+def _bucket(word: bytes) -> int:
+    indices = np.zeros(1, np.int64)
+    hash_words(np.frombuffer(word, np.uint8), 0, len(word), 0, sms_spam.BUCKETS, indices, 0)
+    return int(indices[0])
 
 
 class ScaledNumbers(preprocessing.StandardScaler):  # type: ignore[misc]

@@ -9,9 +9,22 @@ from typing import Any
 import orjson
 import pytest
 
+from benchmarks import end_to_end, start
+from benchmarks.cluster import fill
+from stream.cli.broker.local import LocalBroker
+
 ROOT = Path(__file__).parents[2]
 # A cold cache of kernels on a busy machine, and a broker that starts.
 WITHIN_S = 240
+# On the broker of the session: one of their own each, as the commands have, is most of what these tests would take.
+EVENTS, LOOP_EVENTS = 6_000, 2_000
+
+
+@pytest.fixture(scope="module")
+def filled(broker: LocalBroker) -> LocalBroker:
+    """The session's broker with events in the topic of the benchmarks."""
+    fill(broker, EVENTS)
+    return broker
 
 
 def last_line(module: str, *arguments: str) -> dict[str, Any]:
@@ -22,7 +35,12 @@ def last_line(module: str, *arguments: str) -> dict[str, Any]:
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=WITHIN_S, check=False
     )
     assert ended.returncode == 0, ended.stderr
-    said: dict[str, Any] = orjson.loads(ended.stdout.splitlines()[-1])
+    return parsed(ended.stdout)
+
+
+def parsed(printed: str) -> dict[str, Any]:
+    """What the last line says."""
+    said: dict[str, Any] = orjson.loads(printed.splitlines()[-1])
     return said
 
 
@@ -43,3 +61,26 @@ def test_the_engine_is_measured_beside_the_loop() -> None:
     said = last_line("engine", "--events", "2000", "--loop-events", "500", "--rounds", "2", "--profile")
 
     assert_is_complete(said, "events/s", "stream", ["fastavro + River"])
+
+
+@pytest.mark.slow
+def test_a_worker_is_measured_end_to_end_beside_both_loops(
+    filled: LocalBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One round; every event of the topic is predicted and committed."""
+    end_to_end.compare(filled, EVENTS, LOOP_EVENTS, rounds=1, within_s=WITHIN_S)
+
+    peers = ["loop, at-least-once", "loop, exactly-once"]
+    assert_is_complete(parsed(capsys.readouterr().out), "events/s", "stream run, exactly-once", peers)
+
+
+@pytest.mark.slow
+def test_the_start_of_a_worker_is_measured(
+    filled: LocalBroker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A warm start; a cold one takes half a minute and is left to `make bench-start`."""
+    start.compare(filled, tmp_path, rounds=1, cold_rounds=0, within_s=WITHIN_S)
+
+    printed = capsys.readouterr().out
+    assert_is_complete(parsed(printed), "seconds", "warm", ["loop, at-least-once"])
+    assert "joining the group" in printed

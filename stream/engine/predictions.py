@@ -139,13 +139,17 @@ def _optional(text: str | None) -> bytes:
 
 
 def _as_json(encoded: OutputBatch) -> OutputBatch:
-    """The same predictions as JSON; made from the Avro, so that both say the same."""
+    """The same predictions as JSON; made from the Avro, so that both say the same.
+
+    Of a key each byte becomes the character of that number, as Avro's JSON encoding writes bytes and as JSON events are
+    read: ASCII keys are themselves, and no key loses a byte.
+    """
     records = []
     for row in range(len(encoded)):
         start, end = encoded.values[row]
         prediction = decode_small("prediction", encoded.data[start:end].tobytes())
         if prediction["key"] is not None:
-            prediction["key"] = prediction["key"].decode(errors="replace")
+            prediction["key"] = prediction["key"].decode("latin-1")
         key_start, key_end = encoded.keys[row]
         key = None if key_start < 0 else encoded.data[key_start:key_end].tobytes()
         records.append(EncodedRecord(key, orjson.dumps(prediction), None, int(encoded.timestamps_ms[row])))

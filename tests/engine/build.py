@@ -75,9 +75,9 @@ def plan_with_label_field() -> Plan:
     return compile_app(declare(has_label_topic=False), {})
 
 
-def task_of(plan: Plan, epoch: int = 1) -> Task:
+def task_of(plan: Plan, epoch: int = 1, format: OutputFormat = FORMAT) -> Task:
     """A task that knows the writers' schemas: 1 for events, 2 for labels."""
-    task = Task(plan, 0, epoch, FORMAT)
+    task = Task(plan, 0, epoch, format)
     for source, schema in zip(task.sources, (EVENT_SCHEMA, LABEL_SCHEMA), strict=False):
         schema_id = 1 if source.topic == "payments" else 2
         task.process(batch(source.topic, [(b"", b"\0" + schema_id.to_bytes(4, "big"))]), T0)

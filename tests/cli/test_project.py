@@ -64,6 +64,19 @@ def test_check_finds_everything_that_is_wrong_at_once(project: Path) -> None:
     assert len(texts) == len(set(texts))
 
 
+def test_check_tells_each_mistake_once(project: Path) -> None:
+    """A misspelt key and a misspelt column: what fails because of them is no further finding."""
+    text = (project / "shop.py").read_text()
+    (project / "bad.py").write_text(
+        text.replace('key="customer"', 'key="custmer"').replace('col("items")', 'col("item")')
+    )
+    found = json.loads(run("check", *SMALL).stdout)["findings"]
+    assert [(each["area"], each["subject"], each["text"]) for each in found if each["status"] == "wrong"] == [
+        ("schema", "events shop-orders", "events shop-orders: there is no column 'custmer'; did you mean 'customer'?"),
+        ("features", "items", "feature 'items': there is no column 'item'; did you mean 'items'?"),
+    ]
+
+
 def test_check_goes_on_behind_each_mistake(project: Path) -> None:
     """With key and features right, the next ones show: the seed of River's forest and the misspelt signal."""
     right = BAD_APP.replace("custmer", "customer").replace('time="amount"', 'time="ordered_at"')

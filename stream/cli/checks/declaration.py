@@ -40,8 +40,8 @@ def check_declaration(app: App, folder: Path, findings: Findings) -> Plan | None
     try:
         plan = compile_app(app, texts)
     except StreamError as error:
-        # What was found above is said there already, in the same words.
-        findings.wrong("declaration", app.name, str(error))
+        if not findings.has_said(str(error)):
+            findings.wrong("declaration", app.name, str(error))
         _check_parts(app, texts, findings)
         return None
     findings.ok("declaration", app.name, f"{len(plan.features.features)} features, {len(plan.models)} models compile")
@@ -66,7 +66,8 @@ def _check_events(events: Events, schema: Schema, findings: Findings) -> None:
     columns = {column.name: column for column in avro.columns_of(schema)}
     named = [*events.key, *(name for name in (events.time, events.id, events.target) if name)]
     _check_names(list(columns), f"events {events.topic}", named, findings)
-    key = tuple(name for name in events.key if name in columns) or None  # a wrong key is another finding
+    # A wrong key is another finding: any column stands for it, so that keyed features are not wrong for want of one.
+    key = tuple(name for name in events.key if name in columns) or (tuple(columns)[:1] if events.key else None)
     for name, expression in events.declared.items():
         compiled = partial(features.compile_features, {name: expression}, tuple(columns.values()), key)
         _attempt(compiled, "features", name, findings)
@@ -95,7 +96,9 @@ def _attempt(what: Callable[[], object], area: str, subject: str, findings: Find
     try:
         what()
     except ConfigError as error:
-        findings.wrong(area, subject, str(error))
+        # A column that two features misspell is two mistakes; a part that fails for another's is none of its own.
+        if area == "features" or not findings.has_said(str(error)):
+            findings.wrong(area, subject, str(error))
 
 
 def _check_foreign_keys(plan: Plan, findings: Findings) -> None:

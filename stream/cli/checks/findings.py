@@ -40,8 +40,13 @@ class Findings:
 
     def wrong(self, area: str, subject: str, text: str) -> None:
         """Add what must be corrected; said once however often it is met."""
-        if not any(text == each.text and each.status is Status.WRONG for each in self.found):
+        if not any(text == each.text and _is_wrong(each) for each in self.found):
             self.found.append(Finding(area, Status.WRONG, subject, text))
+
+    def has_said(self, text: str) -> bool:
+        """Whether something wrong was told in these words, whatever names the place before the first colon."""
+        words = text.partition(": ")[2] or text
+        return any((each.text.partition(": ")[2] or each.text) == words for each in self.found if _is_wrong(each))
 
     def skipped(self, area: str, subject: str, text: str) -> None:
         """Add what could not be looked at."""
@@ -50,8 +55,12 @@ class Findings:
     @property
     def problems(self) -> int:
         """How many must be corrected."""
-        return sum(each.status is Status.WRONG for each in self.found)
+        return sum(_is_wrong(each) for each in self.found)
 
     def as_json(self) -> list[dict[str, Any]]:
         """For programs."""
         return [{**asdict(each), "status": each.status.value} for each in self.found]
+
+
+def _is_wrong(finding: Finding) -> bool:
+    return finding.status is Status.WRONG

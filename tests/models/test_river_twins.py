@@ -1,13 +1,16 @@
 """Every compiled model against River's, over every parameter, on three streams of 20,000 rows."""
 
 import contextlib
+import inspect
+from collections.abc import Iterator
+from dataclasses import fields
 
 import numpy as np
 import pytest
 from river import compose
 
 from stream import models as m
-from stream.models.declaration import Declaration
+from stream.models.declaration import Declaration, steps_of
 from stream.models.task import Task
 from tests.models.streams import STREAMS, rows_of
 from tests.models.twin import RiverTwin, assert_twins
@@ -60,6 +63,10 @@ DETECTORS: dict[str, Declaration] = {
     "ten-high-trees": m.MinMaxScaler() | m.HalfSpaceTrees(seed=42),
     "limits": m.HalfSpaceTrees(n_trees=3, height=4, limits={"constant": (0.0, 9.0)}, seed=0),
 }
+MULTINOMIALS: dict[str, tuple[Task, Declaration]] = {
+    "binary": (m.BINARY, m.MultinomialNB()),
+    "four classes": (FOUR, m.MultinomialNB(alpha=0.01)),
+}
 EVERY_STREAM = pytest.mark.parametrize("stream", STREAMS)
 QUICK = {"defaults", "class-weights", "squared"}
 
@@ -97,11 +104,11 @@ def test_regressors_agree_with_river(declared: Declaration, stream: str) -> None
 
 
 @EVERY_STREAM
-@pytest.mark.parametrize(("task", "alpha"), [(m.BINARY, 1.0), (FOUR, 0.01)], ids=["binary", "four classes"])
+@pytest.mark.parametrize(("task", "declared"), MULTINOMIALS.values(), ids=MULTINOMIALS)
 @pytest.mark.slow
-def test_multinomial_naive_bayes_agrees_with_river(task: Task, alpha: float, stream: str) -> None:
+def test_multinomial_naive_bayes_agrees_with_river(task: Task, declared: Declaration, stream: str) -> None:
     """Probabilities of every class are River's, for counts and for other values that are not negative."""
-    assert_twins(m.MultinomialNB(alpha), STREAMS[stream]().absolute(), task, m.ScaleAt.LABEL)
+    assert_twins(declared, STREAMS[stream]().absolute(), task, m.ScaleAt.LABEL)
 
 
 @EVERY_STREAM
@@ -117,6 +124,36 @@ def test_half_space_trees_agree_with_river_with_its_own_draws(declared: Declarat
     """The same seed draws River's trees, and anomaly scores are River's."""
     for scale_at in m.ScaleAt:
         assert_twins(declared, STREAMS[stream]().dense_only(), m.ANOMALY, scale_at)
+
+
+def test_every_parameter_of_every_compiled_model_has_a_twin() -> None:
+    """Each has, in some twin above, a value that is not its default; whoever adds one adds its twin."""
+    everything = (
+        *CLASSIFIERS.values(),
+        *REGRESSORS.values(),
+        *DETECTORS.values(),
+        *(d for _, d in MULTINOMIALS.values()),
+    )
+    declared = {
+        (kind.__name__, name)
+        for kind in map(m.__dict__.get, m.__all__)
+        if isinstance(kind, type) and issubclass(kind, Declaration) and kind not in (Declaration, m.Pipeline)
+        for name in ("", *inspect.signature(kind).parameters)  # "": the class itself, which may have none
+    }
+    assert declared - {seen for each in everything for seen in changed_in(each)} == set()
+
+
+def changed_in(declared: Declaration) -> Iterator[tuple[str, str]]:
+    """Class and name of each parameter that is not at its default, in a declaration and all parts of it."""
+    for step in steps_of(declared):
+        kind = type(step).__name__
+        yield kind, ""
+        for field in fields(step):  # type: ignore[arg-type]
+            value = getattr(step, field.name)
+            if value != field.default:
+                yield kind, field.name
+            if isinstance(value, Declaration):
+                yield from changed_in(value)
 
 
 def test_the_twin_of_these_tests_is_rivers_own_pipeline() -> None:

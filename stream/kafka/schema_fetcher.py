@@ -2,13 +2,16 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import structlog
 
 from stream.engine.protocol import SchemaFetched, SchemaRefused
 from stream.errors import RetriableError
 from stream.kafka.mailbox import Mailbox
-from stream.kafka.registry import Registry
+
+if TYPE_CHECKING:
+    from stream.kafka.registry import Registry
 
 _log = structlog.get_logger("stream.kafka")
 
@@ -21,7 +24,7 @@ _THREADS = 4
 class SchemaFetcher:
     """Answers FetchSchema, each id once however many tasks ask."""
 
-    def __init__(self, registry: Registry, mailbox: Mailbox) -> None:
+    def __init__(self, registry: "Registry", mailbox: Mailbox) -> None:
         self._registry = registry
         self._mailbox = mailbox
         self._asked: set[int] = set()

@@ -59,7 +59,6 @@ from stream.kafka.group_protocol import choose_group_protocol
 from stream.kafka.journal_trimmer import JournalTrimmer
 from stream.kafka.mailbox import Mail, Mailbox
 from stream.kafka.reader import Reader
-from stream.kafka.registry import Registry
 from stream.kafka.schema_fetcher import SchemaFetcher
 from stream.kafka.sender import Sender
 from stream.kafka.snapshots import TopicSnapshotStore
@@ -299,6 +298,8 @@ class Transport:
 
     def _schemas_asked(self) -> SchemaFetcher:
         if self._schemas is None:
+            from stream.kafka.registry import Registry  # a fifth of a second, for apps with a registry alone
+
             self._schemas = SchemaFetcher(Registry(self._settings), self._mailbox)
         return self._schemas
 

@@ -34,7 +34,6 @@ from stream.engine.warm_up import warm_up
 from stream.engine.worker import Worker, WorkerSettings
 from stream.errors import ConfigError, RetriableError
 from stream.kafka.reader import Reader
-from stream.kafka.registry import Registry
 from stream.kafka.transport import Transport
 from stream.resources import schema_text
 from stream.runtime.health import WorkerHealth
@@ -118,6 +117,8 @@ def register_outputs(plan: Plan, settings: Settings) -> OutputFormat:
     topics, limit = settings.topics(plan.app), settings.kafka(plan.app).max_message_bytes
     if settings.output_format == "json":
         return OutputFormat(topics, None, None, limit)
+    from stream.kafka.registry import Registry  # a fifth of a second, for apps with a registry alone
+
     with Registry(settings.kafka(plan.app)) as registry:
         ids = [
             registry.register(f"{topic}-value", schema_text(subject))

@@ -134,7 +134,9 @@ class App:
             id: field of the event's id, which labels name.
             label: field with the target, where it comes in the event itself (null while unknown).
             framing: "confluent" (schema registry), "single-object" (local schemas) or "json".
-            key_encoding: "utf8", "avro" or "bytes": how the field stands in the record's key.
+            key_encoding: how the field stands in the record's key: "utf8" (its text, an integer's digits), "bytes" (as
+                Kafka's serializers write it: integers in 4 or 8 bytes, big end first) or "avro" (in the framing of the
+                events). An alert tells of records that have another key.
             null_key: "reject" events without a key, or "score" them without keyed features.
             lateness: how far behind the stream's time an event may still enter windows; not at all if None.
             ahead: how far ahead of the broker's timestamp an event's time may be; beyond it is rejected.

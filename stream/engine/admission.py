@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream.engine.plan import EventPlan, KeyEncoding
-from stream.kernels import kernel
-from stream.records import Bools, Bytes, ColumnBatch, Ints, Kind, RecordBatch, Rejection, RejectReason
+from stream.engine.plan import EventPlan
+from stream.engine.record_keys import with_other_key
+from stream.records import Bools, ColumnBatch, Ints, RecordBatch, Rejection, RejectReason
 
 # Units of a timestamp in a millisecond.
 _PER_MS = {"timestamp-millis": 1, "local-timestamp-millis": 1, "timestamp-micros": 1000, "local-timestamp-micros": 1000}
@@ -54,7 +54,7 @@ def admit(events: EventPlan, batch: RecordBatch, columns: ColumnBatch) -> Admitt
         refused = refused | keyless
     if refused.any():
         columns, times = _chosen(columns, ~refused), times[~refused]
-    return Admitted(columns, times, tuple(rejections), _with_other_key(events, batch, columns))
+    return Admitted(columns, times, tuple(rejections), with_other_key(events, batch, columns))
 
 
 def _time_ahead(events: EventPlan, batch: RecordBatch, columns: ColumnBatch, row: int, times: Ints) -> Rejection:
@@ -77,30 +77,3 @@ def _chosen(columns: ColumnBatch, chosen: Bools) -> ColumnBatch:
         columns.data,
         columns.items,
     )
-
-
-def _with_other_key(events: EventPlan, batch: RecordBatch, columns: ColumnBatch) -> Bools:
-    """Events whose key does not stand in the record's key as text or bytes; other encodings are not compared here."""
-    differs = np.zeros(len(columns), np.bool_)
-    column = events.key[0] if len(events.key) == 1 else None
-    if column is None or events.key_encoding is KeyEncoding.AVRO or column.kind not in (Kind.STRING, Kind.BYTES):
-        return differs
-    compare_keys(columns.cells, column.slot, columns.data, columns.rows, batch.keys, differs)
-    return differs & columns.present[:, column.index]
-
-
-@kernel
-def compare_keys(cells: Ints, slot: int, data: Bytes, rows: Ints, keys: Ints, differs: Bools) -> None:
-    """Mark the rows whose text at `slot` differs from the record's key; null record keys do not count."""
-    for row in range(len(rows)):
-        start, end = keys[rows[row], 0], keys[rows[row], 1]
-        first = cells[row, slot]
-        if start < 0:
-            continue
-        differs[row] = end - start != cells[row, slot + 1] - first
-        if differs[row]:
-            continue
-        for place in range(end - start):
-            if data[start + place] != data[first + place]:
-                differs[row] = True
-                break

@@ -12,9 +12,9 @@ from stream.records import Column
 class KeyEncoding(Enum):
     """How the key field stands in the record's key."""
 
-    UTF8 = "utf8"  # text of the field; the parts of a composite key joined by "|"
-    AVRO = "avro"  # Avro binary of the field, in the topic's framing
-    BYTES = "bytes"  # the field's own bytes
+    UTF8 = "utf8"  # text of the field, an integer in decimal digits; the parts of a composite key joined by "|"
+    AVRO = "avro"  # Avro binary of the field, in the events' framing
+    BYTES = "bytes"  # as Kafka's serializers write it: text and bytes as they are, integers big end first
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def last_of_two_payments(deciding: str) -> dict[str, Any]:
 
 
 def sigmoid(total: float) -> float:
-    return 1.0 / (1.0 + np.exp(-total))
+    return float(1.0 / (1.0 + np.exp(-total)))
 
 
 def test_the_strongest_features_of_the_deciding_model_come_with_what_each_adds() -> None:

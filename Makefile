@@ -34,7 +34,7 @@ test: $(STAMP) ## everything: lint, types, walls and all tests, real Kafka inclu
 	$(PYTEST) -n 2 -m "not kafka" --durations 10
 	$(BIN)/python -m pytest -m kafka --durations 10
 
-check: $(STAMP) ## the quick loop: lint, types, walls and the tests that need no Kafka
+check: $(STAMP) ## the quick loop: lint, types, walls and the tests that need no Kafka and are not slow
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target unit types lint walls
 
 # The streams are not in the repository: one of them has no licence to be copied.

@@ -151,13 +151,13 @@ class TransactionProducer:
         a metadata response, as it is while that broker restarts (its issues 5456 and 5511). The producer is over then;
         the thread and the client's handle stay behind until the process ends.
         """
-        answers: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        answers: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
         send = self._producer.send_offsets_to_transaction
 
         def call() -> None:
             try:
                 send(positions, group_metadata, wait_s)
-            except BaseException as raised:
+            except Exception as raised:  # noqa: BLE001 - raised by the thread that waits
                 answers.put(raised)
             else:
                 answers.put(None)
@@ -166,7 +166,9 @@ class TransactionProducer:
         try:
             raised = answers.get(timeout=_OFFSETS_WITHIN_S)
         except queue.Empty:
-            raise ProducerOver(f"the client did not return from sending offsets within {_OFFSETS_WITHIN_S:g} s") from None
+            raise ProducerOver(
+                f"the client did not return from sending offsets within {_OFFSETS_WITHIN_S:g} s"
+            ) from None
         if raised is not None:
             raise raised
 

@@ -1,0 +1,120 @@
+"""What a commit that is slow or refused means: for snapshots, epochs and the worker."""
+
+import pytest
+
+from stream.engine import journal
+from stream.engine.protocol import (
+    Assigned,
+    Commit,
+    CommitOutcome,
+    CommitReturned,
+    Lost,
+    PublishSnapshot,
+    Revoked,
+)
+from stream.engine.restore import metadata_of
+from stream.testing.memory_broker import MemoryBroker
+from tests.engine.build import (
+    FORMAT,
+    T0,
+    batch,
+    payments,
+    plan_with_labels,
+    task_of,
+)
+from tests.engine.running import Running, state_of, state_of_journal
+
+
+@pytest.mark.parametrize("refusals", [0, 3])
+def test_rule_22_a_snapshot_leaves_only_after_its_commit(broker: MemoryBroker, refusals: int) -> None:
+    """While the commit of a cycle is refused, or not yet answered, its snapshot waits."""
+    running = Running(broker, refusals=[CommitOutcome.REFUSED] * refusals, snapshot_interval_ms=0)
+    running.tell(Assigned((0,)))
+    running.finish()
+
+    committed: set[str] = set()
+    snapshots = commits = 0
+    for instruction in running.seen:
+        if isinstance(instruction, Commit):
+            commits += 1
+            if commits > refusals:
+                committed |= {offset.metadata for offset in instruction.offsets.values()}
+        if isinstance(instruction, PublishSnapshot):
+            snapshots += 1
+            assert metadata_of(instruction.checkpoint.cycle, instruction.checkpoint.digest) in committed
+    assert snapshots > 3
+    assert commits > refusals
+
+
+def test_rule_22_a_snapshot_of_a_cycle_that_was_never_committed_is_dropped(broker: MemoryBroker) -> None:
+    """The partition is lost while its commit is refused: nothing of that cycle is published."""
+    running = Running(broker, commit_interval_ms=1_000_000, snapshot_interval_ms=0)
+    running.tell(Assigned((0,)))
+    running.step()
+    running.worker._committed_ms = 0
+    instructions = running.worker.work(running.now_ms, 20)
+    (commit,) = (instruction for instruction in instructions if isinstance(instruction, Commit))
+
+    assert not any(isinstance(instruction, PublishSnapshot) for instruction in instructions)
+    running.tell(Lost((0,)))
+    running.tell(CommitReturned(commit.transaction, CommitOutcome.REFUSED))
+
+    assert running.count(PublishSnapshot) == 0
+    assert not running.worker.is_committing
+
+
+def test_the_journal_says_how_often_a_worker_has_owned_the_task(broker: MemoryBroker) -> None:
+    """Assigned, given back and assigned again: the cycles of the second time carry epoch 2."""
+    running = Running(broker)
+    running.tell(Assigned((0,)))
+    running.step()
+    running.step()
+    running.tell(Revoked((0,)))
+    before = len(broker.values(FORMAT.topics.journal))
+    running.tell(Assigned((0,)))
+    running.finish()
+
+    epochs = [journal.decode(value).epoch for value in broker.values(FORMAT.topics.journal) if value]
+    assert before > 0
+    assert epochs == [1] * before + [2] * (len(epochs) - before)
+    assert len(epochs) > before
+    (slot,) = running.worker.slots
+    assert slot.task.epoch == 2
+
+
+def test_effects_carry_the_epoch_of_their_task() -> None:
+    """So that what an earlier ownership computed is told from what the present one did."""
+    task = task_of(plan_with_labels(), epoch=7)
+    task.process(batch("payments", payments(3)), T0)
+
+    effects = task.close_cycle()
+
+    assert (effects.epoch, effects.journal.epoch) == (7, 7)
+
+
+def test_a_commit_that_is_refused_again_and_again_stops_the_worker_with_the_reason(broker: MemoryBroker) -> None:
+    """Rule 12: after 20 refusals in a row of the same effects the last reason is told, and nothing is lost."""
+    running = Running(broker, refusals=[CommitOutcome.REFUSED] * 21)
+    running.tell(Assigned((0,)))
+    for _ in range(100):
+        running.step()
+        if running.connection.stopped is not None:
+            break
+
+    assert running.connection.stopped is not None
+    assert running.connection.stopped.error is not None
+    assert str(running.connection.stopped.error) == (
+        "20 commits in a row were refused, the last with: refused by the test"
+    )
+    assert broker.committed == {}
+    again = Running(broker).finish_from_the_start()
+    assert state_of(again) == state_of_journal(broker)
+
+
+def test_twenty_refusals_in_a_row_are_borne(broker: MemoryBroker) -> None:
+    """One less: the twenty-first attempt succeeds, and counting begins anew with the next commit."""
+    running = Running(broker, refusals=[CommitOutcome.REFUSED] * 20)
+    running.finish_from_the_start()
+
+    assert running.connection.refusals == []
+    assert state_of(running) == state_of_journal(broker)

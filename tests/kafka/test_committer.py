@@ -1,0 +1,236 @@
+"""The committer with a scripted client in place of librdkafka: answers that are missing, wrong or late (rules 8-10)."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from stream.config import KafkaSettings
+from stream.engine.protocol import CommitOutcome, CommitReturned, CommittedOffset, OffsetAndMetadata
+from stream.kafka import transaction_producer
+from stream.kafka.broker_health import BrokerHealth
+from stream.kafka.committer import Committer
+from stream.kafka.sender import Sender
+from stream.kafka.transaction_producer import TransactionProducer
+from stream.records import TopicPartition
+from tests.kafka.scripted import output
+
+EVENTS, LABELS = TopicPartition("events", 0), TopicPartition("labels", 0)
+WANTED = {EVENTS: OffsetAndMetadata(70, "7:digest"), LABELS: OffsetAndMetadata(30, "7:digest")}
+SETTINGS = KafkaSettings(bootstrap_servers="nowhere:9092", group_id="group", transactional_id="app-0")
+WITHIN_S = 10.0
+
+Step = Callable[[], None]
+
+
+def failing(code: int, **kind: bool) -> Step:
+    """A call that ends with this error."""
+
+    def step() -> None:
+        raise KafkaException(KafkaError(code, "scripted", **kind))
+
+    return step
+
+
+class Script:
+    """What the clients of a test do, and what they were asked for: `steps` are taken call by call, then all is well."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.steps: dict[str, list[Step]] = {}
+        self.ids: list[str] = []
+        self.committed: Mapping[TopicPartition, CommittedOffset] = {}
+
+    def call(self, client: int, name: str) -> None:
+        self.calls.append(f"{client} {name}")
+        if steps := self.steps.get(name):
+            steps.pop(0)()
+
+    def client(self, config: Mapping[str, Any], **_: Any) -> "Client":
+        self.ids.append(config["transactional.id"])
+        return Client(self, len(self.ids))
+
+    def read_committed(self, sources: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, CommittedOffset]:
+        self.calls.append("read committed")
+        assert set(sources) == set(WANTED)
+        return self.committed
+
+
+class Client:
+    """The part of confluent_kafka.Producer that a transaction needs."""
+
+    def __init__(self, script: Script, number: int) -> None:
+        self._script, self._number = script, number
+
+    def init_transactions(self, wait_s: float) -> None:
+        self._script.call(self._number, "init")
+
+    def begin_transaction(self) -> None:
+        self._script.call(self._number, "begin")
+
+    def produce(self, topic: str, *_: Any) -> None:
+        self._script.call(self._number, f"produce {topic}")
+
+    def poll(self, wait_s: float) -> int:
+        return 0
+
+    def flush(self, wait_s: float) -> int:
+        return 0
+
+    def send_offsets_to_transaction(self, positions: list[Any], metadata: Any, wait_s: float) -> None:
+        assert [(at.topic, at.offset, at.metadata) for at in positions] == [
+            ("events", 70, "7:digest"),
+            ("labels", 30, "7:digest"),
+        ]
+        assert metadata == "member"
+        self._script.call(self._number, "offsets")
+
+    def commit_transaction(self, wait_s: float) -> None:
+        self._script.call(self._number, "commit")
+
+    def abort_transaction(self, wait_s: float) -> None:
+        self._script.call(self._number, "abort")
+
+    def purge(self) -> None:
+        self._script.call(self._number, "purge")
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Script:
+    """Scripted clients in the place of librdkafka's."""
+    made = Script()
+    monkeypatch.setattr(transaction_producer, "Producer", made.client)
+    return made
+
+
+@pytest.fixture
+def commit(script: Script) -> Iterator[Callable[[], CommitReturned]]:
+    """Produces one record and commits; waits for the answer."""
+    answers: queue.SimpleQueue[CommitReturned | Exception] = queue.SimpleQueue()
+    health = BrokerHealth()
+    producer = TransactionProducer(SETTINGS, health)
+    committer = Committer(producer, Sender(SETTINGS, health), script.read_committed, answers.put)
+    producer.start(1.0)
+    committer.start()
+
+    def commit() -> CommitReturned:
+        committer.produce(7, (output("predictions", [b"x"]),))
+        committer.commit(7, WANTED, "member")
+        answer = answers.get(timeout=WITHIN_S)
+        assert isinstance(answer, CommitReturned)
+        return answer
+
+    yield commit
+    committer.close()
+
+
+def committed(metadata: str = "7:digest") -> dict[TopicPartition, CommittedOffset]:
+    """Stable offsets as the transaction would leave them, with this metadata."""
+    return {source: CommittedOffset(at.next_offset, metadata) for source, at in WANTED.items()}
+
+
+WHOLE = ["1 init", "1 begin", "1 produce predictions", "1 offsets", "1 commit"]
+REPLACED = ["1 purge", "2 init", "read committed"]
+BEFORE = {EVENTS: CommittedOffset(60, "6:before"), LABELS: CommittedOffset(20, "6:before")}
+
+
+def test_a_commit_is_one_request_for_offsets_and_one_for_the_end(script: Script, commit: Any) -> None:
+    """Rule 8: begin, produce, offsets, commit; nothing has to be settled."""
+    assert commit() == CommitReturned(7, CommitOutcome.COMMITTED)
+    assert script.calls == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome"),
+    [
+        (committed(), CommitOutcome.COMMITTED),
+        (BEFORE, CommitOutcome.REFUSED),
+        ({}, CommitOutcome.REFUSED),
+        ({EVENTS: committed()[EVENTS]}, CommitOutcome.REFUSED),
+        (committed("7:of a zombie"), CommitOutcome.REFUSED),
+        (committed() | {LABELS: CommittedOffset(31, "7:digest")}, CommitOutcome.REFUSED),
+    ],
+    ids=["committed", "aborted", "no offsets", "one of two", "another digest", "another offset"],
+)
+def test_rule_10_an_unknown_outcome_is_what_the_committed_offsets_say(
+    script: Script, commit: Any, found: Mapping[TopicPartition, CommittedOffset], outcome: CommitOutcome
+) -> None:
+    """The commit's answer is lost: the same id is taken over by a new client first, then offset and digest tell."""
+    script.steps["commit"] = [failing(KafkaError._FATAL, fatal=True)]
+    script.committed = found
+
+    assert commit() == CommitReturned(7, outcome)
+    assert script.calls == WHOLE + REPLACED
+    assert script.ids == ["app-0", "app-0"]
+
+
+def test_rule_10_a_call_that_never_returns_is_given_up(
+    script: Script, commit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client hangs in sending offsets: its producer is over, nothing was committed, the same can be sent again."""
+    monkeypatch.setattr(transaction_producer, "_OFFSETS_WITHIN_S", 0.05)
+    is_over = threading.Event()
+    script.steps["offsets"] = [lambda: None if is_over.wait(WITHIN_S) else pytest.fail("nobody gave up")]
+    script.committed = BEFORE
+
+    first = commit()
+    given_up = list(script.calls)
+    script.committed = {}
+    second = commit()
+    is_over.set()
+
+    assert first == CommitReturned(7, CommitOutcome.REFUSED)
+    assert given_up == WHOLE[:-1] + REPLACED
+    assert second == CommitReturned(7, CommitOutcome.COMMITTED)
+    assert script.calls[len(given_up) :] == ["2 begin", "2 produce predictions", "2 offsets", "2 commit"]
+
+
+def test_an_answer_that_is_not_there_yet_is_asked_for_again(script: Script, commit: Any) -> None:
+    """A timeout of a call says nothing: the same call goes on where it was."""
+    late = failing(KafkaError._TIMED_OUT, retriable=True)
+    script.steps = {"offsets": [late], "commit": [late, late]}
+
+    assert commit() == CommitReturned(7, CommitOutcome.COMMITTED)
+    assert script.calls == [*WHOLE[:3], *["1 offsets"] * 2, *["1 commit"] * 3]
+
+
+def test_rule_9_a_stale_member_is_refused_without_a_reason_and_its_client_stays(script: Script, commit: Any) -> None:
+    """The transaction is aborted, nothing is settled, and the same effects go into the next one."""
+    script.steps["offsets"] = [failing(KafkaError.UNKNOWN_MEMBER_ID, txn_requires_abort=True)]
+
+    assert commit() == CommitReturned(7, CommitOutcome.REFUSED, "")
+    assert script.calls == [*WHOLE[:-1], "1 abort"]
+    assert commit() == CommitReturned(7, CommitOutcome.COMMITTED)
+    assert script.ids == ["app-0"]
+
+
+def test_another_abortable_error_is_refused_with_its_reason(script: Script, commit: Any) -> None:
+    """So that whoever sends the same again in vain can say why."""
+    script.steps["offsets"] = [failing(KafkaError.TOPIC_AUTHORIZATION_FAILED, txn_requires_abort=True)]
+
+    assert commit() == CommitReturned(7, CommitOutcome.REFUSED, "scripted")
+
+
+def test_a_fenced_producer_says_who_may_have_fenced_it(script: Script, commit: Any) -> None:
+    """Another worker of the same slot: no client replaces this one, which would fence the other in turn."""
+    script.steps["commit"] = [failing(KafkaError._FENCED, fatal=True)]
+
+    answer = commit()
+
+    assert answer.outcome is CommitOutcome.FENCED
+    assert "another worker uses the transactional id app-0" in answer.message
+    assert script.ids == ["app-0"]
+
+
+def test_settling_waits_for_a_broker(script: Script, commit: Any) -> None:
+    """While nobody answers the new client, it asks again; only then the offsets are read."""
+    script.steps["commit"] = [failing(KafkaError._FATAL, fatal=True)]
+    script.committed = committed()
+    silent = failing(KafkaError._TIMED_OUT, retriable=True)
+    script.steps["init"] = [silent, silent]
+
+    assert commit() == CommitReturned(7, CommitOutcome.COMMITTED)
+    assert script.calls == [*WHOLE, "1 purge", "2 init", "2 init", "2 init", "read committed"]

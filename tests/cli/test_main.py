@@ -80,6 +80,7 @@ def test_errors_are_one_message(
     assert capsys.readouterr().err == said
 
 
+@pytest.mark.slow
 def test_a_service_says_its_error_in_its_log() -> None:
     """Without a terminal `stream run` and `stream control` write JSON lines, and nothing else, not even at the end."""
     for command in ("run", "control"):
@@ -119,6 +120,7 @@ def test_a_wrong_command_says_so() -> None:
     assert "'broker'" in done.stderr
 
 
+@pytest.mark.slow
 def test_no_broker_is_a_status(tmp_path: Path) -> None:
     """Where none ever ran, status says so with exit status 3, down does nothing, and a wrong setting is named."""
     done = stream("broker", "status", "--folder", str(tmp_path), "--json")

@@ -116,6 +116,7 @@ def test_stream_control_makes_a_token_and_the_next_command_uses_it(
         assert one.end(signal.SIGTERM) == 0
 
 
+@pytest.mark.slow
 def test_without_a_broker_the_control_plane_says_so_once(tmp_path: Path) -> None:
     """One error in its log, with the reason and what to do, exit status 1, no traceback, nothing of the client's."""
     environment = {"STREAM_BOOTSTRAP_SERVERS": "127.0.0.1:1", "XDG_STATE_HOME": str(tmp_path)}

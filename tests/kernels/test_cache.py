@@ -70,6 +70,7 @@ def test_torn_entries_are_compiled_again(tmp_path: Path) -> None:
     assert ran(tmp_path) == (7.0, 0)
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_compile_once(tmp_path: Path) -> None:
     """Two at once: each kernel is compiled by one of them and loaded by the other."""
     written(tmp_path)

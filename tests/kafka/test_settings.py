@@ -28,9 +28,3 @@ def test_a_wrong_setting_is_named_with_its_rule(changes: dict[str, Any], said: s
     """Nothing starts on settings that would break a promise."""
     with pytest.raises(ConfigError, match=said):
         KafkaSettings(**{"group_id": "g", "transactional_id": "t", **changes})
-
-
-def test_security_settings_pass_through() -> None:
-    """Whatever the protocol does not fix is librdkafka's and the user's."""
-    settings = KafkaSettings("g", "t", librdkafka={"security.protocol": "SASL_SSL", "ssl.ca.location": "/ca.pem"})
-    assert settings.librdkafka["security.protocol"] == "SASL_SSL"

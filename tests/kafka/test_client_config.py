@@ -1,0 +1,122 @@
+"""What every client of a worker is told: the user's security settings, and what the protocol fixes."""
+
+import importlib
+import pkgutil
+from collections import defaultdict
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+
+import stream.kafka
+from stream.config import InputTopics, KafkaSettings
+from stream.errors import RetriableError
+from stream.kafka import client_config
+from stream.kafka.admin import Admin
+from stream.kafka.broker_health import BrokerHealth
+from stream.kafka.registry import Registry
+from stream.kafka.sender import Sender
+from stream.kafka.snapshots import TopicSnapshotStore
+from stream.kafka.transport import Transport
+from tests.checkpoints import checkpoint
+from tests.kafka.scripted import output
+
+CLIENTS = ("Consumer", "Producer", "AdminClient", "SchemaRegistryClient")
+SECURITY = {
+    "security.protocol": "SASL_SSL",
+    "sasl.mechanism": "SCRAM-SHA-512",
+    "sasl.username": "worker",
+    "sasl.password": "secret",
+    "ssl.ca.location": "/etc/kafka/ca.pem",
+    "ssl.key.location": "/etc/kafka/key.pem",
+}
+REGISTRY = {"basic.auth.user.info": "worker:secret", "ssl.ca.location": "/etc/registry/ca.pem"}
+SETTINGS = KafkaSettings("group", "id", registry_url="https://registry", registry=REGISTRY, librdkafka=SECURITY)
+
+Made = dict[tuple[str, str], list[Mapping[str, object]]]  # configurations, by module and kind of client
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Made:
+    """What clients are made of, wherever the Kafka room makes one; they connect to nothing and answer as if empty."""
+    found: Made = {}
+    for module in pkgutil.iter_modules(stream.kafka.__path__, "stream.kafka."):
+        for kind in CLIENTS:
+            if hasattr(importlib.import_module(module.name), kind):
+                configs = found.setdefault((module.name.removeprefix("stream.kafka."), kind), [])
+                monkeypatch.setattr(f"{module.name}.{kind}", recording(configs))
+    return found
+
+
+def recording(configs: list[Mapping[str, object]]) -> Any:
+    """Stands in for a client's class."""
+    client = MagicMock()
+    client.list_topics.return_value = SimpleNamespace(
+        brokers={1: None}, topics=defaultdict(lambda: SimpleNamespace(error=None, partitions={0: None}))
+    )
+    client.get_watermark_offsets.return_value = (0, 0)
+    client.flush.return_value = 0
+
+    def make(config: Mapping[str, object], logger: object = None) -> Any:
+        configs.append(config)
+        return client
+
+    return make
+
+
+def test_every_client_has_the_security_settings(made: Made) -> None:
+    """All that a worker and the commands make: members, readers, producers, admins, the registry's client."""
+    transport = Transport(SETTINGS, InputTopics("events", ("labels",), "journal", "snapshots"), handle=lambda _: ())
+    transport.start()
+    transport.close()
+    sender = Sender(SETTINGS, BrokerHealth())
+    sender.send((output("predictions", [b"one"]),))
+    sender.flush()
+    sender.close()
+    with pytest.raises(RetriableError, match="not acknowledged"):
+        TopicSnapshotStore(SETTINGS, "snapshots").publish(checkpoint(1))
+    Admin(SETTINGS)
+    Registry(SETTINGS)
+
+    assert {where for where, configs in made.items() if not configs} == set()
+    for (module, kind), configs in made.items():
+        wanted = REGISTRY if kind == "SchemaRegistryClient" else SECURITY
+        assert all(wanted.items() <= config.items() for config in configs), (module, kind)
+
+
+def test_settings_of_consumers_and_of_producers_reach_only_these() -> None:
+    """`librdkafka_consumer` and `librdkafka_producer` are in place of what holds for all."""
+    settings = KafkaSettings(
+        "group",
+        "id",
+        librdkafka={"client.rack": "a", "socket.timeout.ms": "1"},
+        librdkafka_consumer={"socket.timeout.ms": "2"},
+        librdkafka_producer={"socket.timeout.ms": "3"},
+    )
+    consumers = [client_config.event_consumer(settings, "classic", 1), client_config.reader(settings)]
+    producers = [client_config.transactional_producer(settings), client_config.idempotent_producer(settings)]
+    admin = client_config.admin_client(settings)
+    assert [config["socket.timeout.ms"] for config in (*consumers, *producers, admin)] == ["2", "2", "3", "3", "1"]
+    assert all(config["client.rack"] == "a" for config in (*consumers, *producers, admin))
+
+
+def test_rule_17_every_consumer_reads_committed_records_and_never_commits_by_itself() -> None:
+    """Of events, of labels, of journal and snapshots."""
+    for config in (
+        client_config.event_consumer(SETTINGS, "consumer", 4),
+        client_config.assigned_consumer(SETTINGS, 4),
+        client_config.reader(SETTINGS),
+    ):
+        assert config["isolation.level"] == "read_committed"
+        assert (config["enable.auto.commit"], config["enable.auto.offset.store"]) == (False, False)
+        assert config["auto.offset.reset"] == "error"
+
+
+def test_rule_32_one_budget_of_fetched_bytes_whatever_the_number_of_partitions() -> None:
+    """64 partitions share 32 MiB in the consumer's one queue, and may each have their 64th of it on the way."""
+    settings = KafkaSettings("group", "id", fetch_bytes=32 * 2**20)
+    for config in (client_config.event_consumer(settings, "classic", 64), client_config.assigned_consumer(settings, 64)):
+        assert config["queued.max.messages.kbytes"] == 32 * 1024
+        assert config["max.partition.fetch.bytes"] == 512 * 1024

@@ -94,6 +94,23 @@ def test_check_explains_topics_that_will_not_do(shop: str, project: Path) -> Non
     assert any("feature orders_7d is keyed by country" in text and "local=True" in text for text in wrong)
 
 
+def test_check_explains_inputs_that_lose_what_a_restart_needs(shop: str) -> None:
+    """Events kept for a second, and compacted ones: each is a finding that names the setting; a day is enough."""
+    from stream.cli.connection import reachable_admin
+    from stream.kafka.topic_plan import TopicSpec
+
+    events = f"{shop}-orders"
+    keeps_little = {"retention.ms": "1000", "cleanup.policy": "compact,delete"}
+    reachable_admin(kafka_settings(None)).create([TopicSpec(events, 1, 1, keeps_little)])
+    done = run("check", "shop.py:app", "--json")
+    found = [each for each in json.loads(done.stdout)["findings"] if each["subject"] == events]
+    assert (done.exit_code, [each["status"] for each in found]) == (1, ["wrong", "wrong"])
+    assert "is compacted" in found[0]["text"]
+    assert "Set cleanup.policy=delete" in found[0]["text"]
+    assert "keeps records for 1,000 ms" in found[1]["text"]
+    assert "at least 10 snapshot intervals, 600,000 ms" in found[1]["text"]
+
+
 def test_check_explains_schemas_that_do_not_go_together(shop: str, project: Path) -> None:
     """What producers registered cannot be read as the app's schema."""
     from stream.cli.connection import kafka_settings

@@ -11,8 +11,9 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 from stream.config import KafkaSettings
 from stream.errors import ConfigError, RetriableError
 from stream.kafka import client_config
-from stream.kafka.broker_health import librdkafka_logger
-from stream.kafka.consumer_errors import raise_if_refused
+from stream.kafka.broker_health import BrokerHealth
+from stream.kafka.clients import make_client
+from stream.kafka.consumer_errors import no_answer, raise_if_refused
 from stream.kafka.topic_plan import TopicSpec
 
 _REQUEST_S = 15.0
@@ -46,13 +47,15 @@ class Admin:
 
     Raises:
         RetriableError: no broker answers.
-        ConfigError: a right is missing.
+        ConfigError: a right is missing, or the broker does not accept the credentials.
     """
 
     def __init__(self, settings: KafkaSettings, timeout_s: float | None = None) -> None:
         self._timeout_s = timeout_s or _REQUEST_S
         self._servers = settings.bootstrap_servers
-        self._client = AdminClient(client_config.admin_client(settings), logger=librdkafka_logger())
+        self._health = BrokerHealth()
+        config = {**client_config.admin_client(settings), "error_cb": self._health.on_error}
+        self._client = make_client(AdminClient, config)
 
     def create(self, specs: Iterable[TopicSpec]) -> tuple[str, ...]:
         """Create the topics that are not there, and wait until they can be used; returns their names.
@@ -134,7 +137,9 @@ class Admin:
         try:
             return self._client.list_topics(timeout=self._timeout_s)
         except KafkaException as raised:
-            raise self._problem(raised.args[0], "cluster") from raised
+            raise_if_refused(raised.args[0], "cluster")
+            self._client.poll(0)  # lets the client say what it noticed meanwhile
+            raise no_answer(self._servers, raised.args[0], self._health) from raised
 
     def _configs(self, names: list[str]) -> dict[str, dict[str, str]]:
         if not names:

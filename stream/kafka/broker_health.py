@@ -10,6 +10,8 @@ from confluent_kafka import KafkaError
 
 # While a broker is down librdkafka logs every attempt of every client to connect: several lines a second.
 _SAME_LINE_INTERVAL_S = 10.0
+# A broker that answers like this goes on to be asked, and every request then ends with "transport failure".
+_NOT_LET_IN = (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL)
 
 _log = structlog.get_logger("stream.kafka")
 
@@ -52,6 +54,7 @@ class BrokerHealth:
         self._clock = clock
         self._down_since: float | None = None
         self.last_error = ""
+        self.refusal = ""  # why a broker did not let a client in, "" if none did so
 
     @property
     def down_for_s(self) -> float:
@@ -61,6 +64,8 @@ class BrokerHealth:
     def on_error(self, error: Any) -> None:
         """The clients' error_cb."""
         self.last_error = error.str()
+        if error.code() in _NOT_LET_IN:
+            self.refusal = error.str()
         if error.code() == KafkaError._ALL_BROKERS_DOWN and self._down_since is None:
             self._down_since = self._clock()
             _log.warning("no broker answers; trying on", error=error.str())

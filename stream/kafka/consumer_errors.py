@@ -6,6 +6,7 @@ import structlog
 from confluent_kafka import KafkaError
 
 from stream.errors import ConfigError, RetriableError, StreamError, TaskCorrupted
+from stream.kafka.broker_health import BrokerHealth
 
 _log = structlog.get_logger("stream.kafka")
 
@@ -70,6 +71,17 @@ def raise_if_refused(error: Any, what: str) -> None:
         raise StreamError(f"the Kafka client cannot go on: {error.str()}. Restart the worker")
 
 
-def retriable(error: Any, doing: str) -> RetriableError:
-    """The error for something that the broker did not answer in time."""
-    return RetriableError(f"{doing}: {error.str()}")
+def no_answer(servers: str, error: Any, health: BrokerHealth) -> StreamError:
+    """The error for a cluster that does not answer, or does not let this client in.
+
+    Args:
+        servers: that were asked.
+        error: what the client says of it, a KafkaError.
+        health: told of the client's errors so far.
+    """
+    if health.refusal:
+        return ConfigError(
+            f"the broker at {servers} does not let this client in: {health.refusal}. Check security.protocol and the "
+            "sasl.* and ssl.* settings of [librdkafka]"
+        )
+    return RetriableError(f"no answer from {servers} ({error.str()}). Is Kafka running? `stream broker up` starts one")

@@ -7,7 +7,8 @@ from confluent_kafka import Consumer
 
 from stream.config import KafkaSettings
 from stream.kafka import client_config
-from stream.kafka.broker_health import BrokerHealth, librdkafka_logger
+from stream.kafka.broker_health import BrokerHealth
+from stream.kafka.clients import make_client
 from stream.kafka.flows import Flows
 from stream.records import TopicPartition
 
@@ -41,7 +42,7 @@ class GroupMember:
         on_lost: OnPartitions,
     ) -> None:
         config = client_config.event_consumer(settings, group_protocol, partitions)
-        self._consumer = Consumer({**config, "error_cb": health.on_error}, logger=librdkafka_logger())
+        self._consumer = make_client(Consumer, {**config, "error_cb": health.on_error})
         self._topic = topic
         self._on_assigned, self._on_revoked, self._on_lost = on_assigned, on_revoked, on_lost
         self.flows = Flows(self._consumer)

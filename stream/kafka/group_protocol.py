@@ -7,7 +7,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from stream.config import KafkaSettings
 from stream.errors import RetriableError
 from stream.kafka import client_config
-from stream.kafka.broker_health import librdkafka_logger
+from stream.kafka.clients import make_client
 
 _log = structlog.get_logger("stream.kafka")
 
@@ -42,7 +42,7 @@ def choose_group_protocol(settings: KafkaSettings) -> str:
 
 def _broker_settings(settings: KafkaSettings) -> dict[str, str]:
     """Settings of one broker; empty where they may not be read, which an ordinary worker's rights need not include."""
-    admin = AdminClient(client_config.admin_client(settings), logger=librdkafka_logger())
+    admin = make_client(AdminClient, client_config.admin_client(settings))
     try:
         brokers = admin.list_topics(timeout=_REQUEST_S).brokers
         resource = ConfigResource(ResourceType.BROKER, str(min(brokers)))

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from stream.config import KafkaSettings
 from stream.kafka import client_config
-from stream.kafka.broker_health import librdkafka_logger
+from stream.kafka.clients import make_client
 from stream.kafka.reader import Reader
 from stream.records import TopicPartition
 
@@ -33,7 +33,7 @@ class JournalTrimmer:
         self._topic = topic
         self._keeps_all = settings.journal_retention == "all"
         self._reader = Reader(settings)
-        self._admin = AdminClient(client_config.admin_client(settings), logger=librdkafka_logger())
+        self._admin = make_client(AdminClient, client_config.admin_client(settings))
         self._ends: dict[int, deque[int]] = {}
 
     def before_publish(self, partition: int) -> int:

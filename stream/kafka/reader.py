@@ -11,8 +11,9 @@ from stream.config import KafkaSettings
 from stream.engine.protocol import CommittedOffset
 from stream.errors import RetriableError
 from stream.kafka import client_config
-from stream.kafka.broker_health import BrokerHealth, librdkafka_logger
-from stream.kafka.consumer_errors import check_message_error, raise_if_refused
+from stream.kafka.broker_health import BrokerHealth
+from stream.kafka.clients import make_client
+from stream.kafka.consumer_errors import check_message_error, no_answer, raise_if_refused
 from stream.kafka.packing import group_by_partition, pack_batch
 from stream.records import RecordBatch, TopicPartition
 
@@ -44,7 +45,7 @@ class Reader:
         self._servers = settings.bootstrap_servers
         self._health = BrokerHealth()
         config = {**client_config.reader(settings), "error_cb": self._health.on_error}
-        self._consumer = Consumer(config, logger=librdkafka_logger())
+        self._consumer = make_client(Consumer, config)
         self._records = records
         self._unfinished: set[TopicPartition] = set()
 
@@ -86,7 +87,8 @@ class Reader:
         """The partitions of a topic.
 
         Raises:
-            ConfigError: it does not exist (nor comes up within some seconds: a new topic takes a moment to be known).
+            ConfigError: it does not exist (nor comes up within some seconds: a new topic takes a moment to be known),
+                or the broker does not accept the credentials.
             RetriableError: no answer.
         """
         give_up_at = time.monotonic() + _VISIBLE_WITHIN_S
@@ -94,10 +96,8 @@ class Reader:
             try:
                 found = self._consumer.list_topics(topic, timeout=_REQUEST_S).topics[topic]
             except KafkaException as raised:
-                raise RetriableError(
-                    f"no broker answers at {self._servers}: {raised.args[0].str()}. Is Kafka running? "
-                    "`stream broker up` starts one"
-                ) from raised
+                self._consumer.poll(0)  # lets the client say what it noticed meanwhile
+                raise no_answer(self._servers, raised.args[0], self._health) from raised
             if found.error is None:
                 return tuple(sorted(found.partitions))
             if found.error.code() not in _NOT_KNOWN_YET or time.monotonic() > give_up_at:

@@ -9,7 +9,8 @@ from confluent_kafka import KafkaException, Producer
 from stream.config import KafkaSettings
 from stream.engine.effects import OutputBatch
 from stream.kafka import client_config
-from stream.kafka.broker_health import BrokerHealth, librdkafka_logger
+from stream.kafka.broker_health import BrokerHealth
+from stream.kafka.clients import make_client
 from stream.kafka.producing import DeliveryFailures, produce_batch
 
 _IDLE_S = 0.05
@@ -76,7 +77,7 @@ class Sender:
         if self._producer is None:
             callbacks = {"on_delivery": self._failures.on_delivery, "error_cb": self._health.on_error}
             config = {**client_config.idempotent_producer(self._settings), **callbacks}
-            self._producer = Producer(config, logger=librdkafka_logger())
+            self._producer = make_client(Producer, config)
         try:
             produce_batch(self._producer, batch)
         except KafkaException as error:

@@ -28,7 +28,8 @@ from stream.engine.snapshot_format import (
 from stream.engine.snapshot_store import StoredSnapshots
 from stream.errors import RetriableError, TaskCorrupted
 from stream.kafka import client_config
-from stream.kafka.broker_health import BrokerHealth, librdkafka_logger
+from stream.kafka.broker_health import BrokerHealth
+from stream.kafka.clients import make_client
 from stream.kafka.reader import Reader
 from stream.records import RecordBatch, TopicPartition
 
@@ -134,7 +135,7 @@ class TopicSnapshotStore:
         if self._producer is None:
             config = client_config.idempotent_producer(self._settings)
             config |= {"delivery.report.only.error": False, "error_cb": BrokerHealth().on_error}
-            self._producer = Producer(config, logger=librdkafka_logger())
+            self._producer = make_client(Producer, config)
         return self._producer
 
     def _read_manifests(self, source: TopicPartition, damaged: list[str]) -> dict[bytes, Manifest]:

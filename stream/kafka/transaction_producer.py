@@ -15,7 +15,8 @@ from stream.engine.effects import OutputBatch
 from stream.engine.protocol import OffsetAndMetadata
 from stream.errors import ConfigError, RetriableError
 from stream.kafka import client_config
-from stream.kafka.broker_health import BrokerHealth, librdkafka_logger
+from stream.kafka.broker_health import BrokerHealth
+from stream.kafka.clients import make_client
 from stream.kafka.consumer_errors import raise_if_refused
 from stream.kafka.producing import DeliveryFailures, produce_batch
 from stream.kafka.transaction_errors import Verdict, judge, reason_to_tell
@@ -68,7 +69,7 @@ class TransactionProducer:
         self._failures = DeliveryFailures()
         config = client_config.transactional_producer(self._settings)
         callbacks = {"on_delivery": self._failures.on_delivery, "error_cb": self._health.on_error}
-        self._producer = Producer({**config, **callbacks}, logger=librdkafka_logger())
+        self._producer = make_client(Producer, {**config, **callbacks})
         give_up_at = self._clock() + deadline_s
         while not self._init_transactions():
             if self._clock() > give_up_at or self.is_closing:

@@ -51,7 +51,8 @@ from stream.engine.snapshot import Checkpoint
 from stream.engine.snapshot_store import SnapshotStore
 from stream.errors import ConfigError, StreamError
 from stream.kafka import client_config
-from stream.kafka.broker_health import BrokerHealth, librdkafka_logger
+from stream.kafka.broker_health import BrokerHealth
+from stream.kafka.clients import make_client
 from stream.kafka.committer import Committer
 from stream.kafka.flows import Flows
 from stream.kafka.group_member import GroupMember
@@ -123,7 +124,7 @@ class Transport:
         self._committer.start()
         self._start_helpers()
         label_config = client_config.assigned_consumer(self._settings, partitions * max(1, len(self._topics.labels)))
-        self._label_consumer = Consumer({**label_config, "error_cb": self.health.on_error}, logger=librdkafka_logger())
+        self._label_consumer = make_client(Consumer, {**label_config, "error_cb": self.health.on_error})
         self._labels = Flows(self._label_consumer)
         self._member = GroupMember(
             self._settings,

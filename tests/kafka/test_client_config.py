@@ -12,13 +12,15 @@ import pytest
 
 import stream.kafka
 from stream.config import InputTopics, KafkaSettings
-from stream.errors import RetriableError
+from stream.errors import ConfigError, RetriableError
 from stream.kafka import client_config
 from stream.kafka.admin import Admin
 from stream.kafka.broker_health import BrokerHealth
+from stream.kafka.reader import Reader
 from stream.kafka.registry import Registry
 from stream.kafka.sender import Sender
 from stream.kafka.snapshots import TopicSnapshotStore
+from stream.kafka.transaction_producer import TransactionProducer
 from stream.kafka.transport import Transport
 from tests.checkpoints import checkpoint
 from tests.kafka.scripted import output
@@ -117,6 +119,26 @@ def test_rule_17_every_consumer_reads_committed_records_and_never_commits_by_its
 def test_rule_32_one_budget_of_fetched_bytes_whatever_the_number_of_partitions() -> None:
     """64 partitions share 32 MiB in the consumer's one queue, and may each have their 64th of it on the way."""
     settings = KafkaSettings("group", "id", fetch_bytes=32 * 2**20)
-    for config in (client_config.event_consumer(settings, "classic", 64), client_config.assigned_consumer(settings, 64)):
+    for config in (
+        client_config.event_consumer(settings, "classic", 64),
+        client_config.assigned_consumer(settings, 64),
+    ):
         assert config["queued.max.messages.kbytes"] == 32 * 1024
         assert config["max.partition.fetch.bytes"] == 512 * 1024
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"sasl.usrname": "worker"}, 'No such configuration property: "sasl.usrname"'),
+        ({"security.protocol": "TLS"}, 'Invalid value "TLS" for configuration property "security.protocol"'),
+        ({"security.protocol": "SSL", "ssl.ca.location": "/nowhere.pem"}, "ssl.ca.location failed"),
+    ],
+)
+def test_a_setting_that_the_client_cannot_use_is_one_clear_error(setting: dict[str, str], said: str) -> None:
+    """A name that nobody knows, a value that is none, a file that is not there."""
+    settings = KafkaSettings("group", "id", librdkafka=setting)
+    producer = TransactionProducer(settings, BrokerHealth())
+    for connect in (lambda: Reader(settings), lambda: Admin(settings), lambda: producer.start(1.0)):
+        with pytest.raises(ConfigError, match=rf"does not accept its settings: .*{said}.*\[librdkafka\]"):
+            connect()

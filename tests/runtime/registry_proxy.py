@@ -1,4 +1,4 @@
-"""Stands before the schema registry, and can be switched off."""
+"""Stands before the schema registry: can be switched off, and can ask for a password."""
 
 import threading
 import urllib.error
@@ -9,11 +9,17 @@ from urllib.parse import urlsplit
 
 
 class RegistryProxy:
-    """Passes requests on while it is up; nobody listens while it is down. Its address stays the same."""
+    """Passes requests on while it is up; nobody listens while it is down. Its address stays the same.
 
-    def __init__(self, registry_url: str) -> None:
+    Args:
+        registry_url: of the registry.
+        authorization: the header that every request must have; any will do if "".
+    """
+
+    def __init__(self, registry_url: str, authorization: str = "") -> None:
         parts = urlsplit(registry_url)
-        self._handler = type("Handler", (_Handler,), {"origin": f"{parts.scheme}://{parts.netloc}"})
+        own = {"origin": f"{parts.scheme}://{parts.netloc}", "authorization": authorization}
+        self._handler = type("Handler", (_Handler,), own)
         self._server: ThreadingHTTPServer | None = None
         self._thread = threading.Thread()
         self._port = 0
@@ -44,6 +50,7 @@ class RegistryProxy:
 
 class _Handler(BaseHTTPRequestHandler):
     origin = ""
+    authorization = ""
 
     def do_GET(self) -> None:
         self._pass_on(None)
@@ -52,6 +59,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._pass_on(self.rfile.read(int(self.headers["Content-Length"])))
 
     def _pass_on(self, body: bytes | None) -> None:
+        if self.authorization and self.headers.get("Authorization") != self.authorization:
+            self.send_error(401)
+            return
         request = urllib.request.Request(self.origin + self.path, data=body, method=self.command)
         request.add_header("Content-Type", self.headers.get("Content-Type", "application/json"))
         try:

@@ -68,7 +68,7 @@ def compile_app(app: App, schemas: Mapping[str, str]) -> Plan:
         key=tuple(_column(columns, name, f"key of {events.topic}") for name in events.key),
         key_encoding=KeyEncoding(events.key_encoding),
         rejects_null_key=events.null_key == "reject",
-        time=_time(columns, events) if events.time else None,
+        time=time_column(columns, events) if events.time else None,
         event_id=event_id,
         target=target,
         ahead_ms=duration_ms(events.ahead, "ahead"),
@@ -114,7 +114,8 @@ def _wanted(events: Events, schema: avro.Schema) -> frozenset[str]:
     return frozenset(_features(events, every).wanted) | {one_of(name, every, events.topic, "column") for name in named}
 
 
-def _time(columns: Mapping[str, Column], events: Events) -> Column:
+def time_column(columns: Mapping[str, Column], events: Events) -> Column:
+    """Where the time of an event that says it stands; raises ConfigError for a column that can be none."""
     assert events.time is not None
     column = _column(columns, events.time, f"time of {events.topic}")
     if column.kind is not Kind.LONG or not (column.logical or "").endswith(("timestamp-millis", "timestamp-micros")):
@@ -156,14 +157,18 @@ def _labels(app: App, labels: Labels, events: Events, schemas: Mapping[str, str]
 
 
 def _models(app: App, layout: FeatureLayout, problem: models.Task, scale_at: models.ScaleAt) -> tuple[ModelPlan, ...]:
-    plans = []
-    for name, declaration in app.models.items():
-        try:
-            digest = models.compile_model(declaration, layout, problem, scale_at).digest
-        except ConfigError as error:
-            raise ConfigError(f"model {name!r}: {error}") from error
-        plans.append(ModelPlan(name, declaration, digest))
-    return tuple(plans)
+    return tuple(model_plan(name, declaration, layout, problem, scale_at) for name, declaration in app.models.items())
+
+
+def model_plan(
+    name: str, declaration: object, layout: FeatureLayout, problem: models.Task, scale_at: models.ScaleAt
+) -> ModelPlan:
+    """One model of an app; raises ConfigError with its name where it does not go with features and target."""
+    try:
+        digest = models.compile_model(declaration, layout, problem, scale_at).digest
+    except ConfigError as error:
+        raise ConfigError(f"model {name!r}: {error}") from error
+    return ModelPlan(name, declaration, digest)
 
 
 def _decision(app: App) -> DecisionPlan:
@@ -174,15 +179,15 @@ def _decision(app: App) -> DecisionPlan:
 
 
 def _monitor(app: App, monitor: Monitor, dense: Sequence[str]) -> MonitorPlan:
-    signals = tuple(signal for name in monitor.signals for signal in _signals(app, name, dense))
+    signals = tuple(signal for name in monitor.signals for signal in signals_of(app, name, dense))
     names = [f"{signal.model}:{signal.name}" for signal in signals]
     return MonitorPlan(
         monitor.detector, signals, monitor.policy, _sha(monitor.detector.definition, repr(monitor.policy), *names)
     )
 
 
-def _signals(app: App, name: str, dense: Sequence[str]) -> list[Signal]:
-    """The series that one word of `monitor(on=...)` means."""
+def signals_of(app: App, name: str, dense: Sequence[str]) -> list[Signal]:
+    """The series that one word of `monitor(on=...)` means; raises ConfigError for a word that means none."""
     if name in ("error", "score"):
         return [Signal(name, model, -1, name) for model in range(len(app.models))]
     if name == "features":

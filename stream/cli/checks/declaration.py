@@ -1,23 +1,29 @@
 """The declaration: schemas, columns, features, models, detectors, each by itself, so that no mistake hides another."""
 
 from collections.abc import Callable, Mapping
-from copy import copy
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from stream import avro, features, models
 from stream.app import App, compile_app
+from stream.app.compile import model_plan, signals_of, time_column
 from stream.app.declaration import Events, SchemaSource
 from stream.app.suggest import one_of
-from stream.avro import Schema, parse_schema
+from stream.app.target import problem_of, target_plan
+from stream.avro import parse_schema
 from stream.cli.checks.findings import Findings
 from stream.engine.plan import Plan
 from stream.errors import ConfigError, StreamError
 from stream.models.river_adapter import RiverModel
-from stream.records import FeatureBatch, FeatureLayout
+from stream.records import Column, FeatureBatch, FeatureLayout, SparseGroup
 from stream.runtime.loading import read_schema
+
+Columns = Mapping[str, Column]
+Found = TypeVar("Found")
 
 _SAMPLE_ROWS = 200
 _SAMPLE_SEED = 7
@@ -27,22 +33,18 @@ def check_declaration(app: App, folder: Path, findings: Findings) -> Plan | None
     """Look at every part of an app; the plan if all of it compiles."""
     events, labels = app.event_stream, app.label_stream
     texts: dict[str, str] = {}
-    event_schema = _schema(events.schema, folder, texts, findings) if events else None
-    label_schema = _schema(labels.schema, folder, texts, findings) if labels else None
-    if events and event_schema:
-        _check_events(events, event_schema, findings)
-    if labels and label_schema:
-        names = [column.name for column in avro.columns_of(label_schema)]
-        _check_names(names, f"labels {labels.topic}", (labels.id, labels.target), findings)
-    if (events and event_schema is None) or (labels and label_schema is None):
+    event_columns = _columns(events.schema, folder, texts, findings) if events else None
+    label_columns = _columns(labels.schema, folder, texts, findings) if labels else None
+    if (events and event_columns is None) or (labels and label_columns is None):
         findings.skipped("models", app.name, "looked at once the schemas are there")
         return None
     try:
         plan = compile_app(app, texts)
     except StreamError as error:
+        if events and event_columns:
+            _check_parts(app, events, event_columns, label_columns, findings)
         if not findings.has_said(str(error)):
             findings.wrong("declaration", app.name, str(error))
-        _check_parts(app, texts, findings)
         return None
     findings.ok("declaration", app.name, f"{len(plan.features.features)} features, {len(plan.models)} models compile")
     _check_foreign_keys(plan, findings)
@@ -50,55 +52,93 @@ def check_declaration(app: App, folder: Path, findings: Findings) -> Plan | None
     return plan
 
 
-def _schema(source: SchemaSource, folder: Path, texts: dict[str, str], findings: Findings) -> Schema | None:
+def _columns(source: SchemaSource, folder: Path, texts: dict[str, str], findings: Findings) -> Columns | None:
     name = source if isinstance(source, str) else "(in the module)"
     try:
-        if not isinstance(source, str):
-            return parse_schema(source)
-        texts[source] = read_schema(source, folder)
-        return parse_schema(texts[source])
+        if isinstance(source, str):
+            texts[source] = read_schema(source, folder)
+            schema = parse_schema(texts[source])
+        else:
+            schema = parse_schema(source)
     except StreamError as error:
         findings.wrong("schema", name, str(error))
         return None
+    return {column.name: column for column in avro.columns_of(schema)}
 
 
-def _check_events(events: Events, schema: Schema, findings: Findings) -> None:
-    columns = {column.name: column for column in avro.columns_of(schema)}
+def _check_parts(app: App, events: Events, columns: Columns, label_columns: Columns | None, findings: Findings) -> None:
+    """Each part without the others: what is wrong with one is looked at as if the others were right."""
     named = [*events.key, *(name for name in (events.time, events.id, events.target) if name)]
-    _check_names(list(columns), f"events {events.topic}", named, findings)
-    # A wrong key is another finding: any column stands for it, so that keyed features are not wrong for want of one.
-    key = tuple(name for name in events.key if name in columns) or (tuple(columns)[:1] if events.key else None)
-    for name, expression in events.declared.items():
-        compiled = partial(features.compile_features, {name: expression}, tuple(columns.values()), key)
-        _attempt(compiled, "features", name, findings)
-
-
-def _check_parts(app: App, texts: Mapping[str, str], findings: Findings) -> None:
-    """Each model and each detector without the others."""
-    for name, model in app.models.items():
-        alone = copy(app)
-        alone.models, alone.monitors, alone.decision = {name: model}, [], None
-        _attempt(partial(compile_app, alone, texts), "models", name, findings)
+    _check_names(columns, f"events {events.topic}", named, findings)
+    if app.label_stream and label_columns:
+        where = f"labels {app.label_stream.topic}"
+        _check_names(label_columns, where, [app.label_stream.id, app.label_stream.target], findings)
+    if events.time in columns:
+        _attempt(partial(time_column, columns, events), "schema", f"events {events.topic}", findings)
+    layout = _check_features(events, columns, findings)
+    _check_models(app, columns, label_columns, layout, findings)
     for monitor in app.monitors:
-        alone = copy(app)
-        alone.monitors, alone.decision = [monitor], None
-        _attempt(partial(compile_app, alone, texts), "monitors", monitor.detector.name, findings)
+        for signal in monitor.signals:
+            _attempt(partial(signals_of, app, signal, layout.dense), "monitors", monitor.detector.name, findings)
     if app.decision is not None:
         _attempt(partial(one_of, app.decision.by, app.models, "decide", "model"), "models", app.decision.by, findings)
 
 
-def _check_names(columns: list[str], where: str, names: tuple[str, ...] | list[str], findings: Findings) -> None:
+def _check_names(columns: Columns, where: str, names: list[str], findings: Findings) -> None:
     for name in names:
         _attempt(partial(one_of, name, columns, where, "column"), "schema", where, findings)
 
 
-def _attempt(what: Callable[[], object], area: str, subject: str, findings: Findings) -> None:
+def _check_features(events: Events, columns: Columns, findings: Findings) -> FeatureLayout:
+    """What models and monitors would see; a feature that is wrong counts as a number there."""
+    # A wrong key is another finding: any column stands for it, so that keyed features are not wrong for want of one.
+    key = tuple(name for name in events.key if name in columns) or (tuple(columns)[:1] if events.key else None)
+    dense: list[str] = []
+    sparse: list[SparseGroup] = []
+    for name, expression in events.declared.items():
+        compiled = _attempt(
+            partial(features.compile_features, {name: expression}, tuple(columns.values()), key),
+            "features",
+            name,
+            findings,
+        )
+        if compiled is None or compiled.layout.dense:
+            dense.append(name)
+        else:
+            base = sparse[-1].base + sparse[-1].size if sparse else 0
+            sparse += [replace(group, base=base) for group in compiled.layout.sparse]
+    return FeatureLayout(tuple(dense), tuple(sparse))
+
+
+def _check_models(
+    app: App, columns: Columns, label_columns: Columns | None, layout: FeatureLayout, findings: Findings
+) -> None:
+    events, labels = app.event_stream, app.label_stream
     try:
-        what()
+        target = None
+        if labels and label_columns:
+            target = target_plan(app, label_columns, labels.target, f"target of {labels.topic}")
+        elif events and events.target:
+            target = target_plan(app, columns, events.target, f"label of {events.topic}")
+        problem = problem_of(app, target)
+    except ConfigError as error:
+        if not findings.has_said(str(error)):
+            findings.wrong("schema", f"events {events.topic}" if events else app.name, str(error))
+        findings.skipped("models", app.name, "looked at once there is a target to learn")
+        return
+    scale_at = models.ScaleAt.ARRIVAL if labels else models.ScaleAt.LABEL
+    for name, declared in app.models.items():
+        _attempt(partial(model_plan, name, declared, layout, problem, scale_at), "models", name, findings)
+
+
+def _attempt(what: Callable[[], Found], area: str, subject: str, findings: Findings) -> Found | None:
+    try:
+        return what()
     except ConfigError as error:
         # A column that two features misspell is two mistakes; a part that fails for another's is none of its own.
         if area == "features" or not findings.has_said(str(error)):
             findings.wrong(area, subject, str(error))
+        return None
 
 
 def _check_foreign_keys(plan: Plan, findings: Findings) -> None:

@@ -27,7 +27,7 @@ def entry(
 ) -> None:
     """Check declaration, schemas, features, models, topics, broker and registry; show settings and state costs.
 
-    All that is wrong is shown at once. The exit status is 1 if something must be corrected.
+    All mistakes of the declaration are shown at once, then all of the cluster's. The exit status is 1 if there are any.
 
     Example: stream check fraud:app --offline
     """

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import fastavro
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from stream.avro import Decoded, Decoder, Framing, encode_one, header, parse_schema
@@ -109,6 +109,29 @@ def test_damaged_bytes_are_read_as_the_specification_says_or_rejected(data: st.D
 
 @FUZZ
 @given(st.data())
+def test_damaged_bytes_of_another_schema_are_the_value_that_they_say_or_rejected(data: st.DataObject) -> None:
+    """What the writer's schema reads from them is resolved as its undamaged encoding is; neighbours are untouched."""
+    source = data.draw(record_schemas())
+    evolved = Evolution(data.draw).of(deepcopy(source))
+    writer, reader = parse_schema(source), parse_schema(evolved)
+    good = encode_one(writer, Values(data.draw).of(source))
+    bad = data.draw(damaged(good))
+
+    decoder = Decoder(reader, None, Framing.CONFLUENT)
+    decoder.add_writer(1, writer)
+    decoded = decoder.decode(batch_of([HEADER + good, HEADER + bad, HEADER + good]))
+    rows = {int(row): row_values(decoded.columns, i) for i, row in enumerate(decoded.columns.rows)}
+
+    alone = decode(writer, reader, good)
+    neighbours = [] if alone.rejections else [row_values(alone.columns, 0)] * 2
+    assert same([rows[row] for row in (0, 2) if row in rows], neighbours)
+    expected = expected_of_damaged(bad, source, evolved, is_accepted=1 in rows)
+    assert (expected is None) == (1 not in rows)
+    assert expected is None or Agreement(rows[1]).value(reader.type, expected, "")
+
+
+@FUZZ
+@given(st.data())
 def test_what_is_accepted_does_not_depend_on_the_wanted_columns_or_the_cut_into_batches(data: st.DataObject) -> None:
     """Some of the columns, decoded record by record, are those columns of the whole batch."""
     source = data.draw(record_schemas())
@@ -135,6 +158,26 @@ def decode(writer: Schema, reader: Schema, encoded: bytes) -> Decoded:
     decoder = Decoder(reader, None, Framing.CONFLUENT)
     decoder.add_writer(1, writer)
     return decoder.decode(batch_of([HEADER + encoded]))
+
+
+def expected_of_damaged(bad: bytes, source: Any, evolved: Any, is_accepted: bool) -> Any:
+    """The value of the reader's schema, None where the bytes are to be rejected.
+
+    If they are no value of the writer's schema and are accepted all the same, what is wrong lies in a field that the
+    reader does not have, or in text that it reads as bytes.
+    """
+    writer = parse_schema(source)
+    try:
+        undamaged = encode_one(writer, read_value(writer, bad))
+    except InvalidValue:
+        try:
+            return fastavro_value(bad, source, evolved) if is_accepted else None
+        except UnicodeDecodeError:  # fastavro makes text of it on the way to bytes
+            reject()
+    try:
+        return fastavro_value(undamaged, source, evolved)
+    except Exception:  # noqa: BLE001 - fastavro's errors are of many classes
+        return None
 
 
 def accepted_by_fastavro_alone(rejection: Rejection, bad: bytes, source: Any) -> None:

@@ -8,13 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.avro import Decoder, Framing, encode_one, header, json_text, parse_schema
+from stream.avro.values import InvalidValue
 from stream.records import Rejection, RejectReason
 from tests.avro.comparison import row_values
-from tests.avro.generated import Values, record_schemas
+from tests.avro.generated import Draw, Values, damaged, record_schemas
 from tests.avro.records import batch_of
-from tests.avro.test_fuzz import same
+from tests.avro.test_fuzz import FUZZ, same
 
 HEADER = header(Framing.CONFLUENT, 1)
+LEAVES = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=4)
+JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner))
 
 
 def schema_of(of: Any, **more: Any) -> Any:
@@ -39,6 +42,45 @@ def test_the_same_events_by_avro_and_by_json_are_the_same_columns(data: st.DataO
     assert json.rejections == ()
     for row in range(2):
         assert same(row_values(avro, row), row_values(json.columns, row))
+
+
+@FUZZ
+@given(st.data())
+def test_damaged_json_is_the_value_that_it_says_or_rejected(data: st.DataObject) -> None:
+    """Bytes changed, or a value inside replaced: never an error, and the records around it are untouched."""
+    schema = parse_schema(data.draw(record_schemas()))
+    good = json_text(schema, encode_one(schema, Values(data.draw).of(orjson.loads(schema.text))))
+    bad = data.draw(damaged(good) | altered(good))
+
+    decoded = Decoder(schema, None, Framing.JSON).decode(batch_of([good, bad, good]))
+
+    rows = {int(row): row_values(decoded.columns, i) for i, row in enumerate(decoded.columns.rows)}
+    assert same(rows[0], rows[2])
+    assert same(rows[0], read(schema, good))
+    try:
+        said = encode_one(schema, orjson.loads(bad))
+    except (orjson.JSONDecodeError, InvalidValue) as error:
+        reason = RejectReason.INVALID_VALUE if isinstance(error, InvalidValue) else RejectReason.INVALID_JSON
+        assert [(each.row, each.reason) for each in decoded.rejections] == [(1, reason)]
+        return
+    by_avro = Decoder(schema, None, Framing.CONFLUENT)
+    by_avro.add_writer(1, schema)
+    assert same(rows[1], row_values(by_avro.decode(batch_of([HEADER + said])).columns, 0))
+
+
+@st.composite
+def altered(draw: Draw, text: bytes) -> bytes:
+    """The text with one value in it replaced by another, or taken away."""
+    root = at = [orjson.loads(text)]
+    place: Any = 0
+    while isinstance(at[place], list | dict) and at[place] and draw(st.booleans()):
+        at = at[place]
+        place = draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
+    if at is not root and draw(st.booleans()):
+        del at[place]
+    else:
+        at[place] = draw(JSON)
+    return orjson.dumps(root[0])
 
 
 @pytest.mark.parametrize(

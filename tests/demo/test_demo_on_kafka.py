@@ -6,10 +6,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+
+from stream.cli.broker.local import LocalBroker
+from stream.cli.demo.run import run_demo
+from stream.cli.demo.stage import Places
+from tests.conftest import KERNELS
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 KEYS = {
@@ -46,19 +53,51 @@ def left_in(folder: Path) -> list[int]:
     ]
 
 
+def check(result: dict[str, Any], events: range) -> None:
+    """What holds of every demo: all events are predicted, the three poisoned records are dead letters."""
+    assert result.keys() >= KEYS
+    assert result["events"] in events
+    assert result["predictions"] == result["events"]
+    assert result["dead_letters"] == 3
+    assert result["dead_letter_errors"] == ["truncated", "unknown_schema", "unresolvable_schema"]
+    assert 0 < result["p50_ms"] <= result["p99_ms"]
+
+
 def test_it_ends_with_one_json_object(tmp_path: Path) -> None:
-    """Ten seconds of payments: all are predicted, the three poisoned records are dead letters, nothing is left."""
+    """Ten seconds of payments, as a user starts them: one line on stdout, and nothing is left."""
     demo = start(tmp_path, ["fraud", "--seconds", "10", "--rate", "1000", "--json"])
     out, progress = demo.communicate(timeout=240)
     assert demo.returncode == 0, progress
-    result = json.loads(out.splitlines()[-1])
-    assert result.keys() >= KEYS
-    assert result["events"] == result["predictions"] > 9_000
-    assert result["dead_letters"] == 3
-    assert result["dead_letter_errors"] == ["truncated", "unknown_schema", "unresolvable_schema"]
+    (line,) = out.splitlines()
+    result = json.loads(line)
+    check(result, range(9_001, 10_101))
     assert result["roc_auc"] > result["baseline"]["roc_auc"]
-    assert 0 < result["p50_ms"] <= result["p99_ms"]
     assert "SIMULATED" in progress
+    assert list(tmp_path.iterdir()) == []
+    assert left_in(tmp_path) == []
+
+
+# The first calls of the bank, and all messages, which are at an end before the time is.
+@pytest.mark.parametrize(
+    ("name", "seconds", "rate", "events"),
+    [("bank", 3.0, None, range(1_000, 2_000)), ("spam", 60.0, 2_500.0, range(5_574, 5_575))],
+)
+def test_real_streams_run_to_their_end(
+    name: str,
+    seconds: float,
+    rate: float | None,
+    events: range,
+    broker: LocalBroker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On the tests' Kafka in place of one of its own: a worker process, which is gone in the end as its folder is."""
+    monkeypatch.setattr("stream.cli.demo.stage.LocalBroker", lambda *_, **__: nullcontext(broker))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    result = run_demo(name, Places(None, KERNELS), seconds=seconds, rate=rate, seed=1, keep=False, as_json=True)
+    check(result.as_json(), events)
+    assert "UCI, CC BY 4.0" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
     assert left_in(tmp_path) == []
 

@@ -1,6 +1,8 @@
-"""What a demo shows without a terminal, and at its end."""
+"""What a demo shows on a terminal, without one, and at its end."""
 
 import io
+import re
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -9,7 +11,7 @@ from stream.cli.demo.ending import print_ending
 from stream.cli.demo.figures import Figures, Result
 from stream.cli.demo.receiver import DeadLetter
 from stream.cli.demo.scores import Baseline
-from stream.cli.demo.views import open_view
+from stream.cli.demo.views import LiveView, open_view
 
 NAN = float("nan")
 ALERT = {
@@ -63,6 +65,67 @@ def test_without_a_terminal_each_alert_and_dead_letter_is_a_line_of_its_own() ->
     assert said[2] == "DEAD LETTER offset 7,500: truncated, got too few bytes"
     assert [line.split(" of ")[0].strip() for line in said[3:]] == ["1", "5"]
     assert "ROC-AUC 0.900 (baseline 0.500)" in said[3]
+
+
+def terminal() -> Console:
+    """A terminal whose screen is kept as text; wide enough for each sentence to stay on its line."""
+    return Console(file=io.StringIO(), force_terminal=True, width=150, _environ={"TERM": "xterm"})
+
+
+def screen(console: Console) -> str:
+    """What was drawn on it since it was looked at last, without colours; spaces that align are one."""
+    assert isinstance(console.file, io.StringIO)
+    drawn = console.file.getvalue()
+    console.file.truncate(0)
+    return re.sub(r" +", " ", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn))
+
+
+def test_on_a_terminal_the_figures_stand_still_and_the_news_below_them() -> None:
+    """A panel that is drawn anew: figures beside their baselines, the newest alerts and dead letters."""
+    console = terminal()
+    with open_view(DEMOS["fraud"], console, 60.0) as view:
+        assert isinstance(view, LiveView)
+        view.show(figures(12.4, alerts=1, letters=7))
+        drawn = screen(console)
+    for said in (
+        "SIMULATED card payments",
+        "events sent 30,000 ROC-AUC so far 0.900 baseline 0.500",
+        "predictions 29,900 PR-AUC so far 0.500 baseline 0.060",
+        "events/s 1,990 truth known of 28,000 predictions",
+        "latency p50 80 ms dead letters 7",
+        "latency p99 160 ms alerts 1",
+        "WARNING card-fraud/champion, partition 0: the error rose",
+        "(the simulated fraud pattern changed at offset 15,000)",
+        "dead letter offset 7,500: truncated, got too few bytes",
+        "12 of 60 s, Ctrl-C stops",
+    ):
+        assert said in drawn
+    assert drawn.count("dead letter offset") == 5
+
+
+def test_a_terminal_shows_a_dash_for_what_is_not_known_yet() -> None:
+    """At the first moment nothing is: no figure is nan, and the time does not pass its end."""
+    console = terminal()
+    nothing = replace(
+        figures(0.0, roc_auc=NAN), events_per_s=NAN, p50_ms=NAN, p99_ms=NAN, pr_auc=NAN, changed_at=None, judged=0
+    )
+    with open_view(DEMOS["fraud"], console, 60.0) as view:
+        view.show(replace(nothing, baseline=Baseline("prior", NAN, NAN)))
+        first = screen(console)
+        view.show(replace(nothing, elapsed_s=61.5))
+        second = screen(console)
+    assert "ROC-AUC so far - baseline -" in first
+    assert "latency p50 - " in first
+    assert "nan" not in first + second
+    assert "60 of 60 s" in second
+
+
+def test_a_real_stream_ends_with_its_rows() -> None:
+    """A high rate plans no more events than there are: poisoned records go out at shares of these."""
+    assert DEMOS["spam"].events_in(60.0, 450.0) == 5_574
+    assert DEMOS["spam"].events_in(2.0, 450.0) == 900
+    assert DEMOS["fraud"].events_in(60.0, 1e5) == 6_000_000
+    assert DEMOS["fraud"].events_in(0.1, 0.1) == 1
 
 
 def test_the_ending_says_where_the_change_was_and_where_it_was_placed() -> None:

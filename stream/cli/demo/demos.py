@@ -24,6 +24,11 @@ class Demo:
         """What `stream run` is given."""
         return f"stream.cli.demo.apps.{self.name}:app"
 
+    def events_in(self, seconds: float, rate: float) -> int:
+        """How many events are sent at this rate in this time: real streams end."""
+        wanted = max(1, round(rate * seconds))
+        return wanted if self.rows is None else min(wanted, self.rows)
+
     @property
     def source(self) -> Path:
         """The app's code, to read."""

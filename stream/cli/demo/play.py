@@ -29,7 +29,8 @@ def play(
         seed: of what is simulated.
     """
     scores = Scores()
-    sender = Sender(stage.servers, demo, stage.plan, stage.ids, max(1, round(rate * seconds)), seed, scores)
+    planned = demo.events_in(seconds, rate)
+    sender = Sender(stage.servers, demo, stage.plan, stage.ids, planned, seed, scores)
     receiver = Receiver(stage.servers, stage.topics, stage.registry, scores)
     performance = Performance(stage, sender, receiver, scores, rate, seconds)
     try:

@@ -87,8 +87,8 @@ class Stage:
         self.folder = Path(tempfile.mkdtemp(prefix=f"stream-demo-{self._demo.name}-"))
         with ExitStack() as started:
             started.push(self._remove_folder)
-            self._broker = LocalBroker(self.folder, downloads=self._places.downloads, report=self._report)
-            started.enter_context(self._broker)
+            broker = LocalBroker(self.folder, downloads=self._places.downloads, report=self._report)
+            self._broker = started.enter_context(broker)
             self.servers = self._broker.bootstrap_servers
             # Slow to import: it has been going on while Kafka started (see run.py).
             from stream.kafka.admin import Admin
@@ -100,7 +100,7 @@ class Stage:
             settings = KafkaSettings("stream-demo", "stream-demo", self.servers, self._broker.registry_url)
             self._report.say(f"creating the topics of {self.plan.app}, registering its schemas")
             Admin(settings).create(self._wanted_topics())
-            self.registry = Registry(settings)
+            self.registry = started.enter_context(Registry(settings))
             self.ids = self._register()
             self._report.say(f"starting a worker: stream run {self._demo.target}")
             self._launch = self._worker_launch()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 import orjson
@@ -183,7 +184,9 @@ class Task:
     def checkpoint(self, created_ms: int) -> Checkpoint:
         """A copy of the state at the end of the last cycle."""
         facts = facts_of(self._plan)
-        answers = [[a.topic, a.schema_id, a.schema, a.refusal, a.message] for a in sources_of(self._sources)]
+        # Answers of the open cycle stay out: whoever loads this asks again, and journals them.
+        journaled = [answer for answer in sources_of(self._sources) if answer not in self._schemas]
+        answers = [[a.topic, a.schema_id, a.schema, a.refusal, a.message] for a in journaled]
         facts["schemas"] = orjson.dumps(answers).decode()
         return Checkpoint(
             partition=self.partition,
@@ -232,8 +235,10 @@ class Task:
         state.evaluation.observe(scores, labels)
         self._count(len(columns), rejections, labels)
         found = state.monitoring.observe_events(computed.batch.dense, scores, labels, offsets, times)
-        alerts = [self._alerts.drift(item, now_ms) for item in found]
-        alerts += self._share_alerts(taken, rejections, columns.rows[admitted.has_other_key], now_ms)
+        drifted = [(item.offset, self._alerts.drift(item, now_ms)) for item in found]
+        shares = self._share_alerts(taken, rejections, columns.rows[admitted.has_other_key], now_ms)
+        # In the order of the records that raised them, so that it does not depend on how the stream was cut.
+        alerts = [alert for _, alert in sorted([*drifted, *shares], key=itemgetter(0))]
         predictions = self._encode(taken, columns, times, scored, now_ms)
         return Outputs(predictions, self._told(taken, alerts, rejections, now_ms), decoded.end, decoded.needs)
 
@@ -246,15 +251,16 @@ class Task:
 
     def _share_alerts(
         self, batch: RecordBatch, rejections: Sequence[Rejection], other_keys: Ints, now_ms: int
-    ) -> list[EncodedRecord]:
-        """Alerts that too many records were rejected, or carry another key than their field."""
+    ) -> list[tuple[int, EncodedRecord]]:
+        """Alerts that too many records were rejected, or carry another key than their field, with their offsets."""
         is_rejected, has_other_key = np.zeros((2, len(batch)), np.bool_)
         is_rejected[[rejection.row for rejection in rejections]] = True
         has_other_key[other_keys] = True
-        rejected, mismatched = self.state.rejections, self.state.key_mismatches
+        rejected = self.state.rejections.observe(is_rejected)
+        mismatched = self.state.key_mismatches.observe(has_other_key)
         return [
-            *(self._alerts.rejections(batch, passed, now_ms) for passed in rejected.observe(is_rejected)),
-            *(self._alerts.key_mismatches(batch, passed, now_ms) for passed in mismatched.observe(has_other_key)),
+            *((int(batch.offsets[at.row]), self._alerts.rejections(batch, at, now_ms)) for at in rejected),
+            *((int(batch.offsets[at.row]), self._alerts.key_mismatches(batch, at, now_ms)) for at in mismatched),
         ]
 
     def _told(

@@ -353,9 +353,10 @@ class Worker:
     def _sent_again(self, in_flight: _InFlight, reason: str) -> list[Instruction]:
         """What left outside the transaction, in case that it is this which did not arrive: under the same ids.
 
-        Stale membership, which is ordinary and comes without a reason, says nothing about them.
+        That may be what the next cycle has sent meanwhile. Stale membership, which is ordinary and comes without a
+        reason, says nothing about them.
         """
-        sent = [item.outputs for item in in_flight.sent if self._owns(item.partition, item.epoch)]
+        sent = [item.outputs for item in (*in_flight.sent, *self._open.sent) if self._owns(item.partition, item.epoch)]
         return [Send(outputs) for outputs in sent] if reason else []
 
     def _owns(self, partition: int, epoch: int) -> bool:

@@ -11,6 +11,7 @@ from stream.engine.protocol import (
     Lost,
     PublishSnapshot,
     Revoked,
+    Send,
 )
 from stream.engine.restore import metadata_of
 from stream.testing.memory_broker import MemoryBroker
@@ -118,3 +119,20 @@ def test_twenty_refusals_in_a_row_are_borne(broker: MemoryBroker) -> None:
 
     assert running.connection.refusals == []
     assert state_of(running) == state_of_journal(broker)
+
+
+def test_a_refusal_sends_again_what_the_next_cycle_sent_meanwhile(broker: MemoryBroker) -> None:
+    """What did not arrive may be of either cycle: the client's flush before a commit covers all that was sent."""
+    running = Running(broker, is_immediate=True, commit_interval_ms=1_000_000)
+    running.tell(Assigned((0,)))
+    running.step()
+    running.worker._committed_ms = 0
+    instructions = running.worker.work(running.now_ms, 20)
+    (commit,) = (instruction for instruction in instructions if isinstance(instruction, Commit))
+    (first,) = (instruction for instruction in instructions if isinstance(instruction, Send))
+    (second,) = (each for each in running.worker.work(running.now_ms, 20) if isinstance(each, Send))
+
+    refused = CommitReturned(commit.transaction, CommitOutcome.REFUSED, "a batch did not arrive")
+    again = [each for each in running.worker.on(refused, running.now_ms) if isinstance(each, Send)]
+
+    assert again == [first, second]

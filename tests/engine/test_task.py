@@ -8,6 +8,7 @@ import pytest
 from stream.engine.dead_letters import dead_letters
 from stream.engine.effects import OutputBatch
 from stream.engine.plan import Plan
+from stream.engine.protocol import SchemaRefused
 from stream.engine.small_avro import decode_small
 from stream.engine.task import Task
 from stream.headers import unpack
@@ -196,6 +197,22 @@ def batch_at(topic: str, records: list[tuple[bytes, bytes]], first: int, at: int
     made = batch(topic, list(records), first)
     made.timestamps_ms[:] = T0 + at
     return made
+
+
+def test_a_snapshot_holds_no_answer_that_its_journal_lacks() -> None:
+    """An answer of the open cycle stays out: the loaded task asks again, so that a replay without snapshots knows it."""
+    task = task_of(plan_with_labels())
+    task.process(batch("payments", payments(3)), T0)
+    task.close_cycle()
+    of_a_new_schema = batch("payments", [(b"card1", b"\0\0\0\0\x09...")], 3)
+    assert task.process(of_a_new_schema, T0).needs_schema == 9
+    task.answer_schema(SchemaRefused(9, RejectReason.UNKNOWN_SCHEMA, "unknown"))
+
+    loaded = Task(plan_with_labels(), 0, 2, FORMAT)
+    loaded.load(task.checkpoint(T0), is_new_plan=False)
+
+    assert loaded.process(of_a_new_schema, T0).needs_schema == 9
+    assert loaded.process(batch("payments", payments(1), 3), T0).taken == 1
 
 
 def test_a_dead_letter_too_large_for_its_topic_carries_a_pointer_and_a_checksum() -> None:

@@ -13,7 +13,7 @@ from stream.kernels import kernel
 from stream.records import Floats, Ints
 
 # Columns of DdmState.rates.
-NUMBER, RATE, LOWEST_RATE, LOWEST_ERROR, LOWEST_SUM = 0, 1, 2, 3, 4
+NUMBER, RATE, LOWEST_RATE, LOWEST_ERROR, LOWEST_SUM, ZONE_TOTAL = 0, 1, 2, 3, 4, 5
 # Columns of DdmState.zones.
 CHANGED, SEEN, IN_ZONE, ZONE_OFFSET, ZONE_TIME, ZONE_SIZE = 0, 1, 2, 3, 4, 5
 # Entries of the settings.
@@ -23,13 +23,15 @@ WARM_START, WARNING, DRIFT = 0, 1, 2
 class DdmState(NamedTuple):
     """Error rates since the last detection, and where the warning zone began."""
 
-    rates: Floats  # (signals, 5): number of values, rate; at its lowest: rate, standard error, their sum
+    rates: (
+        Floats  # (signals, 6): number of values, rate; at its lowest: rate, standard error, their sum; sum in the zone
+    )
     zones: Ints  # (signals, 6): 1 after a detection, all values; 1 in the warning zone: its first offset, time, values
 
 
 def new_state(signals: int) -> DdmState:
     """Nothing seen yet."""
-    rates = np.zeros((signals, 5))
+    rates = np.zeros((signals, 6))
     rates[:, LOWEST_SUM] = math.inf
     return DdmState(rates, np.zeros((signals, 6), np.int64))
 
@@ -56,8 +58,10 @@ def update_ddm(
             zones[signal, CHANGED] = 0
             zones[signal, IN_ZONE] = 0
         zones[signal, SEEN] += 1
-        level = _rise(rates, signal, min(max(values[row, signal], 0.0), 1.0), settings)
+        value = min(max(values[row, signal], 0.0), 1.0)
+        level = _rise(rates, signal, value, settings)
         _follow_zone(zones, signal, level > 0, offsets[row], times_ms[row])
+        rates[signal, ZONE_TOTAL] = value if zones[signal, ZONE_SIZE] <= 1 else rates[signal, ZONE_TOTAL] + value
         if level == 2:
             zones[signal, CHANGED] = 1
             _fill_in(state, signal, row, found, entries)
@@ -88,6 +92,7 @@ def _rise(rates: Floats, signal: int, value: float, settings: Floats) -> int:
 def _follow_zone(zones: Ints, signal: int, is_in_zone: bool, offset: int, time_ms: int) -> None:
     if not is_in_zone:
         zones[signal, IN_ZONE] = 0
+        zones[signal, ZONE_SIZE] = 0
         return
     if zones[signal, IN_ZONE] == 0:
         zones[signal, IN_ZONE] = 1
@@ -99,8 +104,10 @@ def _follow_zone(zones: Ints, signal: int, is_in_zone: bool, offset: int, time_m
 
 @kernel
 def _fill_in(state: DdmState, signal: int, row: int, found: Found, entry: int) -> None:
-    before, after = state.rates[signal, LOWEST_RATE], state.rates[signal, RATE]
+    # Not the rate of all values: after a hundred thousand good ones, it has hardly moved when a change is noticed.
     number, zone_size = state.rates[signal, NUMBER], state.zones[signal, ZONE_SIZE]
+    before, after = state.rates[signal, LOWEST_RATE], state.rates[signal, ZONE_TOTAL] / zone_size
+    rate = state.rates[signal, RATE]
     found.places[entry, 0] = row
     found.places[entry, 1] = signal
     found.places[entry, 2] = state.zones[signal, ZONE_OFFSET]
@@ -111,4 +118,4 @@ def _fill_in(state: DdmState, signal: int, row: int, found: Found, entry: int) -
     found.statistics[entry, 0] = before
     found.statistics[entry, 1] = after
     found.statistics[entry, 2] = math.sqrt((before * (1.0 - before) + after * (1.0 - after)) / 2.0)
-    found.statistics[entry, 3] = after + math.sqrt(after * (1.0 - after) / number)
+    found.statistics[entry, 3] = rate + math.sqrt(rate * (1.0 - rate) / number)

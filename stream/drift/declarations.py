@@ -81,8 +81,9 @@ class DDM(Declaration):
     """Drift detection method: the error rate rises above its minimum (Gama and others, SBIA 2004).
 
     Values are errors, 0 or 1; others are clipped to 0 to 1. It sees rises only. `before` is the error rate at its
-    minimum, `after` the error rate now, both since the last detection; `statistic` is the error rate and its
-    standard error now, which was above the limit. The change is placed at the start of the warning zone.
+    minimum since the last detection, `after` the rate in the warning zone; `statistic` is the rate of all values since
+    the last detection and its standard error, which was above the limit. The change is placed at the start of the
+    warning zone.
 
     Args:
         warm_start: No detection before more values than this. At least 1.

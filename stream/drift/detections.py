@@ -28,7 +28,7 @@ class Detection:
     row: int  # of the batch: the value at which the change was noticed
     signal: int  # column of the values
     before: float  # mean of the older part (DDM: error rate at its minimum)
-    after: float  # mean of the newer part (DDM: error rate now)
+    after: float  # mean of the newer part (DDM: error rate in the warning zone)
     spread: float  # standard deviation within the parts, in the signal's unit
     statistic: float  # what the detector compares with its limit; see the detector's declaration
     placed_offset: int  # offset of the first value of the newer part

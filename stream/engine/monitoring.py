@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -80,7 +81,7 @@ class Monitoring:
         return self._feed(series, len(scores), offsets, times_ms)
 
     def _feed(self, series: Mapping[str, Floats], rows: int, offsets: Ints, times_ms: Ints) -> list[FoundDrift]:
-        found = []
+        found: list[tuple[int, FoundDrift]] = []
         for place, (monitor, detector) in enumerate(zip(self._monitors, self._detectors, strict=True)):
             values = np.full((rows, len(monitor.signals)), np.nan)
             for column, signal in enumerate(monitor.signals):
@@ -92,8 +93,10 @@ class Monitoring:
             for entry in np.flatnonzero(monitor.policy.select(monitor.detector, detections, self._only_rises[place])):
                 detection = detections.entry(int(entry))
                 row = detection.row
-                found.append(FoundDrift(place, detection.signal, int(offsets[row]), int(times_ms[row]), detection))
-        return found
+                drifted = FoundDrift(place, detection.signal, int(offsets[row]), int(times_ms[row]), detection)
+                found.append((row, drifted))
+        # By row, and not monitor after monitor: otherwise their order would depend on how the stream was cut.
+        return [drifted for _, drifted in sorted(found, key=itemgetter(0))]
 
     def statistics(self) -> tuple[DriftStatistic, ...]:
         """Where every watched series stands now; those without a value are left out."""

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream import drift
 from stream.engine.monitoring import ShareWatch, errors_of
 from stream.engine.small_avro import decode_small
 from stream.engine.task import Task
@@ -54,24 +53,6 @@ def test_a_record_key_that_is_not_the_key_field_raises_an_alert() -> None:
     (alert,) = (alert for alert in alerts if alert["signal"] == "keys")
     assert alert["severity"] == "CRITICAL"
     assert "their field card" in alert["sentence"]
-
-
-def test_a_change_of_the_error_raises_a_drift_alert_that_places_it() -> None:
-    """The label turns round at event 6,000: the alert places the change there, in the event topic's offsets."""
-    task = task_of(plan_with_label_field())
-    draw = np.random.default_rng(4)
-    amounts = draw.lognormal(3, 1, 9000)
-    records = [event(n, amount=float(a), fraud=bool((a > 20) != (n >= 6000))) for n, a in enumerate(amounts)]
-
-    alerts = [alert for alert in alerts_of(task, batch("payments", list(records))) if alert["signal"] == "error"]
-
-    assert alerts
-    assert alerts[0]["model"] == "champion"
-    assert abs(alerts[0]["placed_offset"] - 6000) < 500
-    assert alerts[0]["after"] > alerts[0]["before"]
-    assert alerts[0]["detector"] == "ADWIN"
-    assert alerts[0]["parameters"]["delta"] == drift.ADWIN().delta
-    assert "the error rose from" in alerts[0]["sentence"]
 
 
 def test_a_share_is_taken_over_whole_windows_however_batches_are_cut() -> None:

@@ -21,7 +21,7 @@ INSTALL = $(UV) pip install --python $(BIN)/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check lint types walls unit docs lock eval-streams
+.PHONY: help install demo test check lint types walls unit docs lock eval-streams simulate
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -41,6 +41,10 @@ check: $(STAMP) ## the quick loop: lint, types, walls and the tests that need no
 DATA ?= ../shared/data
 eval-streams: $(STAMP) ## evaluate real streams beside River's models (make eval-streams DATA=FOLDER): docs/real-streams.md
 	$(BIN)/python -m benchmarks.streams.compare $(DATA)
+
+SEEDS ?= 10000
+simulate: $(STAMP) ## workers under seeded faults on a simulated broker (make simulate SEEDS=10000)
+	@$(BIN)/python -m tests.testing.simulate $(SEEDS)
 
 install: $(STAMP) ## only make the virtual environment
 

@@ -1,10 +1,8 @@
-"""A broker in memory that performs a worker's instructions at once: the seed of the simulator."""
+"""A broker in memory that performs a worker's instructions at once; stream.testing.broker takes its time."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from stream.engine.effects import OutputBatch
 from stream.engine.protocol import (
@@ -33,18 +31,9 @@ from stream.engine.protocol import (
 )
 from stream.engine.snapshot import Checkpoint
 from stream.records import RecordBatch, RejectReason, TopicPartition
+from stream.testing.partition_log import Stored, record_batch, stored_records
 
 _KEPT_SNAPSHOTS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """One record of a topic."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: bytes | None
-    timestamp_ms: int
 
 
 @dataclass(slots=True)
@@ -76,7 +65,7 @@ class MemoryBroker:
         """Append output records; those without a partition go to 0."""
         for batch in outputs:
             source = TopicPartition(batch.topic, max(batch.partition, 0))
-            self.topics[source] += [_stored(batch, row) for row in range(len(batch))]
+            self.topics[source] += stored_records(batch)
 
     def find(self, partition: int) -> TaskFound:
         """What is remembered of a task."""
@@ -94,7 +83,7 @@ class MemoryBroker:
 
     def read(self, source: TopicPartition, offset: int, records: int) -> RecordBatch:
         """Records of a partition from `offset` on."""
-        return _batch(source, self.topics[source][offset : offset + records], offset)
+        return record_batch(source, list(enumerate(self.topics[source][offset : offset + records], offset)))
 
 
 @dataclass(slots=True)
@@ -170,32 +159,3 @@ class MemoryConnection:
             source: CommittedOffset(offset.next_offset, offset.metadata) for source, offset in commit.offsets.items()
         }
         return CommitReturned(commit.transaction, CommitOutcome.COMMITTED)
-
-
-def _stored(batch: OutputBatch, row: int) -> Stored:
-    def part(span: tuple[int, int]) -> bytes | None:
-        return None if span[0] < 0 else batch.data[span[0] : span[1]].tobytes()
-
-    return Stored(
-        part(batch.keys[row]), part(batch.values[row]), part(batch.headers[row]), int(batch.timestamps_ms[row])
-    )
-
-
-def _batch(source: TopicPartition, records: Sequence[Stored], first: int) -> RecordBatch:
-    data = bytearray()
-    spans = np.full((3, len(records), 2), -1, np.int64)
-    for row, record in enumerate(records):
-        for kind, part in enumerate((record.key, record.value, record.headers)):
-            if part is not None:
-                spans[kind, row] = (len(data), len(data) + len(part))
-                data.extend(part)
-    return RecordBatch(
-        source.topic,
-        source.partition,
-        np.frombuffer(bytes(data), np.uint8),
-        spans[0],
-        spans[1],
-        np.arange(first, first + len(records), dtype=np.int64),
-        np.array([record.timestamp_ms for record in records], np.int64),
-        spans[2],
-    )

@@ -200,7 +200,7 @@ def batch_at(topic: str, records: list[tuple[bytes, bytes]], first: int, at: int
 
 
 def test_a_snapshot_holds_no_answer_that_its_journal_lacks() -> None:
-    """An answer of the open cycle stays out: the loaded task asks again, so that a replay without snapshots knows it."""
+    """An answer of the open cycle stays out: whoever loads it asks again, so that a replay from the start knows it."""
     task = task_of(plan_with_labels())
     task.process(batch("payments", payments(3)), T0)
     task.close_cycle()

@@ -1,0 +1,293 @@
+"""One worker's clients on a simulated broker: performs instructions one small step at a time, as its threads would."""
+
+import random
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from stream.engine.effects import OutputBatch
+from stream.engine.protocol import (
+    Abort,
+    Commit,
+    CommitOutcome,
+    CommitReturned,
+    Event,
+    Fetch,
+    Fetched,
+    FetchSchema,
+    FindTask,
+    Instruction,
+    Lost,
+    Pause,
+    Produce,
+    PublishSnapshot,
+    Release,
+    Resume,
+    Revoked,
+    Send,
+    SnapshotPublished,
+    Stop,
+    TaskFound,
+)
+from stream.records import TopicPartition
+from stream.testing.broker import SimulatedBroker, TransactionOver
+from stream.testing.group import SimulatedGroup
+from stream.testing.partition_log import Transaction
+
+_Answer = TypeVar("_Answer")
+# What a thread does: it yields where it may be interrupted for any length of time, and returns its answer.
+Job = Generator[None, None, _Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Chances:
+    """How often things go wrong at a worker's clients, each from 0 to 1."""
+
+    lost_answer: float = 0.0  # a commit whose answer never comes
+    lost_send: float = 0.0  # a batch outside a transaction that does not arrive
+    failed_snapshot: float = 0.0
+
+
+class Connection:
+    """See the module's text. Dropping it is a crash: what was not performed never is.
+
+    Args:
+        broker: what outlives it.
+        group: of the workers.
+        transactional_id: of this worker's slot (rule 6).
+        draw: decides what happens next and what goes wrong.
+        chances: of what goes wrong.
+        clock: gives now, in ms.
+    """
+
+    def __init__(
+        self,
+        broker: SimulatedBroker,
+        group: SimulatedGroup,
+        transactional_id: str,
+        draw: random.Random,
+        chances: Chances,
+        clock: Callable[[], int],
+    ) -> None:
+        self.broker, self._group, self.draw, self._clock = broker, group, draw, clock
+        self.chances = chances
+        self.transactional_id = transactional_id
+        self._positions: dict[TopicPartition, int] = {}
+        self._paused: set[TopicPartition] = set()
+        self._committing: deque[Job[Event | None]] = deque()
+        self._sending: deque[tuple[OutputBatch, ...]] = deque()
+        self._asking: list[Job[Event | None]] = []  # looking for tasks and schemas, publishing: in no order
+        self._requests: dict[int, object] = {}  # FindTask asked for and not answered, by partition
+        self._open: tuple[int, Transaction] | None = None
+        self._begun: tuple[int, int] = (0, 0)  # the newest transaction and the generation it began in
+        self._has_lost_send = False
+        self._revoking: frozenset[int] = frozenset()
+        self.stopped: Stop | None = None
+        broker.init_transactions(transactional_id, self)
+        group.join(self, clock())
+
+    # --- what happens --------------------------------------------------------------------------------------------
+
+    @property
+    def is_revoking(self) -> bool:
+        """True inside a revocation: the worker neither polls nor works until it has released (rule 16)."""
+        return bool(self._revoking)
+
+    @property
+    def is_busy(self) -> bool:
+        """True while something asked for is not done."""
+        return bool(self._committing or self._sending or self._asking)
+
+    def poll(self, records: int) -> Iterator[Event]:
+        """What the group wants, then new records of flowing partitions, at most `records` of each."""
+        for event in self._group.poll(self, self._clock()):
+            match event:
+                case Revoked(partitions):
+                    self._revoking = frozenset(partitions)
+                case Lost(partitions):
+                    self._forget(partitions)
+            yield event
+        for source in sorted(self._positions.keys() - self._paused):
+            if source not in self._positions:
+                continue
+            batch = self.broker.read(source, self._positions[source], self.draw.randint(0, records))
+            if len(batch):
+                self._positions[source] = int(batch.offsets[-1]) + 1
+                yield Fetched(batch)
+
+    def advance(self) -> Event | None:
+        """Let one of the threads do one step; its answer, if that was the last."""
+        choices = [*self._asking, *([self._committing[0]] if self._committing else [])]
+        if self._sending and self.draw.random() < 1 / (1 + len(choices)):
+            self._send_one()
+            return None
+        if not choices:
+            return None
+        job = self.draw.choice(choices)
+        try:
+            next(job)
+        except StopIteration as done:
+            if job in self._asking:
+                self._asking.remove(job)
+            else:
+                self._committing.popleft()
+            answer: Event | None = done.value
+            return answer
+        return None
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._group.leave(self)
+
+    # --- what is asked for ---------------------------------------------------------------------------------------
+
+    def perform(self, instruction: Instruction) -> None:
+        """Begin to do what a worker asks for."""
+        match instruction:
+            case FindTask(partition):
+                request = self._requests[partition] = object()
+                self._asking.append(self._find(partition, request))
+            case Fetch(source, offset):
+                if source.partition in self._group.owned(self):
+                    self._positions[source] = offset
+            case Pause(source):
+                self._paused.add(source)
+            case Resume(source):
+                self._paused.discard(source)
+            case FetchSchema(schema_id):
+                self._asking.append(self._ask_schema(schema_id))
+            case Send(outputs):
+                self._sending.append(outputs)
+            case Produce(transaction, outputs):
+                self._generation(transaction)
+                self._committing.append(self._produce(transaction, outputs))
+            case Commit():
+                self._committing.append(self._commit(instruction, self._generation(instruction.transaction)))
+            case Abort(transaction):
+                self._committing.append(self._abort(transaction))
+            case PublishSnapshot():
+                self._asking.append(self.publish(instruction))
+            case Release(partitions):
+                self._forget(partitions)
+                self._group.release(self, partitions)
+                self._revoking -= set(partitions)
+            case Stop():
+                self.stopped = instruction
+
+    def _forget(self, partitions: tuple[int, ...]) -> None:
+        for source in [source for source in self._positions if source.partition in partitions]:
+            del self._positions[source]
+            self._paused.discard(source)
+        for partition in partitions:
+            self._requests.pop(partition, None)
+
+    def _generation(self, transaction: int) -> int:
+        """The group's generation as of the transaction's beginning (rule 7)."""
+        if self._begun[0] != transaction:
+            self._begun = (transaction, self._group.generation(self))
+        return self._begun[1]
+
+    # --- threads -------------------------------------------------------------------------------------------------
+
+    def _find(self, partition: int, request: object) -> Job[TaskFound | None]:
+        yield
+        while (found := self.broker.find(partition)) is None:
+            yield
+        return found if self._requests.get(partition) is request else None
+
+    def _ask_schema(self, schema_id: int) -> Job[Event]:
+        yield
+        return self.broker.schema(schema_id)
+
+    def publish(self, instruction: PublishSnapshot) -> Job[Event]:
+        """Write a snapshot."""
+        yield
+        checkpoint = instruction.checkpoint
+        if self.draw.random() < self.chances.failed_snapshot:
+            return SnapshotPublished(checkpoint.partition, checkpoint.cycle, "the broker does not answer")
+        self.broker.publish(checkpoint)
+        yield
+        return SnapshotPublished(checkpoint.partition, checkpoint.cycle)
+
+    def _send_one(self) -> None:
+        outputs = self._sending.popleft()
+        if self.draw.random() < self.chances.lost_send:
+            self._has_lost_send = True
+        else:
+            self.broker.store(outputs)
+
+    def _produce(self, number: int, outputs: tuple[OutputBatch, ...]) -> Job[None]:
+        while not self.broker.has_ended(self.transactional_id):
+            yield
+        if self.broker.is_fenced(self.transactional_id, self):
+            return None  # its commit will say so
+        if self._open is None or self._open[0] != number:
+            self._open = (number, self.broker.begin_transaction(self.transactional_id, self._clock()))
+        for batch in outputs:
+            yield
+            try:
+                self.broker.store([batch], self._open[1])
+            except TransactionOver:
+                break  # its commit will say so
+        return None
+
+    def _abort(self, number: int) -> Job[None]:
+        yield
+        if self._open is not None and self._open[0] == number:
+            self._end(is_committed=False)
+        return None
+
+    def _commit(self, commit: Commit, generation: int) -> Job[CommitReturned]:
+        while self._sending:
+            self._send_one()
+            yield
+        if self.broker.is_fenced(self.transactional_id, self):
+            return CommitReturned(commit.transaction, CommitOutcome.FENCED, f"{self.transactional_id} was taken over")
+        assert self._open is not None
+        lost, self._has_lost_send = self._has_lost_send, False
+        if lost or not self._group.is_current(self, generation):
+            self._end(is_committed=False)
+            return CommitReturned(commit.transaction, CommitOutcome.REFUSED, "a batch did not arrive" if lost else "")
+        return (yield from self.finish(commit))
+
+    def finish(self, commit: Commit) -> Job[CommitReturned]:
+        """Send the offsets, and commit."""
+        assert self._open is not None
+        try:
+            self.broker.send_offsets(self._open[1], commit.offsets)
+            yield
+            if self.draw.random() < self.chances.lost_answer:
+                return (yield from self._settle(commit))
+            self.broker.end_transaction(self._open[1], is_committed=True)
+        except TransactionOver:
+            return (yield from self._settle(commit))
+        self._open = None
+        yield
+        return CommitReturned(commit.transaction, CommitOutcome.COMMITTED)
+
+    def _settle(self, commit: Commit) -> Job[CommitReturned]:
+        """Rule 10: the answer is missing; take the id over, then read what is committed."""
+        assert self._open is not None
+        if self.broker.is_fenced(self.transactional_id, self):
+            return CommitReturned(commit.transaction, CommitOutcome.FENCED, f"{self.transactional_id} was taken over")
+        if self._open[1].is_committed is None and self.draw.random() < 0.5:
+            self.broker.end_transaction(self._open[1], is_committed=True)  # the request arrived all the same
+        yield
+        self.broker.init_transactions(self.transactional_id, self)
+        self._open = None
+        while (committed := self.broker.committed(commit.offsets)) is None:
+            yield
+        is_committed = all(
+            (at := committed.get(source)) is not None
+            and (at.next_offset, at.metadata) == (wanted.next_offset, wanted.metadata)
+            for source, wanted in commit.offsets.items()
+        )
+        outcome = CommitOutcome.COMMITTED if is_committed else CommitOutcome.REFUSED
+        return CommitReturned(commit.transaction, outcome)
+
+    def _end(self, *, is_committed: bool) -> None:
+        assert self._open is not None
+        transaction, self._open = self._open[1], None
+        if transaction.is_committed is None:
+            self.broker.end_transaction(transaction, is_committed=is_committed)

@@ -1,0 +1,33 @@
+"""Payments and chargebacks on several partitions as a simulation produces them."""
+
+import random
+
+import orjson
+
+from stream.records import TopicPartition
+from stream.testing.simulation import InputRecord, Simulation
+from tests.engine.build import EVENT_SCHEMA, LABEL_SCHEMA, T0, chargebacks, payments, plan_with_labels
+
+PARTITIONS = 4
+SCHEMAS = {1: orjson.dumps(EVENT_SCHEMA).decode(), 2: orjson.dumps(LABEL_SCHEMA).decode()}
+_OF_NO_SCHEMA = b"\0\0\0\0\x09?"
+
+
+def records(seed: int, count: int = 200) -> list[InputRecord]:
+    """Payments, a few of them poison, with labels that come early, late, twice or never."""
+    draw = random.Random(seed)
+    found: list[InputRecord] = []
+    truths = chargebacks(range(count), seed)
+    for number, (key, value) in enumerate(payments(count, seed)):
+        partition = draw.randrange(PARTITIONS)
+        value = _OF_NO_SCHEMA if draw.random() < 0.01 else value
+        found.append(InputRecord(TopicPartition("payments", partition), key, value, T0 + number))
+        for _ in range(draw.choice((0, 1, 1, 2))):
+            at_ms = T0 + number + draw.randint(-5, 80)
+            found.append(InputRecord(TopicPartition("chargebacks", partition), *truths[number], at_ms))
+    return sorted(found, key=lambda record: record.timestamp_ms)
+
+
+def simulation(seed: int, kind: type[Simulation] = Simulation) -> Simulation:
+    """One seed's run; every fourth delivers immediately."""
+    return kind(plan_with_labels(), SCHEMAS, records(seed), seed, partitions=PARTITIONS, is_immediate=seed % 4 == 3)

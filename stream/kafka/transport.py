@@ -72,8 +72,6 @@ _log = structlog.get_logger("stream.kafka")
 
 # How long one wait for records may be: answers of helper threads and labels are looked at in between.
 _SLICE_S = 0.005
-# A revocation may take this share of max.poll.interval.ms (rule 16).
-_REVOCATION_SHARE = 3
 _START_WITHIN_S = 30.0
 
 Handle = Callable[[Event], Sequence[Instruction]]
@@ -232,7 +230,11 @@ class Transport:
     # --- the group -----------------------------------------------------------------------------------------------
 
     def _on_revoked(self, partitions: tuple[int, ...]) -> None:
-        """Ask the worker, and wait here until it has committed and released (rule 16)."""
+        """Ask the worker, and wait here until it has committed and released (rule 16).
+
+        However long that takes: to release while a commit may still succeed would let it come behind the next owner's
+        look at the offsets. Who needs longer than max.poll.interval.ms is expelled, and its commits are refused.
+        """
         if self._is_closing or self.stopped:
             self._release(partitions)
             return
@@ -240,12 +242,7 @@ class Transport:
         for event in events:
             self._give(event)
         self._give(Revoked(partitions))
-        give_up_at = time.monotonic() + self._settings.max_poll_interval_ms / 1000 / _REVOCATION_SHARE
         while self._is_held(partitions):
-            if time.monotonic() > give_up_at:
-                _log.warning("revocation took too long; the tasks are given up uncommitted", partitions=partitions)
-                self._give(Lost(partitions))
-                break
             item = self._mailbox.take(_SLICE_S)
             admitted = None if item is None else self._admitted(item)
             if admitted is not None:

@@ -43,7 +43,7 @@ class Settings:
     group_protocol: str = "auto"  # or `classic`, or `consumer` (KIP-848)
     group_instance_id: str = ""  # of a static member; classic protocol only
     session_timeout_ms: int = 10_000  # after which the group gives up a silent worker; with KIP-848 the broker decides
-    max_poll_interval_ms: int = 300_000  # a third of it is the most that a revocation may take
+    max_poll_interval_ms: int = 300_000  # over it the group expels the worker: the most that a revocation may take
     recovery_target_s: int = 20  # a dead worker's partitions should move within it; decides what `auto` is
     fetch_bytes: int = 64 << 20  # fetched and not yet handled, of all partitions together
     linger_ms: int = 5  # how long producers wait for a batch to fill

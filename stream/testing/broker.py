@@ -50,6 +50,7 @@ class SimulatedBroker:
         self.checkpoints: dict[int, list[Checkpoint]] = defaultdict(list)
         self.damaged: dict[int, set[str]] = defaultdict(set)  # digests of snapshots that cannot be read
         self.offsets: dict[TopicPartition, CommittedOffset] = {}  # of the group
+        self._journal_begins: dict[int, int] = defaultdict(int)
         self._schemas = schemas
         self._transaction_timeout_ms = transaction_timeout_ms
         self._owners: dict[str, Hashable] = {}
@@ -168,7 +169,8 @@ class SimulatedBroker:
         if committed is None:
             return None
         log = self.logs[TopicPartition(self.journal, partition)]
-        records = [record.value for _, record in log.committed() if record.value is not None]
+        begin = self._journal_begins[partition]
+        records = [record.value for _, record in log.committed(begin) if record.value is not None]
         wanted = {offset.metadata for offset in committed.values()}
         cycles = [journal.decode(value) for value in records]
         places = [at for at, each in enumerate(cycles) if metadata_of(each.cycle, each.digest) in wanted]
@@ -189,6 +191,14 @@ class SimulatedBroker:
         """Keep a snapshot and the one before it."""
         kept = self.checkpoints[checkpoint.partition]
         kept[:] = [*kept, checkpoint][-_KEPT_SNAPSHOTS:]
+
+    def journal_end(self, partition: int) -> int:
+        """Where a task's journal ends now."""
+        return self.logs[TopicPartition(self.journal, partition)].end
+
+    def trim_journal(self, partition: int, end: int) -> None:
+        """No task finds what lies before `end` any more; whoever checks a run still reads it."""
+        self._journal_begins[partition] = max(end, self._journal_begins[partition])
 
     def schema(self, schema_id: int) -> SchemaFetched | SchemaRefused:
         """The registry's answer."""

@@ -35,6 +35,9 @@ from stream.testing.broker import SimulatedBroker, TransactionOver
 from stream.testing.group import SimulatedGroup
 from stream.testing.partition_log import Transaction
 
+# The journal's end when a snapshot is published lies before the next one's cycle; two snapshots are kept.
+_ENDS_KEPT = 3
+
 _Answer = TypeVar("_Answer")
 # What a thread does: it yields where it may be interrupted for any length of time, and returns its answer.
 Job = Generator[None, None, _Answer]
@@ -82,6 +85,7 @@ class Connection:
         self._open: tuple[int, Transaction] | None = None
         self._begun: tuple[int, int] = (0, 0)  # the newest transaction and the generation it began in
         self._has_lost_send = False
+        self._ends: dict[int, deque[int]] = {}  # of journals, when their last snapshots were published
         self._revoking: frozenset[int] = frozenset()
         self.stopped: Stop | None = None
         broker.init_transactions(transactional_id, self)
@@ -206,9 +210,19 @@ class Connection:
         checkpoint = instruction.checkpoint
         if self.draw.random() < self.chances.failed_snapshot:
             return SnapshotPublished(checkpoint.partition, checkpoint.cycle, "the broker does not answer")
+        journal_end = self.broker.journal_end(checkpoint.partition)
+        yield
         self.broker.publish(checkpoint)
         yield
+        self._trim_journal(checkpoint.partition, journal_end)
         return SnapshotPublished(checkpoint.partition, checkpoint.cycle)
+
+    def _trim_journal(self, partition: int, end: int) -> None:
+        """Rule 23: the journal goes up to what the older of the two snapshots needs."""
+        ends = self._ends.setdefault(partition, deque(maxlen=_ENDS_KEPT))
+        ends.append(end)
+        if len(ends) == _ENDS_KEPT:
+            self.broker.trim_journal(partition, ends[0])
 
     def _send_one(self) -> None:
         outputs = self._sending.popleft()

@@ -18,7 +18,6 @@ from stream.engine.protocol import (
     FetchSchema,
     FindTask,
     Instruction,
-    Lost,
     OffsetAndMetadata,
     Pause,
     Produce,
@@ -249,18 +248,6 @@ def test_rule_16_a_revoked_partition_stays_until_the_open_transaction_is_committ
     assert isinstance(found, TaskFound)
     assert found.committed[TopicPartition(inputs.events, found.partition)].next_offset == 10
     assert committed_values(settings, out) == [b"last words"]
-
-
-def test_rule_16_over_the_budget_the_revoked_tasks_are_given_up(worker: MakeWorker, inputs: InputTopics) -> None:
-    """A worker that does not release in time is told that its tasks are lost; the group goes on."""
-    slow = worker(lambda _: [], max_poll_interval_ms=6_000, session_timeout_ms=6_000, transaction_timeout_ms=2_000)
-    wait_for(lambda: assigned(slow) == {0, 1}, slow)
-    other = worker(transactional_id="other-" + inputs.events)
-    wait_for(lambda: assigned(other), slow, other)
-    (revoked,), (lost,) = slow.of(Revoked), slow.of(Lost)
-    assert isinstance(revoked, Revoked)
-    assert isinstance(lost, Lost)
-    assert revoked.partitions == lost.partitions
 
 
 def test_rule_9_a_stale_member_is_refused_and_its_producer_goes_on(

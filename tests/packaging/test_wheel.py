@@ -1,5 +1,6 @@
 """The wheel is whole: installed outside the checkout it has its commands, its schemas and its terms."""
 
+import json
 import subprocess
 import sys
 import sysconfig
@@ -77,6 +78,28 @@ def test_it_works_outside_the_checkout(installed: Path) -> None:
     assert run([str(installed / "bin" / "python"), "-c", where], installed).startswith(str(installed))
     schema = "from stream.resources import schema_text; print(schema_text('alert'))"
     assert '"Alert"' in run([str(installed / "bin" / "python"), "-c", schema], installed)
+
+
+def test_a_project_is_made_checked_and_evaluated_there(installed: Path, tmp_path: Path) -> None:
+    """With nothing of the checkout at hand: templates, schemas and kernels come from the package."""
+    stream = str(installed / "bin" / "stream")
+    run([stream, "init", "shop"], tmp_path)
+    checked = json.loads(run([stream, "check", "shop:app", "--offline", "--json"], tmp_path / "shop"))
+    assert (checked["problems"], checked["costs"]["event_bytes"]) == (0, 24)
+    evaluated = json.loads(run([stream, "eval", "shop:app", "orders.csv", "--json"], tmp_path / "shop"))
+    assert (evaluated["evaluated"], set(evaluated["models"])) == (5_000, {"champion", "challenger"})
+
+
+def test_the_data_of_the_demos_is_there(installed: Path) -> None:
+    """Messages and calls are read from the package, as many as their demo says; the apps beside them compile."""
+    code = (
+        "from stream.cli.demo.streams import BLOCKS; from stream.cli.demo.demos import DEMOS\n"
+        "from stream.runtime.loading import load_app\n"
+        "for name in ('spam', 'bank'):\n"
+        "    print(sum(map(len, BLOCKS[name](10**6, 0, 1))) == DEMOS[name].rows, load_app(DEMOS[name].target).plan.app)"
+    )
+    said = run([str(installed / "bin" / "python"), "-c", code], installed)
+    assert said.split() == ["True", "sms-spam", "True", "bank-calls"]
 
 
 def test_the_local_broker_knows_its_artifacts_there(installed: Path) -> None:

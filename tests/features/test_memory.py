@@ -77,7 +77,7 @@ def test_a_full_reservoir_lets_the_oldest_events_leave_early_and_counts_them() -
 
 
 def test_ten_weighted_features_cost_at_most_400_bytes_a_key_and_a_window_24_an_event() -> None:
-    """What the plan says is what the arrays take."""
+    """What the plan says, for each kind of window beside what it shares with others."""
     weighted = {f"mean_{n}": amount.ewm_mean(f"{n}h") for n in range(1, 11)}
     assert sum(cost.key_bytes for cost in plan_of(weighted).costs()) <= 400
     varied = {f"var_{n}": amount.ewm_var(f"{n}h") for n in range(1, 11)}
@@ -86,6 +86,20 @@ def test_ten_weighted_features_cost_at_most_400_bytes_a_key_and_a_window_24_an_e
         assert [cost.event_bytes for cost in plan_of({"x": window}).costs()] == [24]
     shared = plan_of({"sum": amount.sum("1h"), "mean": amount.mean("1d"), "max": amount.max("1h")}).costs()
     assert [cost.event_bytes for cost in shared] == [24, 0, 8]
+
+
+@pytest.mark.parametrize("window", ["sum", "count", "mean", "max", "nunique"])
+def test_every_event_in_a_window_takes_the_stated_bytes(window: str) -> None:
+    """Given 2,048 events in a window and as many more: how many bytes longer the arrays are."""
+    value = col("merchant").nunique("1h") if window == "nunique" else getattr(amount, window)("1h")
+    plan = plan_of({"x": value})
+    state = FeatureState(plan)
+    events: list[Event] = [{"card": "a", "time": n, "amount": float(n), "merchant": f"m{n}"} for n in range(4096)]
+    run(state, events[:2048])
+    before = sum(array.nbytes for array in state.arrays().values())
+    run(state, events[2048:])
+    taken = sum(array.nbytes for array in state.arrays().values()) - before
+    assert taken == 2048 * sum(cost.event_bytes for cost in plan.costs())
 
 
 def test_the_state_of_many_keys_stays_within_the_stated_bytes() -> None:

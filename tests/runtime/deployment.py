@@ -182,6 +182,11 @@ class Deployment:
             assert not rest.read()
         return found
 
+    def registered(self, subject: str) -> str:
+        """The text that the registry has of a subject's newest schema."""
+        with closing(SchemaRegistryClient({"url": self.broker.registry_url})) as registry:
+            return str(registry.get_latest_version(subject).schema.schema_str)
+
     def open_store(self) -> SnapshotStore:
         """Where its workers put their snapshots."""
         url = self.settings.get("snapshots")

@@ -4,6 +4,7 @@ import time
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from stream.resources import schema_text
 from tests.runtime.conftest import Deploy
 from tests.runtime.processes import WorkerProcess
 from tests.runtime.truth import check_journal, check_outputs, check_states, cycles, state_of_snapshot
@@ -25,6 +26,8 @@ def test_every_event_is_predicted_once_and_a_clean_stop_leaves_the_journal_s_sta
     check_journal(app)
     check_states(app)
     check_alerts(app.decoded(app.topics.alerts))
+    assert app.registered(f"{app.topics.predictions}-value") == schema_text("prediction")
+    assert app.registered(f"{app.topics.alerts}-value") == schema_text("alert")
     stopped_at = [state_of_snapshot(app, partition)[0] for partition in range(app.partitions)]
     assert stopped_at == [cycles(app, partition)[-1].cycle for partition in range(app.partitions)]
 

@@ -18,6 +18,7 @@ from tests.runtime.deployment import Deployment
 from tests.runtime.traffic import SHOULD
 
 Identity = tuple[str, int, int]
+HEADERS = ("error", "field", "expected", "got", "topic", "partition", "offset", "app", "time_ms")
 
 
 def predicted(app: Deployment) -> list[Identity]:
@@ -40,7 +41,22 @@ def check_outputs(app: Deployment, at_least_once: bool = False) -> None:
         came = expected[place]
         assert (letter.key(), letter.value(), letter.timestamp()[1]) == (came.key(), came.value(), came.timestamp()[1])
         assert letter.headers()[: len(came.headers())] == came.headers()
-        assert dict(letter.headers())["stream.error"].decode() == should(came)
+        check_reason(app.name, letter, came)
+
+
+# What a dead letter says it got, by the reason; the damage is traffic.py's.
+GOT = {"truncated": "bytes", "unknown_schema": "99999", "null_value": "null"}
+
+
+def check_reason(app: str, letter: Message, came: Message) -> None:
+    """The headers that a dead letter has beside the record's own say what was wrong, and where."""
+    added = {name: value.decode() for name, value in letter.headers()[len(came.headers()) :]}
+    assert added.keys() == {f"stream.{name}" for name in HEADERS}
+    assert (added["stream.error"], added["stream.app"]) == (should(came), app)
+    assert (added["stream.topic"], int(added["stream.partition"])) == (came.topic(), came.partition())
+    assert GOT[should(came)] in added["stream.got"]
+    assert added["stream.expected"]
+    assert int(added["stream.time_ms"]) >= came.timestamp()[1]
 
 
 def should(message: Message) -> str:

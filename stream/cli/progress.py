@@ -6,30 +6,40 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _LINE_EVERY_S = 5.0
-_SHOW_EVERY = 256
+_BAR_EVERY_S = 0.1
 
 
 @contextmanager
 def row_progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A context whose value is called with the number of rows done so far.
+    """A context whose value is called with the number of rows done so far, after each row or each batch of them.
 
     Args:
         what: what is done with them.
         total: how many there will be, where that is known.
     """
     if sys.stderr.isatty():
-        with _bar(what, total) as advance:
-            yield advance
+        with _bar(what, total) as show:
+            yield _now_and_then(_BAR_EVERY_S, show)
         return
+
+    def say(done: int) -> None:
+        print(f"{what}: {done:,}" + (f" of {total:,}" if total else ""), file=sys.stderr, flush=True)
+
+    yield _now_and_then(_LINE_EVERY_S, say)
+
+
+def _now_and_then(seconds: float, show: Callable[[int], object]) -> Callable[[int], None]:
+    """`show`, no oftener than so: rows may come one a second, or a hundred thousand."""
     last = time.monotonic()
 
     def tell(done: int) -> None:
         nonlocal last
-        if done % _SHOW_EVERY == 0 and time.monotonic() - last > _LINE_EVERY_S:
-            last = time.monotonic()
-            print(f"{what}: {done:,}" + (f" of {total:,}" if total else ""), file=sys.stderr, flush=True)
+        now = time.monotonic()
+        if now - last >= seconds:
+            last = now
+            show(done)
 
-    yield tell
+    return tell
 
 
 @contextmanager
@@ -40,9 +50,4 @@ def _bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=total)
-
-        def advance(done: int) -> None:
-            if done % _SHOW_EVERY == 0:
-                progress.update(task, completed=done)
-
-        yield advance
+        yield lambda done: progress.update(task, completed=done)

@@ -138,6 +138,26 @@ def test_an_interrupted_download_goes_on(repository: Repository, tmp_path: Path)
     assert repository.asked == [("broker-1.0.jar", "bytes=1000-"), ("broker-1.0.jar", "bytes=1000-")]
 
 
+def test_progress_adds_up_to_what_is_to_arrive(repository: Repository, tmp_path: Path) -> None:
+    """Piece by piece, and what lay there before is counted as the first of them."""
+    pieces: list[int] = []
+    (tmp_path / "broker-1.0.jar.part").write_bytes(JAR[:1000])
+    fetch(repository, tmp_path / "broker-1.0.jar", lambda count, name: pieces.append(count))
+    assert pieces[0] == 1000
+    assert sum(pieces) == len(JAR)
+
+
+def test_each_tenth_of_a_download_is_a_line() -> None:
+    """Off a terminal; the total comes first, the file's name with each."""
+    said = io.StringIO()
+    with PlainReport(said).downloading("Kafka", 50_000_000) as advance:
+        for _ in range(50):
+            advance(1_000_000, "kafka.jar")
+    lines = said.getvalue().splitlines()
+    assert lines[0] == "downloading Kafka, 50 MB"
+    assert lines[1:] == [f"  {done} of 50 MB (kafka.jar)" for done in range(5, 51, 5)]
+
+
 def test_a_file_that_is_not_the_pinned_one_is_refused(repository: Repository, tmp_path: Path) -> None:
     """A changed byte is found, nothing is kept of it, and the error names the file."""
     repository.files["broker-1.0.jar"] = JAR.replace(b"jar", b"rat")

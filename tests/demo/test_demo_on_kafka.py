@@ -73,6 +73,9 @@ def test_it_ends_with_one_json_object(tmp_path: Path) -> None:
     check(result, range(9_001, 10_101))
     assert result["roc_auc"] > result["baseline"]["roc_auc"]
     assert "SIMULATED" in progress
+    steps = ("starting Kafka", "Kafka answers", "creating the topics", "starting a worker", "worker: compiling kernels")
+    places = [progress.index(step) for step in (*steps, "first prediction", "stopping the worker")]
+    assert places == sorted(places)
     assert list(tmp_path.iterdir()) == []
     assert left_in(tmp_path) == []
 

@@ -35,7 +35,7 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """These partitions are another worker's already: nothing may be committed for them."""
+    """These partitions are another worker's already: nothing may be committed for them, and there is no release."""
 
     partitions: tuple[int, ...]
 

@@ -12,6 +12,7 @@ from stream.engine.restore import Replay, find_beginning
 from stream.engine.snapshot import Checkpoint
 from stream.engine.task import Task
 from stream.engine.upgrade import Restored
+from stream.errors import TaskCorrupted
 from stream.records import RecordBatch, TopicPartition
 
 # Records fetched and not yet handled, per partition, at which fetching pauses; it goes on at half of it. Two slices of
@@ -181,7 +182,12 @@ class Slot:
             self.task.replay_schemas(replay.record, replay.at_range_start)
         batch = self._queues[item.source][0]
         batch = batch.part(0, min(records, replay.wanted))
-        self.task.process(batch, item.now_ms)
+        outputs = self.task.process(batch, item.now_ms)
+        if outputs.taken < len(batch):
+            raise TaskCorrupted(
+                f"{item.topic}[{item.partition}]: record {int(batch.offsets[outputs.taken])} is of the schema "
+                f"{outputs.needs_schema}, and neither snapshot nor journal says what that is. Reset the task"
+            )
         replay.take(int(batch.offsets[0]), int(batch.offsets[-1]), len(batch))
         self._drop(item.source, len(batch))
         self._finish_replayed()

@@ -73,6 +73,7 @@ class _Sent:
 class _InFlight:
     transaction: int
     effects: list[Effects]
+    metrics: dict[int, CycleMetrics]  # by partition
     checkpoints: list[Checkpoint]
     sent: list[_Sent]
     refusals: int = 0
@@ -133,7 +134,7 @@ class Worker:
         return handled
 
     def take_committed(self) -> list[tuple[int, CycleMetrics]]:
-        """What the tasks' cycles did that are being committed, once: by partition."""
+        """What the tasks' committed cycles did, once: by partition."""
         done, self._done = self._done, []
         return done
 
@@ -211,20 +212,24 @@ class Worker:
         return self._close(now_ms) or self._release_if_done()
 
     def _lose(self, partitions: tuple[int, ...]) -> list[Instruction]:
-        """Another worker owns them: nothing of them may be committed; the rest is sent again without them."""
+        """Another worker owns them: nothing of them may be committed; the rest is sent again without them.
+
+        There is nothing to release: they are gone, or given anew already.
+        """
         for partition in partitions:
             if slot := self._slots.pop(partition, None):
                 slot.close()
-        if not self._open.has_begun and self._in_flight is None:
-            return [Release(partitions)]
+        self._releasing = tuple(partition for partition in self._releasing if partition not in partitions)
         if self._in_flight is not None:
             # The commit in flight is refused by the broker, or was done before the loss: its answer says which.
             self._open.held = self._outputs_in_hand()
-            return [Release(partitions)]
+            return []
+        if not self._open.has_begun:
+            return []
         aborted = Abort(self._open.number)
         kept = [item for item in self._open.sent if self._owns(item.partition, item.epoch)]
         self._open = _Open(self._open.number + 1, held=self._outputs_in_hand(), sent=kept)
-        return [aborted, *self._produce_held(), Release(partitions)]
+        return [aborted, *self._produce_held()]
 
     def _outputs_in_hand(self) -> list[OutputBatch]:
         return [batch for slot in self._slots.values() for batch in slot.task.cycle_outputs]
@@ -293,14 +298,14 @@ class Worker:
         if self._in_flight is not None or not slots:
             return []
         instructions = self._produce_held()
-        effects, checkpoints = [], []
+        effects, metrics, checkpoints = [], {}, []
         for slot in slots:
             effects.append(slot.task.close_cycle())
-            self._done.append((slot.task.partition, slot.task.metrics))
+            metrics[slot.task.partition] = slot.task.metrics
             is_due = now_ms - slot.snapshot_ms >= self._settings.snapshot_interval_ms
             if is_due and slot.task.partition not in self._publishing:
                 checkpoints.append(slot.checkpoint(now_ms))
-        self._in_flight = _InFlight(self._open.number, effects, checkpoints, self._open.sent)
+        self._in_flight = _InFlight(self._open.number, effects, metrics, checkpoints, self._open.sent)
         journal = tuple(item.journal_output for item in effects)
         instructions += [Produce(self._open.number, journal), self._commit(self._in_flight)]
         self._open = _Open(self._open.number + 1)
@@ -325,6 +330,7 @@ class Worker:
         if returned.outcome is CommitOutcome.REFUSED:
             return self._send_again(in_flight, returned.message, now_ms)
         self._in_flight = None
+        self._done += [(item.partition, in_flight.metrics[item.partition]) for item in in_flight.effects]
         instructions = self._publish(in_flight.checkpoints) + self._produce_held()
         if self._is_stopping or self._releasing:
             instructions += self._close(now_ms) or self._release_if_done()

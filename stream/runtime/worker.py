@@ -272,23 +272,23 @@ class WorkerLoop:
         if handled is not None:
             self._metrics.record_batch(len(handled), took_s)
             self._handled.append(handled.timestamps_ms)
-            if len(handled) == self._slice:
-                share = _SLICE_S / max(took_s, 1e-6)
-                self._slice = int(min(_LARGEST_SLICE, max(_FIRST_SLICE, self._slice * min(2.0, share))))
+            if len(handled) == self._slice or took_s > _SLICE_S:
+                fitting = len(handled) * _SLICE_S / max(took_s, 1e-6)
+                self._slice = int(max(1, min(_LARGEST_SLICE, 2 * self._slice, fitting)))
         self._note(instructions)
         self._perform(instructions)
 
     def _told(self, event: Event) -> Sequence[Instruction]:
-        if isinstance(event, CommitReturned):
-            self._commit_returned(event)
-        elif isinstance(event, Assigned):
+        if isinstance(event, Assigned):
             for partition in event.partitions:
                 self._health.restoring(partition, 0.0)
         elif isinstance(event, SnapshotPublished) and not event.error:
             created_ms = self._snapshots.pop((event.partition, event.cycle), now_ms())
             self._metrics.record_snapshot(event.partition, created_ms)
         instructions = self._worker.on(event, now_ms())
-        if isinstance(event, TaskFound):
+        if isinstance(event, CommitReturned):
+            self._commit_returned(event)
+        elif isinstance(event, TaskFound):
             self._log_restored(event.partition)
         self._note(instructions)
         return instructions

@@ -1,5 +1,7 @@
 """What a commit that is slow or refused means: for snapshots, epochs and the worker."""
 
+from dataclasses import replace
+
 import pytest
 
 from stream.engine import journal
@@ -8,13 +10,18 @@ from stream.engine.protocol import (
     Commit,
     CommitOutcome,
     CommitReturned,
+    CommittedOffset,
     Lost,
     PublishSnapshot,
+    Release,
     Revoked,
     Send,
 )
 from stream.engine.restore import metadata_of
+from stream.errors import TaskCorrupted
+from stream.records import TopicPartition
 from stream.testing.memory_broker import MemoryBroker
+from stream.testing.partition_log import Stored
 from tests.engine.build import (
     FORMAT,
     T0,
@@ -136,3 +143,60 @@ def test_a_refusal_sends_again_what_the_next_cycle_sent_meanwhile(broker: Memory
     again = [each for each in running.worker.on(refused, running.now_ms) if isinstance(each, Send)]
 
     assert again == [first, second]
+
+
+def test_what_is_lost_in_a_revocation_and_assigned_again_stays(broker: MemoryBroker) -> None:
+    """The answer to a commit of before releases nothing of the new assignment."""
+    running = Running(broker, commit_interval_ms=1_000_000)
+    running.tell(Assigned((0,)))
+    running.step()
+    running.worker._committed_ms = running.now_ms
+    running.worker.work(running.now_ms, 20)
+    revoked = running.worker.on(Revoked((0,)), running.now_ms)
+    (commit,) = (instruction for instruction in revoked if isinstance(instruction, Commit))
+
+    lost = running.worker.on(Lost((0,)), running.now_ms)
+    running.worker.on(Assigned((0,)), running.now_ms)
+    answered = running.worker.on(CommitReturned(commit.transaction, CommitOutcome.REFUSED), running.now_ms)
+
+    assert not any(isinstance(instruction, Release) for instruction in (*lost, *answered))
+    assert [slot.task.partition for slot in running.worker.slots] == [0]
+
+
+def test_only_committed_cycles_are_told_to_the_metrics(broker: MemoryBroker) -> None:
+    """A cycle whose task is lost while its commit is refused was for nothing."""
+    running = Running(broker, commit_interval_ms=1_000_000)
+    running.tell(Assigned((0,)))
+    running.step()
+    running.worker.take_committed()
+    running.worker._committed_ms = 0
+    instructions = running.worker.work(running.now_ms, 20)
+    (commit,) = (instruction for instruction in instructions if isinstance(instruction, Commit))
+
+    assert running.worker.take_committed() == []
+    running.tell(Lost((0,)))
+    running.tell(CommitReturned(commit.transaction, CommitOutcome.REFUSED))
+    assert running.worker.take_committed() == []
+
+
+def test_a_replay_that_lacks_a_schema_is_corrupt(broker: MemoryBroker) -> None:
+    """Its records are not passed over: the state would be another one, without a word."""
+    Running(broker).finish_from_the_start()
+    topic = TopicPartition(FORMAT.topics.journal, 0)
+    cycles = [journal.decode(value) for value in broker.values(topic.topic) if value is not None]
+    broker.topics[topic], previous = [], ""
+    for cycle in cycles:
+        forgetful = replace(cycle, schemas=(), previous=previous).sealed()
+        previous = forgetful.digest
+        broker.topics[topic].append(Stored(None, journal.encode(forgetful), None, T0))
+    for source, at in broker.committed.items():
+        broker.committed[source] = CommittedOffset(at.next_offset, metadata_of(cycles[-1].cycle, previous))
+
+    second = Running(broker)
+    second.tell(Assigned((0,)))
+    while second.connection.stopped is None and second.step():
+        pass
+
+    assert second.connection.stopped is not None
+    assert isinstance(second.connection.stopped.error, TaskCorrupted)
+    assert "schema" in str(second.connection.stopped.error)

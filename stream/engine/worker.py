@@ -45,7 +45,7 @@ from stream.errors import RetriableError, StreamError
 from stream.records import RecordBatch
 
 # Refusals in a row after which the worker gives up: one is ordinary while others join or leave (7 in 8 joins), this
-# many means that something else is wrong.
+# many means that something else is wrong. (Whoever performs commits tells repeated ones ever later: a minute in all.)
 _REFUSALS_AT_MOST = 20
 
 

@@ -21,6 +21,9 @@ _log = structlog.get_logger("stream.kafka")
 _IDLE_S = 0.1
 # One attempt to bring a new producer up; attempts follow each other until the worker is closed.
 _REPLACE_S = 10.0
+# How long the second refusal in a row is held back; each next one twice as long, up to the limit.
+_REFUSED_AGAIN_S = 0.1
+_REFUSED_AGAIN_AT_MOST_S = 5.0
 
 ReadCommitted = Callable[[tuple[TopicPartition, ...]], Mapping[TopicPartition, CommittedOffset]]
 
@@ -70,6 +73,8 @@ class Committer:
         self._failed: int | None = None  # the transaction that is over already, before its Commit or Abort came
         self._failure = ""
         self._fenced = ""
+        self._refusals = 0  # in a row
+        self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stream-committer", daemon=True)
 
     def start(self) -> None:
@@ -92,6 +97,7 @@ class Committer:
 
     def close(self) -> None:
         """End the thread after what is queued, or at once where it waits for a broker, and close the producer."""
+        self._is_closed.set()
         self._tasks.put(None)
         self._thread.join(timeout=_IDLE_S * 10)
         self._producer.is_closing = True
@@ -118,12 +124,19 @@ class Committer:
             case _Produce():
                 self._guarded(task.transaction, lambda: self._produce(task))
             case _Commit():
-                self._post(self._commit(task))
+                answer = self._commit(task)
                 self._open = self._failed = None
+                self._hold_back(answer)
+                self._post(answer)
             case _Abort():
                 if self._open == task.transaction and self._failed != task.transaction:
                     self._guarded(task.transaction, self._producer.abort)
                 self._open = self._failed = None
+
+    def _hold_back(self, answer: CommitReturned) -> None:
+        """The first refusal is told at once (others joined or left); what is refused again and again, ever later."""
+        self._refusals = self._refusals + 1 if answer.outcome is CommitOutcome.REFUSED else 0
+        self._is_closed.wait(held_back_s(self._refusals))
 
     def _produce(self, task: _Produce) -> None:
         if self._failed == task.transaction or self._fenced:
@@ -196,3 +209,8 @@ class Committer:
                 _log.warning("no new producer yet", error=str(error))
             else:
                 return
+
+
+def held_back_s(refusals: int) -> float:
+    """For how long the last of so many refusals in a row is not told."""
+    return min(_REFUSED_AGAIN_S * 2 ** (refusals - 2), _REFUSED_AGAIN_AT_MOST_S) if refusals > 1 else 0.0

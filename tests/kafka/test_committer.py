@@ -10,9 +10,9 @@ from confluent_kafka import KafkaError, KafkaException
 
 from stream.config import KafkaSettings
 from stream.engine.protocol import CommitOutcome, CommitReturned, CommittedOffset, OffsetAndMetadata
-from stream.kafka import transaction_producer
+from stream.kafka import committer, transaction_producer
 from stream.kafka.broker_health import BrokerHealth
-from stream.kafka.committer import Committer
+from stream.kafka.committer import Committer, held_back_s
 from stream.kafka.sender import Sender
 from stream.kafka.transaction_producer import TransactionProducer
 from stream.records import TopicPartition
@@ -234,3 +234,19 @@ def test_settling_waits_for_a_broker(script: Script, commit: Any) -> None:
 
     assert commit() == CommitReturned(7, CommitOutcome.COMMITTED)
     assert script.calls == [*WHOLE, "1 purge", "2 init", "2 init", "2 init", "read committed"]
+
+
+def test_refusals_in_a_row_are_told_ever_later(script: Script, commit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what lasts for some seconds does not use up a worker's patience in milliseconds."""
+    in_a_row: list[int] = []
+
+    def told_at_once(refusals: int) -> float:
+        in_a_row.append(refusals)
+        return 0.0
+
+    monkeypatch.setattr(committer, "held_back_s", told_at_once)
+    script.steps["offsets"] = [failing(KafkaError.UNKNOWN_MEMBER_ID, txn_requires_abort=True)] * 3
+
+    assert [commit().outcome for _ in range(4)] == [CommitOutcome.REFUSED] * 3 + [CommitOutcome.COMMITTED]
+    assert in_a_row == [1, 2, 3, 0]
+    assert [held_back_s(refusals) for refusals in range(10)] == [0, 0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5]

@@ -5,15 +5,22 @@ from collections.abc import Sequence
 
 from stream.engine.effects import OutputBatch
 from stream.engine.encoded import EncodedRecord, output_batch
-from stream.headers import pack, unpack
+from stream.headers import Headers, pack, unpack
 from stream.records import Ints, RecordBatch, Rejection
 
-# Names of the headers that are added; replay takes them off again.
+# Begins the names of the headers that are added, `stream.error` first; replay takes them off again.
 PREFIX = "stream."
+_FIRST = PREFIX + "error"
+_REASON = ("error", "field", "expected", "got", "topic", "partition", "offset", "app", "time_ms")
+_CHECKSUMS = ("sha256", "headers_sha256", "key_sha256")
+_ADDED = frozenset(PREFIX + name for name in (*_REASON, *_CHECKSUMS))
 
 # What a record takes beside key, value and headers: a batch's header (61 bytes), its own lengths and attributes, and
 # the lengths of some twenty headers.
 _RECORD_OVERHEAD_BYTES = 256
+# Of each text of a reason: nine of four bytes a character and three checksums stay below the smallest
+# `max_message_bytes`, 65,536, so that a letter without key, value and headers always fits.
+_REASON_CHARACTERS = 1_000
 
 
 def dead_letters(
@@ -21,49 +28,74 @@ def dead_letters(
 ) -> OutputBatch:
     """The rejected records of a batch: key, value, headers and timestamp as they came, and why they were rejected.
 
-    One that would be larger than `max_record_bytes` with these headers goes without its value; topic, partition and
-    offset then point to it, and `stream.sha256` is what it must hash to (rule 12).
+    One that would be larger than `max_record_bytes` with these headers goes without its value; then, if that is not
+    enough, without its own headers, and without its key. Topic, partition and offset point to the record;
+    `stream.sha256`, `stream.headers_sha256` and `stream.key_sha256` are what each part must hash to (rule 12).
     """
-    letters = [_dead_letter(app, batch, rejection, now_ms) for rejection in rejections]
-    return output_batch(topic, -1, [_within(letter, max_record_bytes) for letter in letters])
+    letters = [_dead_letter(app, batch, rejection, now_ms, max_record_bytes) for rejection in rejections]
+    return output_batch(topic, -1, letters)
 
 
-def without_reason(headers: Sequence[tuple[str, bytes | None]]) -> list[tuple[str, bytes | None]]:
-    """The headers that the record had before it became a dead letter."""
-    return [(name, value) for name, value in headers if not name.startswith(PREFIX)]
-
-
-def _dead_letter(app: str, batch: RecordBatch, rejection: Rejection, now_ms: int) -> EncodedRecord:
-    row = rejection.row
-    reason = {
-        "error": rejection.reason.value,
-        "field": rejection.field,
-        "expected": rejection.expected,
-        "got": rejection.got,
-        "topic": batch.topic,
-        "partition": str(batch.partition),
-        "offset": str(int(batch.offsets[row])),
-        "app": app,
-        "time_ms": str(now_ms),
+def reason_of(headers: Headers) -> dict[str, str]:
+    """What the headers of a dead letter say, by names without prefix; empty for any other record."""
+    return {
+        name.removeprefix(PREFIX): (value or b"").decode()
+        for name, value in headers[_begin(headers) :]
+        if name in _ADDED
     }
-    came = _part(batch, batch.headers, row)
-    headers = without_reason(unpack(came)) if came else []
-    added = [(PREFIX + name, value.encode()) for name, value in reason.items()]
-    return EncodedRecord(
-        _part(batch, batch.keys, row),
-        _part(batch, batch.values, row),
-        pack([*headers, *added]),
-        int(batch.timestamps_ms[row]),
+
+
+def without_reason(headers: Headers) -> list[tuple[str, bytes | None]]:
+    """The headers that the record had before it became a dead letter; other `stream.` headers are the producer's."""
+    begin = _begin(headers)
+    return [*headers[:begin], *((name, value) for name, value in headers[begin:] if name not in _ADDED)]
+
+
+def _begin(headers: Headers) -> int:
+    """Where the added headers begin: at the last `stream.error`."""
+    places = [place for place, (name, _) in enumerate(headers) if name == _FIRST]
+    return places[-1] if places else len(headers)
+
+
+def _dead_letter(
+    app: str, batch: RecordBatch, rejection: Rejection, now_ms: int, max_record_bytes: int
+) -> EncodedRecord:
+    row = rejection.row
+    reason = (
+        rejection.reason.value,
+        rejection.field,
+        rejection.expected,
+        rejection.got,
+        batch.topic,
+        str(batch.partition),
+        str(int(batch.offsets[row])),
+        app,
+        str(now_ms),
     )
+    added = pack(
+        [(PREFIX + name, text[:_REASON_CHARACTERS].encode()) for name, text in zip(_REASON, reason, strict=True)]
+    )
+    came = pack(without_reason(unpack(_part(batch, batch.headers, row) or b"")))
+    key, value = _part(batch, batch.keys, row), _part(batch, batch.values, row)
+    largest = max_record_bytes - _RECORD_OVERHEAD_BYTES
+    if _size(key, value, came, added) > largest:
+        added += _checksum("sha256", value or b"")
+        value = None
+    if _size(key, value, came, added) > largest:
+        added += _checksum("headers_sha256", came)
+        came = b""
+    if _size(key, value, came, added) > largest:
+        added += _checksum("key_sha256", key or b"")
+        key = None
+    return EncodedRecord(key, value, came + added, int(batch.timestamps_ms[row]))
 
 
-def _within(letter: EncodedRecord, max_record_bytes: int) -> EncodedRecord:
-    size = sum(len(part) for part in (letter.key, letter.value, letter.headers) if part is not None)
-    if size + _RECORD_OVERHEAD_BYTES <= max_record_bytes or letter.value is None:
-        return letter
-    checksum = hashlib.sha256(letter.value).hexdigest().encode()
-    headers = pack([*unpack(letter.headers or b""), (PREFIX + "sha256", checksum)])
-    return EncodedRecord(letter.key, None, headers, letter.timestamp_ms)
+def _size(*parts: bytes | None) -> int:
+    return sum(len(part) for part in parts if part is not None)
+
+
+def _checksum(name: str, part: bytes) -> bytes:
+    return pack([(PREFIX + name, hashlib.sha256(part).hexdigest().encode())])
 
 
 def _part(batch: RecordBatch, places: Ints, row: int) -> bytes | None:

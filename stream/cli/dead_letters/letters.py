@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from stream.engine.dead_letters import PREFIX, without_reason
+from stream.engine.dead_letters import PREFIX, reason_of, without_reason
 from stream.errors import ConfigError
 
 # A record of this header in a partition of the dead-letter topic names offsets of that partition that were sent back.
@@ -34,7 +34,7 @@ class Letter:
     source_offset: int
     app: str
     time_ms: int  # when it was rejected
-    checksum: str = ""  # SHA-256 of the value, where that was too large to be kept: the source still has it
+    checksum: str = ""  # SHA-256 of the value, where the record was too large to be kept: the source still has it
     is_replayed: bool = False
 
     @property
@@ -75,13 +75,11 @@ def letters_of(messages: Iterable[Any]) -> tuple[Letter, ...]:
     replayed: dict[int, set[int]] = {}
     for message in messages:
         headers = message.headers() or []
-        reason = {
-            name.removeprefix(PREFIX): (value or b"").decode() for name, value in headers if name.startswith(PREFIX)
-        }
-        if "replayed" in reason:
-            replayed.setdefault(message.partition(), set()).update(unpack_offsets(reason["replayed"]))
-        elif {"error", "topic", "partition", "offset"} <= reason.keys():
+        reason = reason_of(headers)
+        if {"error", "topic", "partition", "offset"} <= reason.keys():
             letters.append((message, reason))
+        elif packed := dict(headers).get(REPLAYED_HEADER):
+            replayed.setdefault(message.partition(), set()).update(unpack_offsets(packed.decode()))
     return tuple(_letter(message, reason, replayed.get(message.partition(), _NONE)) for message, reason in letters)
 
 

@@ -12,6 +12,7 @@ from stream.cli.connection import existing_topic, reachable_admin
 from stream.cli.dead_letters.letters import REPLAYED_HEADER, Letter, letters_of, pack_offsets
 from stream.cli.tailing.reading import Bounds, TopicReader
 from stream.config import KafkaSettings
+from stream.engine.dead_letters import without_reason
 from stream.errors import ConfigError, RetriableError
 from stream.kafka import client_config
 from stream.kafka.broker_health import librdkafka_logger
@@ -64,7 +65,7 @@ class DeadLetterTopic:
 
         Raises:
             RetriableError: the transaction did not succeed; nothing was sent. Call again.
-            ConfigError: a topic that a letter came from is not there any more, or a value too large for the
+            ConfigError: a topic that a letter came from is not there any more, or a record too large for the
                 dead-letter topic is gone from it, or a right is missing. Nothing was sent.
         """
         config = {
@@ -100,20 +101,20 @@ class DeadLetterTopic:
                 )
 
     def _whole(self, letter: Letter) -> Letter:
-        """A letter whose value was too large, with the value that its source still has."""
+        """A letter of a record that was too large, with the key, value and headers that its source still has."""
         partition, offset = letter.source_partition, letter.source_offset
         with TopicReader(self._settings, letter.source_topic, [partition]) as reader:
             one = {partition: Bounds(offset, offset + 1)}
             is_there = reader.bounds()[partition].low <= offset
             found = next(iter(reader.until_end({partition: offset}, one)), None) if is_there else None
-        value = found.value() if found is not None else None
-        if value is None or hashlib.sha256(value).hexdigest() != letter.checksum:
+        if found is None or hashlib.sha256(found.value() or b"").hexdigest() != letter.checksum:
             raise ConfigError(
-                f"dead letter {letter.id} was too large to hold its value, and "
+                f"dead letter {letter.id} was too large to hold its record, and "
                 f"{letter.source_topic}/{partition}/{offset} does not have it any more: "
                 "leave it out (--offsets, or the ids of the others)"
             )
-        return replace(letter, value=value)
+        headers = tuple(without_reason(found.headers() or ()))
+        return replace(letter, key=found.key(), value=found.value(), headers=headers)
 
     def _produce(self, producer: Any, letters: Sequence[Letter]) -> None:
         for letter in letters:

@@ -13,6 +13,7 @@ import orjson
 from stream.cli.evaluation.loading import LabelStream, Loaded
 from stream.cli.evaluation.recorded import Recorded
 from stream.config import TopicNames
+from stream.engine.dead_letters import reason_of
 from stream.engine.effects import OutputBatch
 from stream.engine.plan import Plan
 from stream.engine.protocol import SchemaFetched
@@ -139,7 +140,7 @@ class OfflineRun:
 
     def _note_dead_letters(self, data: bytes, output: OutputBatch) -> None:
         for start, end in output.headers.tolist():
-            reason = {name.removeprefix("stream."): (item or b"").decode() for name, item in unpack(data[start:end])}
+            reason = reason_of(unpack(data[start:end]))
             self._rejections[reason["error"]] += 1
             if len(self._dead_letters) < _SHOWN_DEAD_LETTERS:
                 self._dead_letters.append(reason)

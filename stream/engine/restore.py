@@ -6,10 +6,15 @@ from dataclasses import dataclass
 
 from stream.engine import journal
 from stream.engine.journal import JournalRecord, Range
-from stream.engine.protocol import TaskFound
+from stream.engine.protocol import CommittedOffset, TaskFound
 from stream.engine.snapshot import Checkpoint
 from stream.errors import ConfigError, TaskCorrupted
 from stream.records import TopicPartition
+
+_CHANGED_OFFSETS = (
+    "To go on where the journal ends, delete the group's offsets (kafka-consumer-groups --delete-offsets): they are "
+    "then taken from the journal. To read from elsewhere, reset the task: delete the journal and the snapshots too"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +32,16 @@ def metadata_of(cycle: int, digest: str) -> str:
     return f"{cycle}:{digest}"
 
 
+def committed_cycles(committed: Mapping[TopicPartition, CommittedOffset]) -> set[tuple[int, str]]:
+    """Cycle and digest that committed offsets stand for; those that a task did not write stand for none."""
+    parts = [offset.metadata.split(":") for offset in committed.values()]
+    return {(int(part[0]), part[1]) for part in parts if len(part) == 2 and part[0].isdecimal()}
+
+
 def find_beginning(
     found: TaskFound, sources: Sequence[TopicPartition], plan_digest: str, offset_reset: str
 ) -> Beginning:
-    """Decide how a task begins.
+    """Decide how a task begins. Where there is a journal, it says so, whatever the group has forgotten (rule 4).
 
     Args:
         found: what Kafka remembers of the task.
@@ -39,24 +50,27 @@ def find_beginning(
         offset_reset: "earliest" or "latest", for a task without a journal only.
 
     Raises:
-        TaskCorrupted: neither a snapshot nor the journal leads to the committed cycle.
+        TaskCorrupted: neither a snapshot nor the journal leads to the committed cycle, or the group's offsets are not
+            those of the journal.
         ConfigError: the app changed and its last worker did not stop cleanly.
     """
-    committed = _committed_cycle(found, sources)
-    if committed is None:
-        edges = found.beginnings if offset_reset == "earliest" else found.ends
+    records = _committed_journal(found)
+    edges = found.beginnings if offset_reset == "earliest" else found.ends
+    if not records:
         return Beginning(None, (), {source: edges[source] for source in sources}, is_new_plan=False)
-    records = _committed_journal(found, *committed)
-    positions = {source: found.committed[source].next_offset for source in sources if source in found.committed}
-    starts = {source: positions.get(source, found.beginnings[source]) for source in sources}
     own = _records_of(plan_digest, records)
-    if not own:
-        return Beginning(_at_upgrade(found, records[-1]), (), starts, is_new_plan=True)
     checkpoint = _newest_checkpoint(found, own, plan_digest)
     is_new_plan = checkpoint is None and len(own) < len(records)
-    if is_new_plan:  # it crashed before its first snapshot: it takes over from the old plan's last one once more
-        checkpoint = _at_upgrade(found, records[-len(own) - 1])
-    replay = _records_after(checkpoint, records, found)
+    if is_new_plan:  # none of its cycles has a snapshot yet: it takes over from the old plan's last one
+        checkpoint = _at_upgrade(found, records[len(records) - len(own) - 1])
+    replay = _records_after(checkpoint, own, found)
+    ends = _ends(checkpoint, replay)
+    _check_group(found, ends)
+    # The group alone knows of an input that no cycle touched; one that is new, as for a new plan, is read from its
+    # beginning.
+    untouched = {source: offset.next_offset for source, offset in found.committed.items()}
+    others = edges if checkpoint is None else found.beginnings
+    starts = {source: {**others, **untouched, **ends}[source] for source in sources}
     for record in reversed(replay):
         for item in reversed(record.ranges):
             starts[item.source] = item.first
@@ -64,28 +78,43 @@ def find_beginning(
     return Beginning(checkpoint, replay, starts, is_new_plan)
 
 
-def _committed_cycle(found: TaskFound, sources: Sequence[TopicPartition]) -> tuple[int, str] | None:
-    """Cycle and digest of the last commit, or None for a task that never committed."""
-    for source in sources:
-        offset = found.committed.get(source)
-        if offset and ":" in offset.metadata:
-            cycle, digest = offset.metadata.split(":", 1)
-            return int(cycle), digest
-    return None
-
-
-def _committed_journal(found: TaskFound, cycle: int, digest: str) -> list[JournalRecord]:
-    """The journal up to the committed cycle; cycle numbers are no identity, digests are (rule 22)."""
+def _committed_journal(found: TaskFound) -> list[JournalRecord]:
+    """The journal, whose last cycle is the committed one; cycle numbers are no identity, digests are (rule 22)."""
     records = [journal.decode(value) for value in found.journal]
-    ends = [place for place, record in enumerate(records) if (record.cycle, record.digest) == (cycle, digest)]
-    if not ends:
+    known = [(record.cycle, record.digest) for record in records]
+    committed = committed_cycles(found.committed)
+    if committed and committed.isdisjoint(known):
+        cycle, digest = max(committed)
         raise TaskCorrupted(
             f"partition {found.partition}: cycle {cycle} ({digest}) is committed, but its record is not in the "
             "journal: the journal topic was deleted or trimmed. Reset the task, and choose where it is to read from"
         )
-    records = records[: ends[-1] + 1]
+    if committed and known[-1] not in committed:
+        raise TaskCorrupted(
+            f"partition {found.partition}: the group's offsets are those of cycle {max(committed)[0]}, but the journal "
+            f"ends with cycle {known[-1][0]}: offsets were set back. {_CHANGED_OFFSETS}"
+        )
     journal.check_chain(records)
     return records
+
+
+def _ends(checkpoint: Checkpoint | None, replay: Sequence[JournalRecord]) -> dict[TopicPartition, int]:
+    """Where the last cycle left each input that the snapshot or a cycle after it knows."""
+    ends = dict(checkpoint.next_offsets) if checkpoint else {}
+    for record in replay:
+        ends |= {item.source: item.last + 1 for item in record.ranges}
+    return ends
+
+
+def _check_group(found: TaskFound, ends: Mapping[TopicPartition, int]) -> None:
+    """Raise TaskCorrupted if the group has an offset that is not the journal's; to have none is no contradiction."""
+    for source, offset in found.committed.items():
+        if (end := ends.get(source, offset.next_offset)) != offset.next_offset:
+            raise TaskCorrupted(
+                f"{source.topic}[{source.partition}]: the group's offset is {offset.next_offset}, the journal ends at "
+                f"{end}: offsets were changed from outside, and the state would not be that of what was read. "
+                f"{_CHANGED_OFFSETS}"
+            )
 
 
 def _records_of(plan_digest: str, records: Sequence[JournalRecord]) -> Sequence[JournalRecord]:

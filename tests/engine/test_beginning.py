@@ -1,15 +1,19 @@
 """Where a task begins: the journal decides, and `offset_reset` only where there is none (rule 4)."""
 
+from dataclasses import replace
+
 import pytest
 
 from stream.engine import journal
 from stream.engine.journal import JournalRecord, Range
 from stream.engine.protocol import Assigned, Commit, CommittedOffset, TaskFound
 from stream.engine.restore import find_beginning, metadata_of
+from stream.engine.snapshot import Checkpoint
 from stream.errors import TaskCorrupted
+from stream.records import TopicPartition
 from stream.testing.memory_broker import MemoryBroker
 from tests.engine.build import T0
-from tests.engine.running import EVENTS, LABELS, Running
+from tests.engine.running import EVENTS, LABELS, Running, predicted_offsets, state_of, state_of_journal
 
 SOURCES = (EVENTS, LABELS)
 
@@ -58,6 +62,103 @@ def test_rule_4_a_journal_without_the_committed_cycle_is_corrupt() -> None:
     """Never a reset: the topic was deleted or trimmed by somebody, and a person has to decide."""
     with pytest.raises(TaskCorrupted, match=r"cycle 1 \(digest\) is committed, but its record is not in the journal"):
         find_beginning(found({"payments": 30}, (), metadata_of(1, "digest")), SOURCES, "plan", "latest")
+
+
+def two_cycles() -> tuple[JournalRecord, JournalRecord]:
+    """20 to 29 of the events, then 30 to 44 of the events and 12 of the labels."""
+    first = JournalRecord(1, "", "plan", 1, (Range("payments", 0, 20, 29, 10, T0),), ()).sealed()
+    ranges = (Range("payments", 0, 30, 44, 15, T0), Range("chargebacks", 0, 12, 12, 1, T0))
+    return first, JournalRecord(2, first.digest, "plan", 1, ranges, ()).sealed()
+
+
+def checkpoint_of(record: JournalRecord, next_offsets: dict[TopicPartition, int]) -> Checkpoint:
+    """A snapshot without state."""
+    return Checkpoint(0, record.cycle, record.digest, record.plan_digest, next_offsets, T0, {}, {})
+
+
+@pytest.mark.parametrize("offset_reset", ["earliest", "latest"])
+@pytest.mark.parametrize("committed", [{}, {"payments": 45}, {"chargebacks": 13}, {"payments": 45, "chargebacks": 13}])
+@pytest.mark.parametrize("is_of_a_cycle", [True, False])
+def test_rule_4_offsets_that_the_group_forgot_are_the_journal_s(
+    committed: dict[str, int], is_of_a_cycle: bool, offset_reset: str
+) -> None:
+    """All, some or none of them are there, with or without their metadata: the same beginning."""
+    records = two_cycles()
+    metadata = metadata_of(2, records[-1].digest) if is_of_a_cycle else ""
+
+    whole = find_beginning(found(committed, records, metadata), SOURCES, "plan", offset_reset)
+    snapshot = checkpoint_of(records[-1], {EVENTS: 45, LABELS: 13})
+    loaded = find_beginning(
+        replace(found(committed, records, metadata), checkpoints=(snapshot,)), SOURCES, "plan", offset_reset
+    )
+
+    assert whole.starts == {EVENTS: 20, LABELS: 12}
+    assert whole.replay == records
+    assert loaded.starts == {EVENTS: 45, LABELS: 13}
+    assert loaded.replay == ()
+
+
+def test_rule_4_a_snapshot_says_where_inputs_go_on_that_no_cycle_after_it_touched() -> None:
+    """The labels stand at 13 in the snapshot, and the one cycle behind it took events alone."""
+    _, second = two_cycles()
+    third = JournalRecord(3, second.digest, "plan", 1, (Range("payments", 0, 50, 59, 10, T0),), ()).sealed()
+    snapshot = checkpoint_of(second, {EVENTS: 45, LABELS: 13})
+
+    beginning = find_beginning(
+        replace(found({}, (second, third)), checkpoints=(snapshot,)), SOURCES, "plan", "earliest"
+    )
+
+    assert beginning.starts == {EVENTS: 50, LABELS: 13}
+    assert beginning.replay == (third,)
+
+
+@pytest.mark.parametrize("committed", [{"payments": 20}, {"payments": 60}, {"payments": 45, "chargebacks": 10}])
+@pytest.mark.parametrize("is_of_a_cycle", [True, False])
+def test_rule_4_offsets_that_somebody_changed_are_refused(committed: dict[str, int], is_of_a_cycle: bool) -> None:
+    """Back or forth: state would have learned twice from some events, or never from others."""
+    records = two_cycles()
+    metadata = metadata_of(2, records[-1].digest) if is_of_a_cycle else ""
+
+    with pytest.raises(TaskCorrupted, match=r"the group's offset .* the journal ends at .* --delete-offsets"):
+        find_beginning(found(committed, records, metadata), SOURCES, "plan", "earliest")
+
+
+def test_rule_4_a_group_that_forgot_the_last_cycle_is_refused() -> None:
+    """The journal goes on behind the committed cycle: to handle that cycle again would predict twice."""
+    records = two_cycles()
+    with pytest.raises(TaskCorrupted, match="cycle 1, but the journal ends with cycle 2"):
+        find_beginning(found({"payments": 30}, records, metadata_of(1, records[0].digest)), SOURCES, "plan", "earliest")
+
+
+@pytest.mark.parametrize("metadata", ["x:y", "7", "1:2:3", ":"])
+def test_metadata_of_other_tools_names_no_cycle(metadata: str) -> None:
+    """Offsets with whatever text are like offsets without."""
+    assert find_beginning(found({"payments": 45}, two_cycles(), metadata), SOURCES, "plan", "latest").starts == {
+        EVENTS: 20,
+        LABELS: 12,
+    }
+
+
+@pytest.mark.parametrize("gone", [(EVENTS,), (LABELS,), (EVENTS, LABELS)])
+@pytest.mark.parametrize("snapshot_interval_ms", [1_000_000, 5])
+def test_rule_4_a_worker_whose_offsets_are_gone_goes_on(
+    broker: MemoryBroker, gone: tuple[TopicPartition, ...], snapshot_interval_ms: int
+) -> None:
+    """Half is handled, then a crash, and the offsets expire: the rest is handled once, and a third start is like it."""
+    first = Running(broker, snapshot_interval_ms=snapshot_interval_ms)
+    first.tell(Assigned((0,)))
+    for _ in range(5):
+        first.step()
+    before = len(predicted_offsets(broker))
+    for _ in range(2):
+        for source in gone:
+            del broker.committed[source]
+        running = Running(broker, snapshot_interval_ms=snapshot_interval_ms).finish_from_the_start()
+
+    offsets = predicted_offsets(broker)
+    assert 0 < before < len(offsets)
+    assert offsets == sorted(set(offsets))
+    assert state_of(running) == state_of_journal(broker)
 
 
 def test_rule_4_every_commit_carries_all_inputs_of_a_task_with_its_cycle(broker: MemoryBroker) -> None:

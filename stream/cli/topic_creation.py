@@ -3,13 +3,15 @@
 import json
 import shlex
 from dataclasses import asdict
+from typing import Any
 
 from stream.config import InputTopics
+from stream.control.settings import ControlTopics, control_prefix
 from stream.engine.plan import Plan
-from stream.kafka.topic_plan import Acl, TopicPlan, TopicSpec, plan, topics_of_app
+from stream.kafka.topic_plan import Acl, Operation, TopicPlan, TopicSpec, plan, topics_of_app
 from stream.runtime.settings import Settings
 
-_PRINCIPAL = "User:stream"
+_WORKERS, _CONTROL = "User:stream", "User:stream-control"
 
 
 def planned(app: Plan, settings: Settings, partitions: int, replication: int, with_inputs: bool) -> TopicPlan:
@@ -32,17 +34,54 @@ def planned(app: Plan, settings: Settings, partitions: int, replication: int, wi
     return TopicPlan((*sources, *made.topics), made.acls)
 
 
-def plan_as_json(made: TopicPlan) -> str:
-    """One JSON object: topics and acls."""
-    return json.dumps({"topics": [asdict(spec) for spec in made.topics], "acls": [asdict(acl) for acl in made.acls]})
+def planned_control(app: Plan, settings: Settings, partitions: int, replication: int) -> TopicPlan:
+    """What the control plane of an app needs, which makes its topics itself; arguments as for `planned`.
+
+    It asks for them at every start, which the brokers grant only with Create, whether they are there or not.
+    """
+    prefix = control_prefix(app.app, settings.topic_prefix)
+    names = ControlTopics.of(prefix)
+    topics = (
+        TopicSpec(names.commands, partitions, replication),
+        TopicSpec(names.changelog, partitions, replication, {"cleanup.policy": "compact"}),
+        TopicSpec(names.leader, 1, replication),
+    )
+    reads: tuple[Operation, ...] = ("Read", "Describe")
+    owns: tuple[Operation, ...] = (*reads, "Write", "Create")
+    return TopicPlan(
+        topics,
+        (
+            *(Acl("topic", settings.topics(app.app).alerts, operation) for operation in reads),
+            *(Acl("topic", spec.name, operation) for spec in topics for operation in owns),
+            *(Acl("group", prefix, operation) for operation in reads),
+        ),
+    )
 
 
-def plan_as_commands(made: TopicPlan, servers: str) -> str:
+def plan_as_json(workers: TopicPlan, control: TopicPlan) -> str:
+    """One JSON object: topics and acls of the workers, and under control those of `stream control`."""
+    return json.dumps({**_as_object(workers), "control": _as_object(control)})
+
+
+def plan_as_commands(workers: TopicPlan, control: TopicPlan, servers: str) -> str:
     """Shell commands of Kafka's own tools."""
     at = f"--bootstrap-server {shlex.quote(servers)}"
-    topics = [_topic_command(spec, at) for spec in made.topics]
-    acls = [_acl_command(acl, at) for acl in made.acls]
-    return "\n".join(["# topics", *topics, f"# rights; {_PRINCIPAL} stands for the workers' principal", *acls])
+    return "\n".join(
+        [
+            "# topics",
+            *(_topic_command(spec, at) for spec in workers.topics),
+            f"# rights; {_WORKERS} stands for the workers' principal",
+            *(_acl_command(acl, _WORKERS, at) for acl in workers.acls),
+            "# where `stream control` runs: its topics, which it makes itself if they are not there",
+            *(_topic_command(spec, at) for spec in control.topics),
+            f"# rights; {_CONTROL} stands for its principal",
+            *(_acl_command(acl, _CONTROL, at) for acl in control.acls),
+        ]
+    )
+
+
+def _as_object(made: TopicPlan) -> dict[str, Any]:
+    return {"topics": [asdict(spec) for spec in made.topics], "acls": [asdict(acl) for acl in made.acls]}
 
 
 def _topic_command(spec: TopicSpec, at: str) -> str:
@@ -54,6 +93,6 @@ def _topic_command(spec: TopicSpec, at: str) -> str:
     return " ".join(words)
 
 
-def _acl_command(acl: Acl, at: str) -> str:
+def _acl_command(acl: Acl, principal: str, at: str) -> str:
     resource = f"--{acl.kind} {shlex.quote(acl.name)}"
-    return f"kafka-acls.sh {at} --add --allow-principal {_PRINCIPAL} --operation {acl.operation} {resource}"
+    return f"kafka-acls.sh {at} --add --allow-principal {principal} --operation {acl.operation} {resource}"

@@ -7,6 +7,25 @@ from pathlib import Path
 from stream.control.tokens import Tokens
 
 
+def control_prefix(app: str, topic_prefix: str = "") -> str:
+    """The group of an app's control plane, and what the names of its topics begin with."""
+    return f"{topic_prefix}{app}-control"
+
+
+@dataclass(frozen=True, slots=True)
+class ControlTopics:
+    """The topics that a control plane makes for itself."""
+
+    commands: str  # where operators' commands are written down; a partition for each of the alert topic
+    changelog: str  # of the table of alerts, as Faust names it; compacted, with as many partitions
+    leader: str  # by whose one partition Faust's instances choose a leader
+
+    @classmethod
+    def of(cls, prefix: str) -> "ControlTopics":
+        """With the prefix that `control_prefix` gives."""
+        return cls(f"{prefix}-commands", f"{prefix}-alerts-changelog", f"{prefix}-__assignor-__leader")
+
+
 @dataclass(frozen=True, slots=True)
 class ControlSettings:
     """One instance of the control plane of one app.
@@ -30,12 +49,12 @@ class ControlSettings:
     @property
     def prefix(self) -> str:
         """Group, and what the names of the command topic and the changelog begin with."""
-        return self.topic_prefix or f"{self.app}-control"
+        return self.topic_prefix or control_prefix(self.app)
 
     @property
     def commands_topic(self) -> str:
         """Where operators' commands are written down."""
-        return f"{self.prefix}-commands"
+        return ControlTopics.of(self.prefix).commands
 
     @property
     def own_url(self) -> str:

@@ -10,6 +10,7 @@ from stream.config import InputTopics, KafkaSettings, TopicNames
 _MIN_COMPACTION_LAG_MS = 3_600_000
 
 ResourceKind = Literal["topic", "group", "transactional-id"]
+Operation = Literal["Read", "Write", "Describe", "Delete", "Create"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,11 @@ class TopicSpec:
 
 @dataclass(frozen=True, slots=True)
 class Acl:
-    """One right of the worker's principal."""
+    """One right of a principal."""
 
     kind: ResourceKind
     name: str
-    operation: Literal["Read", "Write", "Describe", "Delete"]
+    operation: Operation
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,15 @@ import pytest
 from confluent_kafka import Producer
 
 from stream.cli.broker.local import LocalBroker
-from stream.cli.connection import kafka_settings, quick_registry
+from stream.cli.connection import kafka_settings, quick_registry, reachable_admin
 from stream.engine.dead_letters import dead_letters
 from stream.errors import ConfigError, RetriableError
 from stream.kafka.producing import produce_batch
+from stream.kafka.topic_plan import TopicSpec
 from stream.records import RecordBatch, Rejection, RejectReason
 from tests.cli.commands import run
 from tests.conftest import MakeTopic
+from tests.control.processes import Control, free_port
 from tests.engine.build import batch
 
 
@@ -78,13 +80,31 @@ def test_topics_are_created_and_then_nothing_is_wrong(shop: str) -> None:
     assert json.loads(after.stdout)["problems"] == 0
 
 
+def test_the_plan_of_the_control_plane_is_what_it_makes(shop: str, broker: LocalBroker, tmp_path: Path) -> None:
+    """Its topics with their partitions and settings, and its group: of that prefix there are no others."""
+    run("topics", "create", "shop.py:app", "--partitions", "2")
+    plan = json.loads(run("topics", "create", "shop.py:app", "--plan", "--partitions", "2", "--json").stdout)["control"]
+    control = Control(shop, f"{shop}.alerts", broker.bootstrap_servers, tmp_path, free_port())
+    control.start()
+    try:
+        admin = reachable_admin(kafka_settings(None))
+        made = admin.describe(name for name in admin.topics() if name.startswith(f"{shop}-control"))
+        (group,) = {acl["name"] for acl in plan["acls"] if acl["kind"] == "group"}
+        assert admin.group(group).state == "STABLE"
+    finally:
+        control.end()
+    assert made.keys() == {topic["name"] for topic in plan["topics"]}
+    for topic in plan["topics"]:
+        state = made[topic["name"]]
+        assert state is not None
+        assert state.partitions == topic["partitions"]
+        assert topic["config"].items() <= state.config.items()
+
+
 def test_check_explains_topics_that_will_not_do(shop: str, project: Path) -> None:
     """Other partition counts, a compacted journal, a feature by another key over two partitions."""
     text = (project / "shop.py").read_text().replace('amount.count("7d")', 'amount.count("7d", by="country")')
     (project / "shop.py").write_text(text)
-    from stream.cli.connection import reachable_admin
-    from stream.kafka.topic_plan import TopicSpec
-
     journal = TopicSpec(f"{shop}.journal", 1, 1, {"cleanup.policy": "compact"})
     reachable_admin(kafka_settings(None)).create([TopicSpec(f"{shop}-orders", 2, 1), journal])
     done = run("check", "shop.py:app", "--json")
@@ -96,9 +116,6 @@ def test_check_explains_topics_that_will_not_do(shop: str, project: Path) -> Non
 
 def test_check_explains_inputs_that_lose_what_a_restart_needs(shop: str) -> None:
     """Events kept for a second, and compacted ones: each is a finding that names the setting; a day is enough."""
-    from stream.cli.connection import reachable_admin
-    from stream.kafka.topic_plan import TopicSpec
-
     events = f"{shop}-orders"
     keeps_little = {"retention.ms": "1000", "cleanup.policy": "compact,delete"}
     reachable_admin(kafka_settings(None)).create([TopicSpec(events, 1, 1, keeps_little)])

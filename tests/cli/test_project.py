@@ -127,6 +127,26 @@ def test_the_plan_of_topics_is_for_an_administrator(project: Path) -> None:
     assert {"kind": "topic", "name": "shop-orders", "operation": "Read"} in made["acls"]
 
 
+def test_the_plan_has_what_the_control_plane_needs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under a principal of its own: it reads alerts, owns three topics, and is a group; all with the prefix."""
+    monkeypatch.setenv("STREAM_TOPIC_PREFIX", "eu.")
+    said = run("topics", "create", "shop.py:app", "--plan", "--partitions", "6").stdout
+    control = json.loads(run("topics", "create", "shop.py:app", "--plan", "--partitions", "6", "--json").stdout)[
+        "control"
+    ]
+    assert "--topic eu.shop-control-alerts-changelog --partitions 6 --config cleanup.policy=compact" in said
+    assert "--allow-principal User:stream-control --operation Create --topic eu.shop-control-commands" in said
+    assert [(topic["name"], topic["partitions"]) for topic in control["topics"]] == [
+        ("eu.shop-control-commands", 6),
+        ("eu.shop-control-alerts-changelog", 6),
+        ("eu.shop-control-__assignor-__leader", 1),
+    ]
+    assert {(acl["kind"], acl["name"], acl["operation"]) for acl in control["acls"]} >= {
+        ("topic", "eu.shop.alerts", "Read"),
+        ("group", "eu.shop-control", "Read"),
+    }
+
+
 def test_a_preview_needs_no_broker(project: Path) -> None:
     """The first records as they would be sent, with their keys."""
     said = run("produce", "orders.csv", "--topic", "t", "--schema", "order", "--key", "customer", "--preview").stdout

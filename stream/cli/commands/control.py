@@ -7,7 +7,7 @@ import platformdirs
 import structlog
 import typer
 
-from stream.control.settings import ControlSettings
+from stream.control.settings import ControlSettings, control_prefix
 from stream.control.tokens import Tokens, load_or_create, parse_tokens
 from stream.errors import ConfigError
 
@@ -71,7 +71,7 @@ def entry(
         url=url,
         keep_resolved_s=keep_resolved_days * 86_400,
         replication=replication,
-        topic_prefix=f"{chosen.topic_prefix}{app}-control",
+        topic_prefix=control_prefix(app, chosen.topic_prefix),
     )
     log.info(
         "control plane",

@@ -35,11 +35,11 @@ def create(
     """Create the topics that an app owns: predictions, alerts, dead letters, journal, snapshots.
 
     Those that are there stay as they are. Event and label topics belong to whoever writes them, and are created only
-    with --inputs. --plan is for clusters where an administrator does it.
+    with --inputs. --plan is for clusters where an administrator does it; what `stream control` needs is in it too.
 
     Example: stream topics create fraud:app --inputs --partitions 6 --replication 3
     """
-    from stream.cli.topic_creation import plan_as_commands, plan_as_json, planned
+    from stream.cli.topic_creation import plan_as_commands, plan_as_json, planned, planned_control
     from stream.runtime.loading import load_app
     from stream.runtime.settings import load_settings
 
@@ -47,7 +47,8 @@ def create(
     settings = load_settings(config).values
     if plan:
         made = planned(app, settings, partitions or 1, replication, inputs)
-        print(plan_as_json(made) if as_json else plan_as_commands(made, settings.bootstrap_servers))
+        control = planned_control(app, settings, partitions or 1, replication)
+        print(plan_as_json(made, control) if as_json else plan_as_commands(made, control, settings.bootstrap_servers))
         return
     from stream.cli.connection import reachable_admin
 

@@ -7,7 +7,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from stream.resources import schema_text
 from tests.runtime.conftest import Deploy
 from tests.runtime.processes import WorkerProcess
-from tests.runtime.truth import check_journal, check_outputs, check_states, cycles, state_of_snapshot
+from tests.runtime.truth import (
+    check_journal,
+    check_outputs,
+    check_states,
+    check_transactions,
+    cycles,
+    state_of_snapshot,
+)
 
 
 def test_every_event_is_predicted_once_and_a_clean_stop_leaves_the_journal_s_state(deploy: Deploy) -> None:
@@ -24,6 +31,7 @@ def test_every_event_is_predicted_once_and_a_clean_stop_leaves_the_journal_s_sta
 
     check_outputs(app)
     check_journal(app)
+    check_transactions(app)
     check_states(app)
     check_alerts(app.decoded(app.topics.alerts))
     assert app.registered(f"{app.topics.predictions}-value") == schema_text("prediction")
@@ -47,22 +55,24 @@ def check_what_it_says(worker: WorkerProcess, events: int, labels: int) -> None:
     """/metrics counts what it did; it is alive and ready."""
     worker.wait(lambda: worker.get("/readyz") == (200, "running\n"), "to be ready")
     assert worker.get("/healthz") == (200, "alive\n")
-    status, text = worker.get("/metrics")
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    worker.wait(lambda: total(worker, "stream_lag_records") == 0, "a lag of 0, which is looked at once a second")
 
-    def total(name: str, **labels: str) -> float:
-        return sum(each.value for each in samples if each.name == name and labels.items() <= each.labels.items())
-
-    assert status == 200
-    assert total("stream_events_total") == events
+    assert total(worker, "stream_events_total") == events
     reasons = ("truncated", "unknown_schema", "null_value")
-    assert [total("stream_rejections_total", reason=reason) for reason in reasons] == [40, 40, 40]
-    assert total("stream_labels_total") == labels
-    assert total("stream_learned_total", model="champion") > 0.9 * labels
-    assert total("stream_latency_seconds_count") == events + 120 + labels
-    assert total("stream_commits_total") > 0
-    assert total("stream_lag_records") == 0
-    assert total("stream_aborts_total") == 0
+    assert [total(worker, "stream_rejections_total", reason=reason) for reason in reasons] == [40, 40, 40]
+    assert total(worker, "stream_labels_total") == labels
+    assert total(worker, "stream_learned_total", model="champion") > 0.9 * labels
+    assert total(worker, "stream_latency_seconds_count") == events + 120 + labels
+    assert total(worker, "stream_commits_total") > 0
+    assert total(worker, "stream_aborts_total") == 0
+
+
+def total(worker: WorkerProcess, name: str, **labels: str) -> float:
+    """Sum of a metric over the series with these labels."""
+    status, text = worker.get("/metrics")
+    assert status == 200
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return sum(each.value for each in samples if each.name == name and labels.items() <= each.labels.items())
 
 
 def check_alerts(alerts: list[dict[str, object]]) -> None:

@@ -1,7 +1,8 @@
 """What must hold of an app whatever happened to its workers, seen from outside."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 from confluent_kafka import Message
@@ -90,6 +91,31 @@ def check_journal(app: Deployment) -> None:
     for source, positions in taken.items():
         assert positions == offsets.get(source, np.array([])).tolist(), source
     assert app.committed() == app.ends()
+
+
+def check_transactions(app: Deployment) -> None:
+    """Rule 11: a transaction holds one cycle of each task, and nothing of the next one.
+
+    Markers of transactions take offsets, so that records whose offsets follow each other are of one transaction.
+    """
+    for messages in app.by_partition(app.topics.journal).values():
+        assert all(later.offset() > earlier.offset() + 1 for earlier, later in pairwise(messages))
+    cycle_of = {
+        (item.topic, item.partition, offset): record.cycle
+        for partition in range(app.partitions)
+        for record in cycles(app, partition)
+        for item in record.ranges
+        for offset in range(item.first, item.last + 1)
+    }
+    transactions: list[dict[int, set[int]]] = []  # of each: cycles by task
+    before = (-1, -1)
+    for message, identity in zip(app.records(app.topics.predictions), predicted(app), strict=True):
+        if before != (message.partition(), message.offset() - 1):
+            transactions.append(defaultdict(set))
+        before = message.partition(), message.offset()
+        transactions[-1][identity[1]].add(cycle_of[identity])
+    assert all(len(of_task) == 1 for transaction in transactions for of_task in transaction.values())
+    assert len(transactions) > 1
 
 
 def check_states(app: Deployment) -> None:

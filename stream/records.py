@@ -114,6 +114,7 @@ class RejectReason(Enum):
     NULL_VALUE = "null_value"  # a tombstone
     NULL_KEY = "null_key"  # the key field is null and the app rejects such events
     TIME_AHEAD = "time_ahead"  # the event's time is further ahead of the broker's timestamp than the limit
+    TOO_LARGE = "too_large"  # event id and record key, which its prediction repeats, are longer than the limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a decoded event must hold besides its schema: a key, and a time that is not far in the future."""
+"""What a decoded event must hold besides its schema: a key, a time not far ahead, an id and a key of some size at most."""
 
 from dataclasses import dataclass
 
@@ -6,10 +6,16 @@ import numpy as np
 
 from stream.engine.plan import EventPlan
 from stream.engine.record_keys import with_other_key
-from stream.records import Bools, ColumnBatch, Ints, RecordBatch, Rejection, RejectReason
+from stream.records import Bools, ColumnBatch, Ints, Kind, RecordBatch, Rejection, RejectReason
 
 # Units of a timestamp in a millisecond.
 _PER_MS = {"timestamp-millis": 1, "local-timestamp-millis": 1, "timestamp-micros": 1000, "local-timestamp-micros": 1000}
+
+# Most bytes of an event's id and its record's key together: a prediction repeats them, and one that its topic does not
+# take would stop the partition for ever (rule 12). A constant, and not made of `max_message_bytes`: it decides what is
+# learned, and a replay under other settings must give the same state (rule 5). The id once and the key twice, in JSON
+# six bytes for one at worst, are 28,672: below half of the smallest `max_message_bytes`, 65,536.
+LARGEST_NAME_BYTES = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +47,20 @@ def admit(events: EventPlan, batch: RecordBatch, columns: ColumnBatch) -> Admitt
         columns: as decoded.
     """
     times = event_times(events, batch, columns)
-    ahead = times > batch.timestamps_ms[columns.rows] + events.ahead_ms
-    rejections = [_time_ahead(events, batch, columns, int(row), times) for row in np.flatnonzero(ahead)]
-    refused = ahead
+    refused = times > batch.timestamps_ms[columns.rows] + events.ahead_ms
+    rejections = [_time_ahead(events, batch, columns, int(row), times) for row in np.flatnonzero(refused)]
     if events.key and events.rejects_null_key:
-        keyless = ~columns.present[:, [column.index for column in events.key]].all(axis=1) & ~ahead
+        keyless = ~columns.present[:, [column.index for column in events.key]].all(axis=1) & ~refused
         names = ", ".join(column.name for column in events.key)
         rejections += [
             Rejection(int(columns.rows[row]), RejectReason.NULL_KEY, names, "a key", "null")
             for row in np.flatnonzero(keyless)
         ]
         refused = refused | keyless
+    name_bytes = _name_bytes(events, batch, columns)
+    too_large = (name_bytes > LARGEST_NAME_BYTES) & ~refused
+    rejections += [_too_large(events, columns, int(row), name_bytes) for row in np.flatnonzero(too_large)]
+    refused = refused | too_large
     if refused.any():
         columns, times = _chosen(columns, ~refused), times[~refused]
     return Admitted(columns, times, tuple(rejections), with_other_key(events, batch, columns))
@@ -65,6 +74,26 @@ def _time_ahead(events: EventPlan, batch: RecordBatch, columns: ColumnBatch, row
         events.time.name if events.time else "",
         f"at most {events.ahead_ms} ms ahead of the record's timestamp {int(batch.timestamps_ms[record])}",
         str(int(times[row])),
+    )
+
+
+def _name_bytes(events: EventPlan, batch: RecordBatch, columns: ColumnBatch) -> Ints:
+    """Bytes (n,) of event id and record key; an id that is an integer has none that count."""
+    keys = batch.keys[columns.rows]
+    sizes = keys[:, 1] - keys[:, 0]
+    if events.event_id is not None and events.event_id.kind in (Kind.STRING, Kind.BYTES):
+        slot = events.event_id.slot
+        sizes += columns.cells[:, slot + 1] - columns.cells[:, slot]
+    return sizes
+
+
+def _too_large(events: EventPlan, columns: ColumnBatch, row: int, name_bytes: Ints) -> Rejection:
+    return Rejection(
+        int(columns.rows[row]),
+        RejectReason.TOO_LARGE,
+        events.event_id.name if events.event_id else "",
+        f"event id and record key of {LARGEST_NAME_BYTES} bytes at most, together",
+        f"{int(name_bytes[row])} bytes",
     )
 
 

@@ -17,7 +17,7 @@ _ADDED = frozenset(PREFIX + name for name in (*_REASON, *_CHECKSUMS))
 
 # What a record takes beside key, value and headers: a batch's header (61 bytes), its own lengths and attributes, and
 # the lengths of some twenty headers.
-_RECORD_OVERHEAD_BYTES = 256
+RECORD_OVERHEAD_BYTES = 256
 # Of each text of a reason: nine of four bytes a character and three checksums stay below the smallest
 # `max_message_bytes`, 65,536, so that a letter without key, value and headers always fits.
 _REASON_CHARACTERS = 1_000
@@ -77,7 +77,7 @@ def _dead_letter(
     )
     came = pack(without_reason(unpack(_part(batch, batch.headers, row) or b"")))
     key, value = _part(batch, batch.keys, row), _part(batch, batch.values, row)
-    largest = max_record_bytes - _RECORD_OVERHEAD_BYTES
+    largest = max_record_bytes - RECORD_OVERHEAD_BYTES
     if _size(key, value, came, added) > largest:
         added += _checksum("sha256", value or b"")
         value = None

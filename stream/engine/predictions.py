@@ -7,6 +7,7 @@ import orjson
 
 from stream.avro.readonly import readonly
 from stream.engine import prediction_kernel as cells
+from stream.engine.admission import LARGEST_NAME_BYTES
 from stream.engine.effects import OutputBatch
 from stream.engine.encoded import EncodedRecord, output_batch
 from stream.engine.plan import Plan
@@ -18,6 +19,10 @@ _NULL, _SECOND = varint_bytes(0), varint_bytes(1)  # branches of ["null", X]
 _SPARE = bytes(cells.SPARE_BYTES)
 # Room that is made at first for the id and the key of an event.
 _FIRST_BYTES_A_ROW = 64
+# A time as long as any in Avro.
+_LATEST_MS = (1 << 63) - 1
+# The longest escape of a byte in JSON, \u0001; all names of a prediction's fields; those of a score or a contribution.
+_ESCAPE_BYTES, _JSON_BYTES, _JSON_SCORE_BYTES, _CONTRIBUTIONS = 6, 400, 40, 3
 
 
 class PredictionEncoder:
@@ -37,9 +42,20 @@ class PredictionEncoder:
         self._is_json = header is None
         self._partition = partition
         self._per_model = plan.problem.scores
+        self._scores = self._per_model * len(plan.models)
         self._decisions = _decisions(plan)
         self._layout = self._layout_cells()
         self._largest_pieces = 0
+
+    @property
+    def largest_bytes(self) -> int:
+        """More than key and value of any prediction take, as its event was admitted."""
+        self._pieces(_LATEST_MS)
+        fixed = cells.FIXED_BYTES + self._largest_pieces + 8 * self._scores
+        if not self._is_json:
+            return fixed + 2 * LARGEST_NAME_BYTES
+        escaped = _ESCAPE_BYTES * (fixed + LARGEST_NAME_BYTES) + LARGEST_NAME_BYTES
+        return escaped + _JSON_BYTES + _JSON_SCORE_BYTES * (self._scores + _CONTRIBUTIONS)
 
     def encode(
         self, batch: RecordBatch, columns: ColumnBatch, times_ms: Ints, scored: Sequence[Scored], now_ms: int

@@ -12,7 +12,7 @@ from stream.engine import journal
 from stream.engine.admission import admit
 from stream.engine.alerts import AlertWriter
 from stream.engine.counts import CycleCounts, label_outcomes, losses
-from stream.engine.dead_letters import dead_letters
+from stream.engine.dead_letters import RECORD_OVERHEAD_BYTES, dead_letters
 from stream.engine.effects import Effects, OutputBatch, Outputs
 from stream.engine.encoded import EncodedRecord, output_batch
 from stream.engine.journal import JournalRecord, Range, SchemaAnswer
@@ -24,7 +24,8 @@ from stream.engine.snapshot import Checkpoint
 from stream.engine.source import Source, sources_of
 from stream.engine.state import LearnedState
 from stream.engine.upgrade import Restored, facts_of
-from stream.engine.values import event_ids, targets
+from stream.engine.values import event_ids, targets, unusable
+from stream.errors import ConfigError
 from stream.models import Scored
 from stream.records import ColumnBatch, Floats, Ints, RecordBatch, Rejection, TopicPartition
 
@@ -59,6 +60,9 @@ class Task:
         partition: of the event topic, and of the label topic, journal and snapshots.
         epoch: how often this worker has owned the partition.
         format: where outputs go and in which format.
+
+    Raises:
+        ConfigError: predictions of this plan may be larger than the topics take.
     """
 
     def __init__(self, plan: Plan, partition: int, epoch: int, format: OutputFormat) -> None:
@@ -73,6 +77,7 @@ class Task:
             self._sources[labels.topic] = Source(labels.topic, labels.schema, labels.wanted, labels.framing)
         self.state = LearnedState(plan)
         self._predictions = PredictionEncoder(plan, format.topics.predictions, format.prediction_header, partition)
+        _check_room(self._predictions.largest_bytes, format.max_record_bytes)
         self._alerts = AlertWriter(plan, partition, format.alert_header)
         self._next_offsets = dict.fromkeys(self.sources, 0)
         self._last = _NOTHING
@@ -224,8 +229,10 @@ class Task:
         labels, registered = np.full(len(columns), np.nan), None
         if plan.events.target is not None:
             labels = targets(plan.events.target, plan.problem, columns)
+            self._counts.invalid_labels += unusable(plan.events.target, columns, labels)
         elif state.labels is not None and plan.events.event_id is not None:
-            labels, registered = state.labels.register(event_ids(plan.events.event_id, columns), times)
+            ids, has_id = event_ids(plan.events.event_id, columns)
+            labels, registered = state.labels.register(ids, has_id, times)
         computed = state.features.compute(columns, times, labels)
         scored = [model.score_and_learn(computed.batch, labels) for model in state.models]
         scores = np.ascontiguousarray(np.concatenate([model.scores for model in scored], axis=1))
@@ -291,15 +298,22 @@ class Task:
         taken = batch.part(0, decoded.end)
         columns = decoded.columns
         values = targets(plan.labels.target, plan.problem, columns)
-        is_known = ~np.isnan(values)
-        joined = state.labels.join(event_ids(plan.labels.event_id, columns)[is_known], values[is_known])
+        ids, has_id = event_ids(plan.labels.event_id, columns)
+        usable = np.flatnonzero(has_id & ~np.isnan(values))
+        joined = state.labels.join(ids[usable], values[usable])
         state.features.learn_labels(joined.label_inputs, joined.targets)
         for model in state.models:
             model.learn(joined.features, joined.targets)
         state.evaluation.observe(joined.scores, joined.targets)
         self._count(0, decoded.rejections, joined.targets)
+        self._counts.invalid_labels += len(columns) - len(usable)
         found = state.monitoring.observe_labels(joined.scores, joined.targets, joined.offsets, joined.times_ms)
-        alerts = [self._alerts.drift(item, now_ms) for item in found]
+        learned_rows = columns.rows[usable[joined.rows]]
+        drifted = [(int(learned_rows[item.detection.row]), self._alerts.drift(item, now_ms)) for item in found]
+        is_lost = np.ones(len(taken), np.bool_)
+        is_lost[columns.rows[usable]] = False
+        lost = [(at.row, self._alerts.lost_labels(taken, at, now_ms)) for at in state.lost_labels.observe(is_lost)]
+        alerts = [alert for _, alert in sorted([*drifted, *lost], key=itemgetter(0))]
         return Outputs((), self._told(taken, alerts, decoded.rejections, now_ms), decoded.end, decoded.needs)
 
     # --- the end of a cycle --------------------------------------------------------------------------------------
@@ -321,7 +335,7 @@ class Task:
         return CycleMetrics(
             events=counts.events,
             rejections=dict(counts.rejections),
-            labels=label_outcomes(counts.labels_before, labels) if labels else {},
+            labels=label_outcomes(counts.labels_before, labels, counts.invalid_labels),
             learned=dict.fromkeys(names, counts.learned),
             alerts=counts.alerts,
             losses=losses(keyed, labels).since(counts.losses_before),
@@ -332,4 +346,14 @@ class Task:
             drift=state.monitoring.statistics(),
             state_bytes=sum(array.nbytes for array in state.arrays().values()),
             state_keys=keyed.keys,
+        )
+
+
+def _check_room(prediction_bytes: int, max_record_bytes: int) -> None:
+    """Rule 12: every event that is admitted has a prediction that its topic takes."""
+    needed = prediction_bytes + RECORD_OVERHEAD_BYTES
+    if needed > max_record_bytes:
+        raise ConfigError(
+            f"max_message_bytes: a prediction of this app may take {needed} bytes, which is more than "
+            f"{max_record_bytes}. Raise it, and max.message.bytes of the output topics"
         )

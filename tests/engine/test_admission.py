@@ -10,14 +10,17 @@ import pytest
 
 from stream import avro
 from stream.app import compile_app
-from stream.engine.admission import admit
+from stream.engine.admission import LARGEST_NAME_BYTES, admit
+from stream.engine.dead_letters import reason_of
 from stream.engine.effects import OutputBatch
 from stream.engine.plan import EventPlan, KeyEncoding, Plan
+from stream.engine.predictions import PredictionEncoder
 from stream.engine.record_keys import with_other_key
 from stream.engine.small_avro import decode_small
+from stream.errors import ConfigError
 from stream.headers import unpack
 from stream.records import RejectReason
-from tests.engine.build import EVENT_SCHEMA, T0, batch, declare, encoded, plan_with_label_field, task_of
+from tests.engine.build import EVENT_SCHEMA, FORMAT, T0, batch, declare, encoded, plan_with_label_field, task_of
 
 KEYS = avro.parse_schema(
     {
@@ -194,3 +197,70 @@ def test_admitting_marks_the_rows_that_go_on() -> None:
 
     assert admitted.columns.rows.tolist() == [1, 2]
     assert admitted.has_other_key.tolist() == [True, False]
+
+
+def named(number: int, event_id: str, key: bytes = b"a") -> tuple[bytes | None, bytes | None]:
+    """One payment of this id under this record key."""
+    value = {"id": event_id, "card": "a", "amount": 9.0, "at": T0 + number, "text": "", "fraud": None}
+    return key, encoded(EVENT_SCHEMA, 1, value)
+
+
+def test_an_event_whose_prediction_would_be_too_large_is_rejected() -> None:
+    """Rule 12: whoever writes a megabyte into id or key stops nobody; the events around it are scored."""
+    long = LARGEST_NAME_BYTES
+    records = [
+        named(0, "p0"),
+        named(1, "x" * (long - 1)),  # and one byte of key
+        named(2, "x" * long),
+        named(3, "", b"k" * long),
+        named(4, "p4", b"k" * (long - 1)),
+        named(5, "x" * 1_030_000),
+        named(6, "p6"),
+    ]
+    outputs = task_of(plan_with_label_field()).process(batch("payments", records), T0)
+
+    (letters,) = (made for made in outputs.transactional if made.topic == "app.dead-letters")
+    reasons = [reason_of(unpack(letters.data[start:end].tobytes())) for start, end in letters.headers.tolist()]
+    assert offsets_of(outputs.predictions) == [0, 1, 3, 6]
+    assert [(each["offset"], each["error"]) for each in reasons] == [(n, "too_large") for n in ("2", "4", "5")]
+    assert (reasons[0]["expected"], reasons[0]["got"]) == (
+        f"event id and record key of {long} bytes at most, together",
+        f"{long + 1} bytes",
+    )
+    assert reasons[0]["field"] == "id"
+
+
+@pytest.mark.parametrize("limit", [65_536, 1_000_000])
+def test_which_events_are_too_large_does_not_depend_on_a_setting(limit: int) -> None:
+    """It decides what is learned: a replay under another `max_message_bytes` gives the same state (rule 5)."""
+    plan, records = (
+        plan_with_label_field(),
+        [named(0, "x" * 70_000), named(1, "p1"), named(2, "x" * LARGEST_NAME_BYTES)],
+    )
+    task = task_of(plan, format=replace(FORMAT, max_record_bytes=limit))
+
+    assert offsets_of(task.process(batch("payments", records), T0).predictions) == [1]
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+def test_the_largest_prediction_fits_below_its_bound(is_json: bool) -> None:
+    """Characters that JSON writes in six, in id and key, extreme numbers: key and value stay below `largest_bytes`."""
+    header = None if is_json else FORMAT.prediction_header
+    task = task_of(plan_with_label_field(), format=replace(FORMAT, prediction_header=header))
+    half = LARGEST_NAME_BYTES // 2
+    worst = [
+        named(0, "\1" * half, b"\1" * half),
+        named(1, "\1" * LARGEST_NAME_BYTES, b""),
+        named(2, "", b"\1" * 2 * half),
+    ]
+    (made,) = task.process(batch("payments", worst, 2**62), T0).predictions
+
+    sizes = (made.values[:, 1] - made.values[:, 0]) + made.keys[:, 1] - made.keys[:, 0]
+    bound = PredictionEncoder(plan_with_label_field(), "p", header, 0).largest_bytes
+    assert sizes.max() < bound < 4 * sizes.max()
+
+
+def test_settings_that_predictions_of_an_app_do_not_fit_are_refused() -> None:
+    """Before anything is read, and with what would do."""
+    with pytest.raises(ConfigError, match=r"max_message_bytes: .*may take \d+ bytes.*8000"):
+        task_of(plan_with_label_field(), format=replace(FORMAT, max_record_bytes=8_000))

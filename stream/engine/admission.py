@@ -1,4 +1,4 @@
-"""What a decoded event must hold besides its schema: a key, a time not far ahead, an id and a key of some size at most."""
+"""What a decoded event must hold besides its schema: a key, a time not far ahead, an id and a key of limited size."""
 
 from dataclasses import dataclass
 

@@ -54,7 +54,7 @@ class TaskFound:
 
     partition: int
     committed: Mapping[TopicPartition, CommittedOffset]  # of its input partitions; those without a commit are absent
-    journal: tuple[bytes, ...]  # committed journal records, oldest first, up to the committed cycle
+    journal: tuple[bytes, ...]  # committed journal records, oldest first; the last is of the committed cycle
     checkpoints: tuple[Checkpoint, ...]  # readable snapshots, newest first; damaged ones are left out
     damaged: tuple[str, ...]  # why snapshots were left out
     beginnings: Mapping[TopicPartition, int]  # first offset still there, of every input partition

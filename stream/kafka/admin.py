@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException
+from confluent_kafka import TopicPartition as Position
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
 from stream.config import KafkaSettings
 from stream.errors import ConfigError, RetriableError
@@ -15,6 +16,7 @@ from stream.kafka.broker_health import BrokerHealth
 from stream.kafka.clients import make_client
 from stream.kafka.consumer_errors import no_answer, raise_if_refused
 from stream.kafka.topic_plan import TopicSpec
+from stream.records import TopicPartition
 
 _REQUEST_S = 15.0
 _VISIBLE_AGAIN_S = 0.05
@@ -110,6 +112,19 @@ class Admin:
             for member in group.members
         }
         return GroupState(group.state.name, members)
+
+    def end(self, source: TopicPartition) -> int:
+        """The end of a partition, records of transactions that are not over included."""
+        wanted = Position(*source)
+        answer = self._client.list_offsets(
+            {wanted: OffsetSpec.latest()},
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=self._timeout_s,
+        )[wanted]
+        try:
+            return int(answer.result(self._timeout_s).offset)
+        except KafkaException as raised:
+            raise self._problem(raised.args[0], f"end of {source.topic}[{source.partition}]") from raised
 
     def brokers(self) -> tuple[str, ...]:
         """host:port of every broker: the way to ask whether the cluster answers."""

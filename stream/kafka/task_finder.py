@@ -8,9 +8,10 @@ from functools import partial
 from stream.config import InputTopics, KafkaSettings
 from stream.engine import journal
 from stream.engine.protocol import CommittedOffset, TaskFound
-from stream.engine.restore import metadata_of
+from stream.engine.restore import committed_cycles
 from stream.engine.snapshot_store import SnapshotStore
-from stream.errors import TaskCorrupted
+from stream.errors import RetriableError, TaskCorrupted
+from stream.kafka.admin import Admin
 from stream.kafka.reader import Reader
 from stream.kafka.stable import AGAIN_AFTER_S, wait_until_stable
 from stream.records import RecordBatch, TopicPartition
@@ -39,6 +40,7 @@ class TaskFinder:
         is_closing: Callable[[], bool] = lambda: False,
     ) -> None:
         self._reader = Reader(settings)
+        self._admin = Admin(settings)
         self._topics = topics
         self._store = store
         self._is_closing = is_closing
@@ -52,8 +54,7 @@ class TaskFinder:
             ConfigError: a topic or a right is missing.
         """
         sources = tuple(TopicPartition(topic, partition) for topic in self._topics.sources)
-        committed = self._wait(partial(self._reader.committed, sources), "committed offsets")
-        records = self._journal_up_to(TopicPartition(self._topics.journal, partition), committed)
+        committed, records = self._remembered(TopicPartition(self._topics.journal, partition), sources)
         wanted = {cycle for cycle in map(_cycle_of, records) if cycle is not None}
         stored = self._wait(partial(self._store.load, partition, wanted), "snapshots") if wanted else None
         edges = {source: self._wait(partial(self._reader.watermarks, source), "offsets") for source in sources}
@@ -71,29 +72,42 @@ class TaskFinder:
         """Let go of the connections."""
         self._reader.close()
 
-    def _journal_up_to(
-        self, source: TopicPartition, committed: Mapping[TopicPartition, CommittedOffset]
-    ) -> list[bytes]:
-        """The journal up to the committed cycle.
+    def _remembered(
+        self, source: TopicPartition, inputs: tuple[TopicPartition, ...]
+    ) -> tuple[Mapping[TopicPartition, CommittedOffset], list[bytes]]:
+        """The group's offsets, and the journal up to the same commit.
 
-        Its marker may become visible later on the journal's broker than the offset did on the group's (rule 21).
+        Its marker may become visible on the journal's broker later, or earlier, than on the group's (rule 21). A group
+        that remembers no cycle leaves nothing to compare with: the journal is read to its end then, once it is certain
+        that nobody's transaction hides a part of it.
         """
-        wanted = {offset.metadata for offset in committed.values() if offset.metadata}
         records: list[bytes] = []
         begin, _ = self._wait(partial(self._reader.watermarks, source), "offsets of the journal")
-        if not wanted:
-            return records
         give_up_at = time.monotonic() + _JOURNAL_WITHIN_S
         while True:
+            committed = self._committed(inputs)
+            if not (cycles := committed_cycles(committed)):
+                self._wait(partial(self._check_nothing_pending, source), "the journal")
+                committed = self._committed(inputs)
+                cycles = committed_cycles(committed)
             for batch in self._reader.read_to_end(source, begin):
                 records += _values(batch)
                 begin = int(batch.offsets[-1]) + 1
-            last = _last_wanted(records, wanted)
-            if last is not None:
-                return records[: last + 1]
+            if not cycles or (records and _cycle_of(records[-1]) in cycles):
+                return committed, records
             if time.monotonic() > give_up_at or self._is_closing():
-                return records  # the engine says what it means that the committed cycle is not there
+                return committed, records  # the engine says what it means that they differ
             time.sleep(AGAIN_AFTER_S)
+
+    def _committed(self, inputs: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, CommittedOffset]:
+        return self._wait(partial(self._reader.committed, inputs), "committed offsets")
+
+    def _check_nothing_pending(self, source: TopicPartition) -> None:
+        _, stable = self._reader.watermarks(source)
+        if (end := self._admin.end(source)) > stable:
+            raise RetriableError(
+                f"{source.topic}[{source.partition}]: a transaction from offset {stable} to {end} at most is not over"
+            )
 
 
 def _values(batch: RecordBatch) -> list[bytes]:
@@ -108,12 +122,3 @@ def _cycle_of(value: bytes) -> tuple[int, str] | None:
     except TaskCorrupted:
         return None
     return record.cycle, record.digest
-
-
-def _last_wanted(records: list[bytes], wanted: set[str]) -> int | None:
-    """Where the committed cycle's record is: the last one, but for cycles committed while this was read."""
-    for place in range(len(records) - 1, -1, -1):
-        cycle = _cycle_of(records[place])
-        if cycle is not None and metadata_of(*cycle) in wanted:
-            return place
-    return None

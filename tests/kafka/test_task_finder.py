@@ -9,14 +9,15 @@ from confluent_kafka import TopicPartition as Position
 
 from stream.config import InputTopics, KafkaSettings
 from stream.engine.effects import OutputBatch
-from stream.engine.protocol import OffsetAndMetadata, TaskFound
+from stream.engine.protocol import CommittedOffset, OffsetAndMetadata, TaskFound
 from stream.engine.snapshot import Checkpoint
 from stream.engine.snapshot_store import StoredSnapshots
-from stream.kafka import client_config
+from stream.kafka import client_config, task_finder
 from stream.kafka.producing import produce_batch
 from stream.kafka.reader import Reader
 from stream.kafka.task_finder import TaskFinder
-from stream.records import TopicPartition
+from stream.records import RecordBatch, TopicPartition
+from stream.testing.partition_log import Stored, record_batch
 from tests.kafka.scripted import journal_record, output
 
 
@@ -108,6 +109,74 @@ def test_rule_21_the_journal_is_read_up_to_the_committed_cycle(
     assert at.next_offset == 20
     assert at.metadata.startswith("2:")
     assert sorted(cycle for cycle, _ in store.wanted[0]) == [1, 2]
+
+
+def test_rule_4_the_journal_is_read_where_the_group_remembers_nothing(
+    finder: TaskFinder, store: EmptyStore, inputs: InputTopics, committing: Committing
+) -> None:
+    """The group's offsets expired: all of the journal, and snapshots of its cycles."""
+    records = [journal_record(inputs.journal, cycle)[0] for cycle in (1, 2)]
+    committing.begin({}, *records)
+    committing.producer.commit_transaction(20)
+
+    found = finder.find(0)
+
+    assert found.committed == {}
+    assert found.journal == tuple(record.data.tobytes() for record in records)
+    assert sorted(cycle for cycle, _ in store.wanted[0]) == [1, 2]
+
+
+def test_rule_4_a_journal_without_committed_offsets_is_read_once_no_transaction_hides_its_end(
+    finder: TaskFinder, inputs: InputTopics, committing: Committing
+) -> None:
+    """A predecessor's transaction is pending: what it wrote, and all behind it, is not to be read yet."""
+    record, _ = journal_record(inputs.journal, 1)
+    committing.begin({}, record)
+    answers: list[TaskFound] = []
+    thread = threading.Thread(target=lambda: answers.append(finder.find(0)))
+    thread.start()
+    thread.join(1.0)
+    assert answers == []
+    committing.producer.commit_transaction(20)
+    thread.join(30)
+    assert answers[0].journal == (record.data.tobytes(),)
+
+
+class ScriptedReader:
+    """A group whose offsets are one cycle behind the journal at the first look."""
+
+    looks = 0
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        """Needs no broker."""
+
+    def watermarks(self, source: TopicPartition) -> tuple[int, int]:
+        """Two records."""
+        return 0, 2
+
+    def committed(self, sources: tuple[TopicPartition, ...]) -> dict[TopicPartition, CommittedOffset]:
+        """Cycle 1 at first, then cycle 2."""
+        ScriptedReader.looks += 1
+        _, at = journal_record("journal", min(self.looks, 2))
+        return {source: CommittedOffset(at.next_offset, at.metadata) for source in sources}
+
+    def read_to_end(self, source: TopicPartition, offset: int) -> Iterator[RecordBatch]:
+        """Cycles 1 and 2, once."""
+        values = [journal_record("journal", cycle)[0].data.tobytes() for cycle in (1, 2)]
+        stored = [Stored(None, value, None, 0) for value in values]
+        yield from [record_batch(source, list(enumerate(stored)))] if offset == 0 else []
+
+
+def test_rule_21_offsets_that_became_visible_after_the_journal_are_looked_for_again(
+    settings: KafkaSettings, inputs: InputTopics, store: EmptyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal ends with cycle 2, the group says 1, and 2 a moment later: both are of one commit in the answer."""
+    monkeypatch.setattr(task_finder, "Reader", ScriptedReader)
+
+    found = TaskFinder(settings, inputs, store).find(0)
+
+    assert len(found.journal) == 2
+    assert {offset.next_offset for offset in found.committed.values()} == {20}
 
 
 def test_rule_17_a_pending_transaction_is_waited_for_and_the_old_offset_is_never_read(

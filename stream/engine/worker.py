@@ -1,20 +1,17 @@
 """The worker's protocol as a pure state machine: events in, instructions out (stream.engine.protocol).
 
-One transaction is open at a time. While it is being committed the engine computes the next cycle, whose outputs are
-held back until the commit has returned (rule 11); the effects of the cycle being committed stay in hand till then, and
-are sent again, for the tasks still owned, when the broker refuses them (rule 9).
+One transaction is open at a time (stream.engine.transactions). While it is being committed the engine computes the next
+cycle, whose outputs are held back until the commit has returned (rule 11); the effects of the cycle being committed
+stay in hand till then, and are sent again, for the tasks still owned, when the broker refuses them (rule 9).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from stream.engine.effects import Effects, OutputBatch
 from stream.engine.lifecycle import TaskState
 from stream.engine.metrics import CycleMetrics
 from stream.engine.protocol import (
-    Abort,
     Assigned,
-    Commit,
     CommitOutcome,
     CommitReturned,
     Event,
@@ -24,29 +21,22 @@ from stream.engine.protocol import (
     FindTask,
     Instruction,
     Lost,
-    OffsetAndMetadata,
-    Produce,
     PublishSnapshot,
     Release,
     Revoked,
     SchemaFetched,
     SchemaRefused,
-    Send,
     SnapshotPublished,
     Stop,
     StopRequested,
     TaskFound,
 )
-from stream.engine.restore import metadata_of
 from stream.engine.slot import Slot
 from stream.engine.snapshot import Checkpoint
 from stream.engine.task import Task
-from stream.errors import RetriableError, StreamError
+from stream.engine.transactions import ClosedCycle, Transactions
+from stream.errors import StreamError
 from stream.records import RecordBatch
-
-# Refusals in a row after which the worker gives up: one is ordinary while others join or leave (7 in 8 joins), this
-# many means that something else is wrong. (Whoever performs commits tells repeated ones ever later: a minute in all.)
-_REFUSALS_AT_MOST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,39 +48,6 @@ class WorkerSettings:
     snapshot_interval_ms: int = 60_000
     offset_reset: str = "earliest"  # for a task without a journal
     held_bytes: int = 64 << 20  # outputs of the cycle ahead of a commit, at most
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """Predictions that left outside the transaction, kept until the cycle that they belong to is committed."""
-
-    partition: int
-    epoch: int
-    outputs: tuple[OutputBatch, ...]
-
-
-@dataclass(slots=True)
-class _InFlight:
-    transaction: int
-    effects: list[Effects]
-    metrics: dict[int, CycleMetrics]  # by partition
-    checkpoints: list[Checkpoint]
-    sent: list[_Sent]
-    refusals: int = 0
-
-
-@dataclass(slots=True)
-class _Open:
-    """The transaction that outputs go into now, or will once the one in flight is committed."""
-
-    number: int = 1
-    has_begun: bool = False
-    held: list[OutputBatch] = field(default_factory=list)
-    sent: list[_Sent] = field(default_factory=list)
-
-    @property
-    def held_bytes(self) -> int:
-        return sum(batch.data.nbytes for batch in self.held)
 
 
 class Worker:
@@ -108,8 +65,7 @@ class Worker:
         self._settings = settings
         self._slots: dict[int, Slot] = {}
         self._epochs: dict[int, int] = {}
-        self._open = _Open()
-        self._in_flight: _InFlight | None = None
+        self._transactions = Transactions(self._owns)
         self._committed_ms = 0
         self._releasing: tuple[int, ...] = ()
         self._served = 0
@@ -141,7 +97,7 @@ class Worker:
     @property
     def is_committing(self) -> bool:
         """True while the outcome of a commit is awaited."""
-        return self._in_flight is not None
+        return self._transactions.is_committing
 
     def on(self, event: Event, now_ms: int) -> list[Instruction]:
         """Take an event; a StreamError of a task stops the worker with that reason."""
@@ -192,8 +148,7 @@ class Worker:
         self._epochs[partition] = self._epochs.get(partition, 0) + 1
         task = self._build_task(partition, self._epochs[partition])
         # A task's outputs never enter a transaction begun before the task was assigned (rule 7).
-        ready_after = self._open.number if self._open.has_begun else self._open.number - 1
-        self._slots[partition] = Slot(task, ready_after)
+        self._slots[partition] = Slot(task, ready_after=self._transactions.last_begun)
         return FindTask(partition)
 
     def _begin_task(self, found: TaskFound, now_ms: int) -> list[Instruction]:
@@ -220,31 +175,20 @@ class Worker:
             if slot := self._slots.pop(partition, None):
                 slot.close()
         self._releasing = tuple(partition for partition in self._releasing if partition not in partitions)
-        if self._in_flight is not None:
-            # The commit in flight is refused by the broker, or was done before the loss: its answer says which.
-            self._open.held = self._outputs_in_hand()
-            return []
-        if not self._open.has_begun:
-            return []
-        aborted = Abort(self._open.number)
-        kept = [item for item in self._open.sent if self._owns(item.partition, item.epoch)]
-        self._open = _Open(self._open.number + 1, held=self._outputs_in_hand(), sent=kept)
-        return [aborted, *self._produce_held()]
-
-    def _outputs_in_hand(self) -> list[OutputBatch]:
-        return [batch for slot in self._slots.values() for batch in slot.task.cycle_outputs]
+        kept = [batch for slot in self._slots.values() for batch in slot.task.cycle_outputs]
+        return self._transactions.drop_lost(kept)
 
     # --- work ----------------------------------------------------------------------------------------------------
 
     def _work(self, now_ms: int, records: int) -> list[Instruction]:
         instructions: list[Instruction] = []
-        committed = self._open.number - 1 if self._in_flight is None else self._in_flight.transaction - 1
-        slot = next((slot for slot in self._fairly() if slot.has_work(now_ms) and slot.ready_after <= committed), None)
+        over = self._transactions.last_over
+        slot = next((slot for slot in self._fairly() if slot.has_work(now_ms) and slot.ready_after <= over), None)
         if slot is not None and not self._is_full:
             instructions += self._handle(slot, now_ms, records)
         # A clock that was set back commits at once: otherwise nothing would be until it is where it was.
         is_due = not 0 <= now_ms - self._committed_ms < self._settings.commit_interval_ms
-        if self._in_flight is None and is_due:
+        if is_due:
             instructions += self._close(now_ms)
         return instructions
 
@@ -261,16 +205,13 @@ class Worker:
         self._handled = slot.handled
         if outputs.needs_schema is not None:
             instructions += self._ask_schema(slot, outputs.needs_schema)
-        batches = outputs.transactional
+        task, batches = slot.task, outputs.transactional
         if self._settings.is_immediate:
-            if outputs.predictions:
-                self._open.sent.append(_Sent(slot.task.partition, slot.task.epoch, outputs.predictions))
-                instructions.append(Send(outputs.predictions))
+            instructions += self._transactions.send(task.partition, task.epoch, outputs.predictions)
         else:
             batches = outputs.predictions + batches
-        slot.task.keep_outputs(batches)
-        self._open.held += batches
-        return instructions + self._produce_held()
+        task.keep_outputs(batches)
+        return instructions + self._transactions.produce(batches)
 
     def _ask_schema(self, slot: Slot, schema_id: int) -> list[Instruction]:
         if answer := self._schemas.get(schema_id):
@@ -280,90 +221,41 @@ class Worker:
 
     @property
     def _is_full(self) -> bool:
-        return self._in_flight is not None and self._open.held_bytes > self._settings.held_bytes
-
-    def _produce_held(self) -> list[Instruction]:
-        """Hand held outputs to the open transaction, unless the one before is still being committed."""
-        if self._in_flight is not None or not self._open.held:
-            return []
-        produce = Produce(self._open.number, tuple(self._open.held))
-        self._open.held, self._open.has_begun = [], True
-        return [produce]
+        return self._transactions.held_bytes > self._settings.held_bytes
 
     # --- commit --------------------------------------------------------------------------------------------------
 
     def _close(self, now_ms: int) -> list[Instruction]:
         """Close all open cycles and commit them; nothing if there are none or a commit is under way."""
         slots = [slot for slot in self._slots.values() if slot.has_open_cycle]
-        if self._in_flight is not None or not slots:
+        if self._transactions.is_committing or not slots:
             return []
-        instructions = self._produce_held()
-        effects, metrics, checkpoints = [], {}, []
-        for slot in slots:
-            effects.append(slot.task.close_cycle())
-            metrics[slot.task.partition] = slot.task.metrics
-            is_due = now_ms - slot.snapshot_ms >= self._settings.snapshot_interval_ms
-            if is_due and slot.task.partition not in self._publishing:
-                checkpoints.append(slot.checkpoint(now_ms))
-        self._in_flight = _InFlight(self._open.number, effects, metrics, checkpoints, self._open.sent)
-        journal = tuple(item.journal_output for item in effects)
-        instructions += [Produce(self._open.number, journal), self._commit(self._in_flight)]
-        self._open = _Open(self._open.number + 1)
         self._committed_ms = now_ms
-        return instructions
+        return self._transactions.commit([self._close_cycle(slot, now_ms) for slot in slots])
 
-    @staticmethod
-    def _commit(in_flight: _InFlight) -> Commit:
-        offsets = {}
-        for effects in in_flight.effects:
-            metadata = metadata_of(effects.journal.cycle, effects.journal.digest)
-            for source, next_offset in effects.next_offsets.items():
-                offsets[source] = OffsetAndMetadata(next_offset, metadata)
-        return Commit(in_flight.transaction, offsets)
+    def _close_cycle(self, slot: Slot, now_ms: int) -> ClosedCycle:
+        effects = slot.task.close_cycle()
+        is_due = now_ms - slot.snapshot_ms >= self._settings.snapshot_interval_ms
+        is_wanted = is_due and slot.task.partition not in self._publishing
+        return ClosedCycle(effects, slot.task.metrics, slot.checkpoint(now_ms) if is_wanted else None)
 
     def _commit_returned(self, returned: CommitReturned, now_ms: int) -> list[Instruction]:
-        in_flight = self._in_flight
-        if in_flight is None or in_flight.transaction != returned.transaction:
+        if not self._transactions.is_awaited(returned.transaction):
             return []
         if returned.outcome is CommitOutcome.FENCED:
             return [Stop(StreamError(returned.message))]
         if returned.outcome is CommitOutcome.REFUSED:
-            return self._send_again(in_flight, returned.message, now_ms)
-        self._in_flight = None
-        self._done += [(item.partition, in_flight.metrics[item.partition]) for item in in_flight.effects]
-        instructions = self._publish(in_flight.checkpoints) + self._produce_held()
+            instructions = self._transactions.send_again(returned.message)
+        else:
+            cycles = self._transactions.committed()
+            self._done += [(cycle.effects.partition, cycle.metrics) for cycle in cycles]
+            instructions = self._publish([cycle.checkpoint for cycle in cycles if cycle.checkpoint is not None])
+            instructions += self._transactions.produce_held()
+        if self._transactions.is_committing:
+            return instructions
         if self._is_stopping or self._releasing:
             instructions += self._close(now_ms) or self._release_if_done()
         return instructions + self._stop_if_done(now_ms)
-
-    def _send_again(self, in_flight: _InFlight, reason: str, now_ms: int) -> list[Instruction]:
-        """Rule 9: the same effects, of the tasks still owned, in a new transaction. State is untouched."""
-        if in_flight.refusals >= _REFUSALS_AT_MOST:
-            return [
-                Stop(RetriableError(f"{in_flight.refusals} commits in a row were refused, the last with: {reason}"))
-            ]
-        in_flight.refusals += 1
-        in_flight.effects = [item for item in in_flight.effects if self._owns(item.partition, item.epoch)]
-        in_flight.checkpoints = [
-            item
-            for item in in_flight.checkpoints
-            if any(item.partition == kept.partition for kept in in_flight.effects)
-        ]
-        if not in_flight.effects:
-            self._in_flight = None
-            return self._produce_held() + self._release_if_done() + self._stop_if_done(now_ms)
-        in_flight.transaction, self._open.number = self._open.number, self._open.number + 1
-        outputs = tuple(batch for item in in_flight.effects for batch in (*item.outputs, item.journal_output))
-        return [*self._sent_again(in_flight, reason), Produce(in_flight.transaction, outputs), self._commit(in_flight)]
-
-    def _sent_again(self, in_flight: _InFlight, reason: str) -> list[Instruction]:
-        """What left outside the transaction, in case that it is this which did not arrive: under the same ids.
-
-        That may be what the next cycle has sent meanwhile. Stale membership, which is ordinary and comes without a
-        reason, says nothing about them.
-        """
-        sent = [item.outputs for item in (*in_flight.sent, *self._open.sent) if self._owns(item.partition, item.epoch)]
-        return [Send(outputs) for outputs in sent] if reason else []
 
     def _owns(self, partition: int, epoch: int) -> bool:
         return partition in self._slots and self._slots[partition].task.epoch == epoch
@@ -376,7 +268,7 @@ class Worker:
     # --- leaving -------------------------------------------------------------------------------------------------
 
     def _release_if_done(self) -> list[Instruction]:
-        if self._in_flight is not None or not self._releasing:
+        if self._transactions.is_committing or not self._releasing:
             return []
         released, self._releasing = self._releasing, ()
         for partition in released:
@@ -386,7 +278,7 @@ class Worker:
 
     def _stop_if_done(self, now_ms: int) -> list[Instruction]:
         """Once all is committed: a last snapshot of each task, so that the next start replays nothing; then the end."""
-        if not self._is_stopping or self._in_flight is not None:
+        if not self._is_stopping or self._transactions.is_committing:
             return []
         if last := [slot.checkpoint(now_ms) for slot in self._slots.values() if slot.is_ahead_of_snapshot]:
             return self._publish(last)

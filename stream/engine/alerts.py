@@ -35,6 +35,7 @@ class AlertWriter:
             {
                 "kind": "DRIFT",
                 "model": model,
+                "topic": self.plan.events.topic,
                 "offset": found.offset,
                 "signal": signal.name,
                 "detector": monitor.detector.name,
@@ -55,6 +56,15 @@ class AlertWriter:
         what = f"were rejected (limit {limit:.1%}); the dead-letter topic says why"
         return self._share("REJECTIONS", "rejections", limit, batch, passed, what, now_ms)
 
+    def lost_labels(self, batch: RecordBatch, passed: PassedShare, now_ms: int) -> EncodedRecord:
+        """A share above the limit of labels that were rejected or say nothing usable."""
+        limit = self.plan.rejection_limit
+        what = (
+            f"of {batch.topic} teach nothing (limit {limit:.1%}): they were rejected (the dead-letter topic says why), "
+            "or have no id, no target or one of no known class"
+        )
+        return self._share("REJECTIONS", "labels", limit, batch, passed, what, now_ms)
+
     def key_mismatches(self, batch: RecordBatch, passed: PassedShare, now_ms: int) -> EncodedRecord:
         """Records whose key field does not encode to their own key (rule 19)."""
         names = ", ".join(column.name for column in self.plan.events.key)
@@ -74,6 +84,7 @@ class AlertWriter:
             {
                 "kind": kind,
                 "model": None,
+                "topic": batch.topic,
                 "offset": offset,
                 "signal": signal,
                 "detector": "share",
@@ -90,14 +101,13 @@ class AlertWriter:
 
     def _record(self, now_ms: int, alert: Mapping[str, Any]) -> EncodedRecord:
         plan = self.plan
-        names = [plan.app, plan.events.topic, self.partition, alert["offset"], alert["signal"], alert["detector"]]
+        names = [plan.app, alert["topic"], self.partition, alert["offset"], alert["signal"], alert["detector"]]
         if alert["model"]:
             names.insert(4, alert["model"])
         value = {
             **alert,
             "id": "/".join(map(str, names)),
             "app": plan.app,
-            "topic": plan.events.topic,
             "partition": self.partition,
             "processing_time": now_ms,
         }

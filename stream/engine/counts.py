@@ -18,6 +18,7 @@ class CycleCounts:
     rejections: Counter[RejectReason] = field(default_factory=Counter)
     learned: int = 0
     alerts: int = 0
+    invalid_labels: int = 0
     labels_before: LabelCounts | None = None
     losses_before: Losses = field(default_factory=Losses)
 
@@ -37,10 +38,13 @@ def losses(keyed: FeatureMetrics, labels: LabelCounts | None) -> Losses:
     )
 
 
-def label_outcomes(before: LabelCounts | None, now: LabelCounts) -> dict[LabelOutcome, int]:
-    """What became of labels between two counts."""
+def label_outcomes(before: LabelCounts | None, now: LabelCounts | None, invalid: int) -> dict[LabelOutcome, int]:
+    """What became of labels between two counts; None where there is no label topic, and nothing to join."""
+    if now is None:
+        return {LabelOutcome.INVALID: invalid}
     before = before or LabelCounts(0, 0, 0, 0, 0, 0, 0)
     return {
+        LabelOutcome.INVALID: invalid,
         LabelOutcome.JOINED: now.joined - before.joined,
         LabelOutcome.EARLY: now.early - before.early,
         LabelOutcome.DUPLICATE: now.duplicate - before.duplicate,

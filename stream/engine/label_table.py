@@ -1,16 +1,19 @@
-"""Kernels of the label store: two rings, a ring of sparse entries, and a hash index (see stream.engine.labels).
+"""Kernels of the label store: rings of ids with a hash index each, a ring of rows, and one of sparse entries.
 
-The rings are addressed by ever-growing numbers; a number modulo the ring's length is its place. Whatever a kernel
-changes depends on the rows it was given and their order alone, never on how they were cut into calls.
+There are two rings of ids (see stream.engine.labels): of events, an entry for each row and of the same number, and of
+labels that came before their event. The rings are addressed by ever-growing numbers; a number modulo the ring's length
+is its place. Whatever a kernel changes depends on the rows it was given and their order alone, never on how they were
+cut into calls.
 """
 
 import numpy as np
 
 from stream.kernels import kernel
+from stream.kernels.hashing import mix64
 
-# Cells of an entry of the ids ring.
-ID, TIME, STATE, ROW, TARGET = 0, 1, 2, 3, 4
-ENTRY_CELLS = 5
+# Cells of an entry of a ring of ids; a target is kept with a label that waits.
+ID, TIME, STATE, TARGET = 0, 1, 2, 3
+ENTRY_CELLS = 4
 
 # States of an entry: its row waits for a label; a label was learned; a label waits for its event.
 WAITING, LABELLED, EARLY = 1, 2, 3
@@ -20,24 +23,34 @@ WAITING, LABELLED, EARLY = 1, 2, 3
 ROW_STREAM_TIME, ROW_OFFSET, ROW_TIME, ROW_SPARSE_START, ROW_SPARSE_END = 0, 1, 2, 3, 4
 ROW_HEAD_CELLS = 5
 
-# Cells of `marks`: the live part of each ring (tail to head), the stream's time, limits, counters.
+# Cells of `marks`: the live part of each ring (tail to head), the stream's time, limits, counters. Each ring of ids has
+# marks of its own; those of rows and sparse entries stand with the events'.
 ENTRY_TAIL, ENTRY_HEAD, ROW_TAIL, ROW_HEAD, SPARSE_TAIL, SPARSE_HEAD, STREAM_TIME, HORIZON = 0, 1, 2, 3, 4, 5, 6, 7
 MAX_ENTRIES, MAX_ROWS, MAX_SPARSE = 8, 9, 10
-NEXT_ROW = 11  # number of the next row that an entry will name; rows are copied a moment later
+HAS_BEGUN = 11  # whether there was an event: the stream's time is no time before
 JOINED, EARLY_KEPT, EARLY_JOINED, DUPLICATE, TOO_LATE, UNKNOWN, ROWS_EVICTED = 12, 13, 14, 15, 16, 17, 18
 MARKS = 19
 
 EMPTY = -1
+
+# In place of a row's number: there is none, or the label's event is not known.
+NO_ROW, NO_EVENT = -1, -2
+
+
+@kernel
+def home_of(mask: int, event_id: int) -> np.int64:
+    """The slot where the search for an id begins. Ids may be plain integers: their low bits alone say too little."""
+    return np.int64(mix64(np.uint64(event_id))) & np.int64(mask)
 
 
 @kernel
 def place_of(index: np.ndarray, entries: np.ndarray, event_id: int) -> int:
     """Slot in `index` of the entry with this id, or the free slot where it belongs."""
     mask = len(index) - 1
-    slot = (event_id ^ (event_id >> 29)) & mask
+    slot = home_of(mask, event_id)
     while index[slot] != EMPTY and entries[index[slot] % len(entries), ID] != event_id:
         slot = (slot + 1) & mask
-    return slot
+    return int(slot)
 
 
 @kernel
@@ -47,8 +60,7 @@ def free_slot(index: np.ndarray, entries: np.ndarray, slot: int) -> None:
     hole = slot
     probe = (slot + 1) & mask
     while index[probe] != EMPTY:
-        event_id = entries[index[probe] % len(entries), ID]
-        home = (event_id ^ (event_id >> 29)) & mask
+        home = home_of(mask, entries[index[probe] % len(entries), ID])
         if ((probe - home) & mask) >= ((probe - hole) & mask):
             index[hole] = index[probe]
             hole = probe
@@ -122,15 +134,21 @@ def has_row_room(rows: np.ndarray, sparse: np.ndarray, marks: np.ndarray, wanted
 
 
 @kernel
-def date_entries(entries: np.ndarray, marks: np.ndarray, time_ms: int) -> None:
-    """Give labels that came before the first event its time: stream time had not begun when they came."""
-    for number in range(marks[ENTRY_TAIL], marks[ENTRY_HEAD]):
-        entries[number % len(entries), TIME] = time_ms
+def advance(index: np.ndarray, entries: np.ndarray, marks: np.ndarray, time_ms: int) -> None:
+    """Move the stream's time on, if this event is later, and drop the ids that are then too old."""
+    if marks[HAS_BEGUN] == 0:
+        marks[HAS_BEGUN] = 1
+        marks[STREAM_TIME] = time_ms
+        # Labels that came before the first event get its time.
+        for number in range(marks[ENTRY_TAIL], marks[ENTRY_HEAD]):
+            entries[number % len(entries), TIME] = time_ms
+    marks[STREAM_TIME] = max(marks[STREAM_TIME], time_ms)
+    expire_entries(index, entries, marks)
 
 
 @kernel
 def add_entry(
-    index: np.ndarray, entries: np.ndarray, marks: np.ndarray, event_id: int, time_ms: int, state: int, row: int
+    index: np.ndarray, entries: np.ndarray, marks: np.ndarray, event_id: int, time_ms: int, state: int
 ) -> int:
     """Enter an id, in the place of an older entry of the same id if there is one; returns its number."""
     number = marks[ENTRY_HEAD]
@@ -139,7 +157,6 @@ def add_entry(
     entries[place, ID] = event_id
     entries[place, TIME] = time_ms
     entries[place, STATE] = state
-    entries[place, ROW] = row
     marks[ENTRY_HEAD] = number + 1
     return int(number)
 
@@ -168,7 +185,7 @@ def copy_row(
 
 
 @kernel
-def register(
+def meet_early(
     index: np.ndarray,
     entries: np.ndarray,
     marks: np.ndarray,
@@ -176,31 +193,45 @@ def register(
     times_ms: np.ndarray,
     targets: np.ndarray,
     numbers: np.ndarray,
-    first: int,
-) -> int:
-    """Enter events, from `first` on: those whose label waits for them get it as target, the others a row number.
+) -> None:
+    """Give events the labels that wait for them in the ring of early labels.
 
-    `targets[i]` becomes the early label (bits of a float64) and `numbers[i]` -1, or `numbers[i]` the number of the row
-    that is to be copied next by `keep`. `times_ms` becomes the stream's time at each event. Returns how many events
-    are done; fewer than given means that the ids ring must grow first.
+    `targets[i]` becomes the label (bits of a float64), and `numbers[i]` NO_ROW: there is nothing to keep. Events whose
+    `numbers[i]` is NO_ROW already have no id.
     """
-    for i in range(first, len(ids)):
-        if marks[STREAM_TIME] == 0:
-            date_entries(entries, marks, times_ms[i])
-        marks[STREAM_TIME] = max(marks[STREAM_TIME], times_ms[i])
-        expire_entries(index, entries, marks)
-        if not has_entry_room(index, entries, marks):
-            return i
+    for i in range(len(ids)):
+        advance(index, entries, marks, times_ms[i])
+        if numbers[i] == NO_ROW:
+            continue
         known = index[place_of(index, entries, ids[i])]
         if known != EMPTY and entries[known % len(entries), STATE] == EARLY:
             targets[i] = entries[known % len(entries), TARGET]
             entries[known % len(entries), STATE] = LABELLED
             marks[EARLY_JOINED] += 1
-            numbers[i] = -1
-        else:
-            add_entry(index, entries, marks, ids[i], times_ms[i], WAITING, marks[NEXT_ROW])
-            numbers[i] = marks[NEXT_ROW]
-            marks[NEXT_ROW] += 1
+            numbers[i] = NO_ROW
+
+
+@kernel
+def register(
+    index: np.ndarray,
+    entries: np.ndarray,
+    marks: np.ndarray,
+    ids: np.ndarray,
+    times_ms: np.ndarray,
+    numbers: np.ndarray,
+    first: int,
+) -> int:
+    """Enter events into the ring of events, from `first` on, but those whose `numbers[i]` is NO_ROW.
+
+    `numbers[i]` becomes the number of the row that is to be copied next by `keep`, `times_ms[i]` the stream's time at
+    the event. Returns how many events are done; fewer than given means that the ring must grow first.
+    """
+    for i in range(first, len(ids)):
+        advance(index, entries, marks, times_ms[i])
+        if numbers[i] != NO_ROW:
+            if not has_entry_room(index, entries, marks):
+                return i
+            numbers[i] = add_entry(index, entries, marks, ids[i], times_ms[i], WAITING)
         times_ms[i] = marks[STREAM_TIME]
     return len(ids)
 
@@ -231,36 +262,54 @@ def join(
     rows: np.ndarray,
     marks: np.ndarray,
     ids: np.ndarray,
+    numbers: np.ndarray,
+) -> None:
+    """Join labels to the rows of events.
+
+    `numbers[i]` becomes the row's number, NO_ROW where there is nothing to learn (duplicate, too late), or NO_EVENT.
+    """
+    for i in range(len(ids)):
+        known = index[place_of(index, entries, ids[i])]
+        if known == EMPTY:
+            numbers[i] = NO_EVENT
+            continue
+        numbers[i] = NO_ROW
+        if entries[known % len(entries), STATE] != WAITING:
+            marks[DUPLICATE] += 1
+        elif known < marks[ROW_TAIL] or rows[known % len(rows), ROW_OFFSET] < 0:
+            marks[TOO_LATE] += 1
+        else:
+            marks[JOINED] += 1
+            entries[known % len(entries), STATE] = LABELLED
+            numbers[i] = known
+
+
+@kernel
+def keep_early(
+    index: np.ndarray,
+    entries: np.ndarray,
+    marks: np.ndarray,
+    ids: np.ndarray,
     targets: np.ndarray,
     numbers: np.ndarray,
     first: int,
 ) -> int:
-    """Join labels to rows, from `first` on; `targets` holds bits of float64.
+    """Keep the labels whose `numbers[i]` is NO_EVENT until their event comes; `targets` holds bits of float64.
 
-    `numbers[i]` becomes the row's number, or -1 where there is nothing to learn now (early, duplicate, too late).
-    Returns how many labels are done; fewer than given means that the ids ring must grow first.
+    Returns how many labels are done; fewer than given means that the ring must grow first.
     """
-    for i in range(first, len(numbers)):
-        numbers[i] = -1
-        known = index[place_of(index, entries, ids[i])]
-        if known == EMPTY:
-            if not has_entry_room(index, entries, marks):
-                return i
-            number = add_entry(index, entries, marks, ids[i], marks[STREAM_TIME], EARLY, -1)
-            entries[number % len(entries), TARGET] = targets[i]
-            marks[EARLY_KEPT] += 1
+    for i in range(first, len(ids)):
+        if numbers[i] != NO_EVENT:
             continue
-        place = known % len(entries)
-        row = entries[place, ROW]
-        if entries[place, STATE] != WAITING:
+        if index[place_of(index, entries, ids[i])] != EMPTY:
             marks[DUPLICATE] += 1
-        elif row < marks[ROW_TAIL] or rows[row % len(rows), ROW_OFFSET] < 0:
-            marks[TOO_LATE] += 1
-        else:
-            marks[JOINED] += 1
-            entries[place, STATE] = LABELLED
-            numbers[i] = row
-    return len(numbers)
+            continue
+        if not has_entry_room(index, entries, marks):
+            return i
+        number = add_entry(index, entries, marks, ids[i], marks[STREAM_TIME], EARLY)
+        entries[number % len(entries), TARGET] = targets[i]
+        marks[EARLY_KEPT] += 1
+    return len(ids)
 
 
 @kernel

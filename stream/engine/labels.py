@@ -6,23 +6,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from stream.engine import label_table as table
+from stream.engine.label_ids import ID_CELLS, IdRing, moved
 from stream.errors import TaskCorrupted
-from stream.records import Array, FeatureBatch, FeatureLayout, Floats, Ints
+from stream.records import Array, Bools, FeatureBatch, FeatureLayout, Floats, Ints
 
 # Rings start small and double: most tasks of a test hold a few rows, a fraud desk's holds millions.
 _FIRST_ROWS = 1024
 # Share of the budget for sparse entries where there are sparse features; the rest is rows and ids.
 _SPARSE_SHARE = 0.4
-# An id is remembered for two horizons (to tell too late from unknown), a row for one; the index has a load of 1/2.
+# An id is remembered for two horizons (to tell too late from unknown), a row for one.
 _ENTRIES_PER_ROW = 2
-_INDEX_PER_ENTRY = 2
+# A label that comes before its event is the exception. They have a ring of their own: in one with the events' ids,
+# labels of events that never come, of another product say, would push out events that wait.
+_ROWS_PER_EARLY = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
     """Events that were entered and are to be kept."""
 
-    numbers: Ints  # (n,): of their rows; -1 where the label was there already
+    numbers: Ints  # (n,): of their rows; -1 where the label was there already, and where there is no id
     stream_times_ms: Ints  # (n,): the stream's time at each
 
 
@@ -30,6 +33,7 @@ class Registered:
 class JoinedLabels:
     """Labels that met their features, in the order of the labels: what there is to learn."""
 
+    rows: Ints  # (n,): which of the labels
     features: FeatureBatch
     label_inputs: Ints  # (n, a): what target means need
     targets: Floats  # (n,)
@@ -47,7 +51,7 @@ class LabelCounts:
     early_joined: int  # of those, learned with their event
     duplicate: int  # a label of that event was there already: the first one wins
     too_late: int  # the event's row was dropped before (horizon or budget): not learned
-    unknown: int  # early, and no event came within two horizons: not learned
+    unknown: int  # early, and no event came within two horizons (or the budget): not learned
     rows_evicted: int  # rows dropped for the budget, before their horizon
 
 
@@ -59,8 +63,8 @@ def waiting_row_bytes(dense: int, label_inputs: int, scores: int) -> int:
         label_inputs: numbers that target means need.
         scores: of all models.
     """
-    entry_cells = _ENTRIES_PER_ROW * (table.ENTRY_CELLS + 2 * _INDEX_PER_ENTRY)
-    return 8 * (_width(dense, label_inputs, scores) + entry_cells)
+    id_cells = _ENTRIES_PER_ROW * ID_CELLS + ID_CELLS // _ROWS_PER_EARLY
+    return 8 * (_width(dense, label_inputs, scores) + id_cells)
 
 
 def _width(dense: int, label_inputs: int, scores: int) -> int:
@@ -71,7 +75,8 @@ class LabelStore:
     """Feature rows kept from prediction until the label comes, up to a horizon and a byte budget.
 
     A label that comes first is kept and learned with its event. Of two labels of an event the first wins. Events with
-    the same id: the label goes to the later one. Ids are 64-bit hashes. Time is the partition's stream time.
+    the same id: the label goes to the later one. Ids are integers, or 64-bit hashes. Time is the partition's stream
+    time.
 
     The rows are not paged state: they are to live in a topic (rule 36) and are copied whole into snapshots till then.
     """
@@ -87,30 +92,35 @@ class LabelStore:
         row_bytes = waiting_row_bytes(self._dense, label_inputs, scores)
         max_rows = max(_FIRST_ROWS, int(state_bytes * (1 - _SPARSE_SHARE if has_sparse else 1)) // row_bytes)
         max_sparse = max(_FIRST_ROWS, int(state_bytes * _SPARSE_SHARE) // 16) if has_sparse else 1
-        self._marks = np.zeros(table.MARKS, np.int64)
-        self._marks[table.HORIZON] = horizon_ms
+        self._events = IdRing(_FIRST_ROWS * _ENTRIES_PER_ROW, max_rows * _ENTRIES_PER_ROW, horizon_ms)
+        self._early = IdRing(_FIRST_ROWS // _ROWS_PER_EARLY, max_rows // _ROWS_PER_EARLY, horizon_ms)
         self._marks[table.MAX_ROWS] = max_rows
-        self._marks[table.MAX_ENTRIES] = max_rows * _ENTRIES_PER_ROW
         self._marks[table.MAX_SPARSE] = max_sparse
         self._rows = np.zeros((_FIRST_ROWS, width), np.int64)
         self._sparse = np.zeros((_FIRST_ROWS if has_sparse else 1, 2), np.int64)
-        self._entries = np.zeros((_FIRST_ROWS * _ENTRIES_PER_ROW, table.ENTRY_CELLS), np.int64)
-        self._index = self._indexed()
 
-    def register(self, ids: Ints, times_ms: Ints) -> tuple[Floats, Registered]:
+    @property
+    def _marks(self) -> Ints:
+        """Those of rows and sparse entries stand with the events'."""
+        return self._events.marks
+
+    def register(self, ids: Ints, has_id: Bools, times_ms: Ints) -> tuple[Floats, Registered]:
         """Enter events (n,) before they are scored: targets (n,) where a label came early, NaN elsewhere.
 
-        Follow it by `keep` with the same events, before any other call.
+        Events without an id move the stream's time, and that is all. Follow it by `keep` with the same events, before
+        any other call.
         """
+        events, early = self._events, self._early
         targets = np.full(len(ids), np.nan)
-        numbers = np.empty(len(ids), np.int64)
-        stream_times = times_ms.copy()
-        done, bits = 0, targets.view(np.int64)
+        numbers = np.where(has_id, 0, table.NO_ROW)
+        bits = targets.view(np.int64)
+        table.meet_early(early.index, early.entries, early.marks, ids, times_ms, bits, numbers)
+        stream_times, done = times_ms.copy(), 0
         while True:
-            done = table.register(self._index, self._entries, self._marks, ids, stream_times, bits, numbers, done)
+            done = table.register(events.index, events.entries, events.marks, ids, stream_times, numbers, done)
             if done == len(ids):
                 return targets, Registered(numbers, stream_times)
-            self._grow_entries()
+            events.grow()
 
     def keep(
         self,
@@ -149,21 +159,22 @@ class LabelStore:
 
     def join(self, ids: Ints, targets: Floats) -> JoinedLabels:
         """Join labels (n,), in order; what is not learned now is counted (see `counts`)."""
+        events, early = self._events, self._early
         numbers = np.empty(len(ids), np.int64)
-        bits = np.ascontiguousarray(targets).view(np.int64)
-        done = 0
+        table.join(events.index, events.entries, self._rows, events.marks, ids, numbers)
+        bits, done = np.ascontiguousarray(targets).view(np.int64), 0
         while True:
-            done = table.join(self._index, self._entries, self._rows, self._marks, ids, bits, numbers, done)
+            done = table.keep_early(early.index, early.entries, early.marks, ids, bits, numbers, done)
             if done == len(ids):
                 break
-            self._grow_entries()
-        learned = numbers >= 0
-        return self._joined(numbers[learned], targets[learned])
+            early.grow()
+        learned = np.flatnonzero(numbers >= 0)
+        return self._joined(learned, numbers[learned], targets[learned])
 
     @property
     def counts(self) -> LabelCounts:
         """What became of labels so far."""
-        marks = self._marks
+        marks = self._events.marks + self._early.marks
         return LabelCounts(
             joined=int(marks[table.JOINED]),
             early=int(marks[table.EARLY_KEPT]),
@@ -187,11 +198,14 @@ class LabelStore:
     def arrays(self) -> dict[str, Array]:
         """The store's state by name, live."""
         return {
-            "index": self._index,
-            "entries": self._entries,
+            "index": self._events.index,
+            "entries": self._events.entries,
+            "marks": self._events.marks,
+            "early_index": self._early.index,
+            "early_entries": self._early.entries,
+            "early_marks": self._early.marks,
             "rows": self._rows,
             "sparse": self._sparse,
-            "marks": self._marks,
         }
 
     def load(self, arrays: Mapping[str, Array]) -> None:
@@ -201,11 +215,14 @@ class LabelStore:
             if saved is None or saved.ndim != array.ndim or saved.shape[1:] != array.shape[1:]:
                 raise TaskCorrupted(f"saved labels do not fit this app: array {name}")
         limits = slice(table.HORIZON, table.MAX_SPARSE + 1)
-        if not np.array_equal(arrays["marks"][limits], self._marks[limits]):
-            raise TaskCorrupted("saved labels were kept under another horizon or budget")
-        self._index, self._entries, self._rows, self._sparse, self._marks = (
-            np.array(arrays[name], np.int64) for name in ("index", "entries", "rows", "sparse", "marks")
-        )
+        for name, ring in (("marks", self._events), ("early_marks", self._early)):
+            if not np.array_equal(arrays[name][limits], ring.marks[limits]):
+                raise TaskCorrupted("saved labels were kept under another horizon or budget")
+        for prefix, ring in (("", self._events), ("early_", self._early)):
+            ring.index, ring.entries, ring.marks = (
+                np.array(arrays[prefix + name], np.int64) for name in ("index", "entries", "marks")
+            )
+        self._rows, self._sparse = (np.array(arrays[name], np.int64) for name in ("rows", "sparse"))
 
     def take_over(self, arrays: Mapping[str, Array], columns: Ints) -> None:
         """Take over rows that hold scores of other models; where they are more than fit now, the oldest go.
@@ -217,27 +234,25 @@ class LabelStore:
         Raises:
             TaskCorrupted: they are of another shape.
         """
-        index, entries, saved, sparse, marks = (np.array(arrays[name], np.int64) for name in self.arrays())
+        saved = {name: np.array(arrays[name], np.int64) for name in self.arrays()}
         fixed = self._rows.shape[1] - self._scores
-        if saved.shape[1] <= fixed + columns.max(initial=-1):
+        if saved["rows"].shape[1] <= fixed + columns.max(initial=-1):
             raise TaskCorrupted("saved labels do not fit this app: array rows")
-        rows = np.full((len(saved), fixed + self._scores), np.float64("nan").view(np.int64))
-        rows[:, :fixed] = saved[:, :fixed]
+        rows = np.full((len(saved["rows"]), fixed + self._scores), np.float64("nan").view(np.int64))
+        rows[:, :fixed] = saved["rows"][:, :fixed]
         is_known = columns >= 0
-        rows[:, fixed + np.flatnonzero(is_known)] = saved[:, fixed + columns[is_known]]
-        limits = slice(table.HORIZON, table.MAX_SPARSE + 1)
-        marks[limits] = self._marks[limits]
+        rows[:, fixed + np.flatnonzero(is_known)] = saved["rows"][:, fixed + columns[is_known]]
+        self._events.take_over(saved["index"], saved["entries"], saved["marks"])
+        self._early.take_over(saved["early_index"], saved["early_entries"], saved["early_marks"])
+        marks = self._marks
         while marks[table.ROW_HEAD] - marks[table.ROW_TAIL] > marks[table.MAX_ROWS]:
             marks[table.ROWS_EVICTED] += 1
             table.drop_row(rows, marks)
-        while marks[table.ENTRY_HEAD] - marks[table.ENTRY_TAIL] > marks[table.MAX_ENTRIES]:
-            table.drop_entry(index, entries, marks)
-        self._marks, self._sparse = marks, sparse
-        self._rows = _resized(rows, marks[table.ROW_TAIL], marks[table.ROW_HEAD], marks[table.MAX_ROWS])
-        self._entries = _resized(entries, marks[table.ENTRY_TAIL], marks[table.ENTRY_HEAD], marks[table.MAX_ENTRIES])
-        self._index = self._indexed()
+        places = min(len(rows), int(marks[table.MAX_ROWS]))
+        self._rows = moved(rows, marks[table.ROW_TAIL], marks[table.ROW_HEAD], places)
+        self._sparse = saved["sparse"]
 
-    def _joined(self, numbers: Ints, targets: Floats) -> JoinedLabels:
+    def _joined(self, learned: Ints, numbers: Ints, targets: Floats) -> JoinedLabels:
         rows = self._rows[numbers % len(self._rows)]
         starts, ends = rows[:, table.ROW_SPARSE_START], rows[:, table.ROW_SPARSE_END]
         indptr = np.concatenate((np.zeros(1, np.int64), np.cumsum(ends - starts)))
@@ -246,6 +261,7 @@ class LabelStore:
         after = table.ROW_HEAD_CELLS + self._dense
         dense = np.ascontiguousarray(rows[:, table.ROW_HEAD_CELLS : after]).view(np.float64)
         return JoinedLabels(
+            rows=learned,
             features=FeatureBatch(
                 dense.reshape(len(rows), self._dense),
                 indptr,
@@ -259,48 +275,19 @@ class LabelStore:
             times_ms=rows[:, table.ROW_TIME],
         )
 
-    def _grow_entries(self) -> None:
-        marks = self._marks
-        tail, head = marks[table.ENTRY_TAIL], marks[table.ENTRY_HEAD]
-        self._entries = _doubled(self._entries, tail, head, marks[table.MAX_ENTRIES])
-        self._index = self._indexed()
-
-    def _indexed(self) -> Ints:
-        """A new index of the live entries; made this way from the start, so that growing compiles nothing."""
-        size = 1 << (_INDEX_PER_ENTRY * len(self._entries) - 1).bit_length()
-        index = np.full(size, table.EMPTY, np.int64)
-        table.rebuild_index(index, self._entries, self._marks)
-        return index
-
     def _grow_rows(self) -> None:
         """Double the ring that is full: of rows, or of their sparse entries."""
         marks = self._marks
         tail, head = marks[table.ROW_TAIL], marks[table.ROW_HEAD]
         if head - tail == len(self._rows):
-            self._rows = _doubled(self._rows, tail, head, marks[table.MAX_ROWS])
+            places = min(2 * len(self._rows), int(marks[table.MAX_ROWS]))
+            self._rows = moved(self._rows, tail, head, places)
         else:
             tail, head = marks[table.SPARSE_TAIL], marks[table.SPARSE_HEAD]
-            self._sparse = _doubled(self._sparse, tail, head, marks[table.MAX_SPARSE])
+            places = min(2 * len(self._sparse), int(marks[table.MAX_SPARSE]))
+            self._sparse = moved(self._sparse, tail, head, places)
 
 
 def rows_waiting(marks: Array) -> int:
     """How many events waited for their label when these marks were saved."""
     return int(marks[table.ROW_HEAD]) - int(marks[table.ROW_TAIL])
-
-
-def _doubled(ring: Ints, tail: int, head: int, limit: int) -> Ints:
-    """The ring with twice the places, at most `limit`."""
-    return _moved(ring, tail, head, min(2 * len(ring), int(limit)))
-
-
-def _resized(ring: Ints, tail: int, head: int, limit: int) -> Ints:
-    """The ring with at most `limit` places."""
-    return _moved(ring, tail, head, min(len(ring), int(limit)))
-
-
-def _moved(ring: Ints, tail: int, head: int, places: int) -> Ints:
-    """A ring of so many places, with the live numbers at theirs."""
-    moved = np.zeros((places, *ring.shape[1:]), np.int64)
-    numbers = np.arange(tail, head)
-    moved[numbers % places] = ring[numbers % len(ring)]
-    return moved

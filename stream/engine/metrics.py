@@ -15,6 +15,7 @@ class LabelOutcome(Enum):
     DUPLICATE = "duplicate"  # the event has its label already; the first one wins
     LATE = "late"  # its event's horizon is over
     UNKNOWN = "unknown"  # no such event within the horizon
+    INVALID = "invalid"  # says nothing usable: id or target null, or a target of no known class
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class LearnedState:
         self.monitoring = Monitoring(plan)
         self.rejections = ShareWatch(plan.rejection_limit)
         self.key_mismatches = ShareWatch(0.0)
+        self.lost_labels = ShareWatch(plan.rejection_limit)
         self.evaluation = Evaluation(plan.problem, plan.decision.threshold, [item.name for item in plan.models])
         self.labels: LabelStore | None = None
         if plan.labels is not None:
@@ -51,7 +52,7 @@ class LearnedState:
             arrays |= {f"model/{item.name}/{name}": array for name, array in model.arrays().items()}
         arrays |= self.monitoring.arrays()
         arrays |= {f"evaluation/{name}": array for name, array in self.evaluation.arrays().items()}
-        arrays |= {"share/rejections": self.rejections.counters, "share/key_mismatches": self.key_mismatches.counters}
+        arrays |= {f"share/{name}": watch.counters for name, watch in self._shares().items()}
         if self.labels is not None:
             arrays |= {f"labels/{name}": array for name, array in self.labels.arrays().items()}
         return arrays
@@ -66,9 +67,9 @@ class LearnedState:
         Raises:
             TaskCorrupted: arrays do not fit the part whose digest they carry.
         """
-        shares = _under(arrays, "share")
-        self.rejections.counters[:] = shares["rejections"]
-        self.key_mismatches.counters[:] = shares["key_mismatches"]
+        saved_shares = _under(arrays, "share")
+        for name, watch in self._shares().items():
+            watch.counters[:] = saved_shares[name]
         carried = carry(self._plan, facts)
         for prefix, saved_prefix in carried.kept.items():
             self._load_part(prefix, _under(arrays, saved_prefix), carried)
@@ -78,6 +79,9 @@ class LearnedState:
         self.evaluation.load({name.removeprefix("evaluation/"): array for name, array in arrays.items()}, known)
         dropped = rows_waiting(arrays["labels/marks"]) if "labels/marks" in arrays else 0
         return Restored(carried.anew, 0 if "labels" in carried.kept else dropped)
+
+    def _shares(self) -> dict[str, ShareWatch]:
+        return {"rejections": self.rejections, "key_mismatches": self.key_mismatches, "lost_labels": self.lost_labels}
 
     def _load_part(self, prefix: str, arrays: Mapping[str, Array], carried: Carried) -> None:
         kind, _, name = prefix.partition("/")

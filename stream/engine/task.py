@@ -308,13 +308,19 @@ class Task:
         self._count(0, decoded.rejections, joined.targets)
         self._counts.invalid_labels += len(columns) - len(usable)
         found = state.monitoring.observe_labels(joined.scores, joined.targets, joined.offsets, joined.times_ms)
-        learned_rows = columns.rows[usable[joined.rows]]
+        usable_rows = columns.rows[usable]
+        learned_rows = usable_rows[joined.rows]
         drifted = [(int(learned_rows[item.detection.row]), self._alerts.drift(item, now_ms)) for item in found]
-        is_lost = np.ones(len(taken), np.bool_)
-        is_lost[columns.rows[usable]] = False
-        lost = [(at.row, self._alerts.lost_labels(taken, at, now_ms)) for at in state.lost_labels.observe(is_lost)]
+        lost = self._lost_label_alerts(taken, usable_rows, now_ms)
         alerts = [alert for _, alert in sorted([*drifted, *lost], key=itemgetter(0))]
         return Outputs((), self._told(taken, alerts, decoded.rejections, now_ms), decoded.end, decoded.needs)
+
+    def _lost_label_alerts(self, batch: RecordBatch, usable_rows: Ints, now_ms: int) -> list[tuple[int, EncodedRecord]]:
+        """Alerts that too many labels were rejected or say nothing usable, with the rows at which that was so."""
+        is_lost = np.ones(len(batch), np.bool_)
+        is_lost[usable_rows] = False
+        found = self.state.lost_labels.observe(is_lost)
+        return [(at.row, self._alerts.lost_labels(batch, at, now_ms)) for at in found]
 
     # --- the end of a cycle --------------------------------------------------------------------------------------
 

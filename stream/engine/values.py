@@ -1,4 +1,4 @@
-"""Single columns as the engine needs them: event ids, targets, texts."""
+"""Single columns as the engine needs them: event ids and targets."""
 
 import numpy as np
 
@@ -6,19 +6,20 @@ from stream.engine.plan import TargetPlan
 from stream.kernels import kernel
 from stream.kernels.hashing import hash_bytes
 from stream.models import Task, TaskKind
-from stream.records import Bytes, Column, ColumnBatch, Floats, Ints, Kind
+from stream.records import Bools, Bytes, Column, ColumnBatch, Floats, Ints, Kind
 
 # Seed of the hashes of event ids, apart from those of features: any constant does.
 _ID_SEED = 0x1D
 
 
-def event_ids(column: Column, columns: ColumnBatch) -> Ints:
-    """64-bit ids (n,) of an id column: hashes of texts and bytes, integers as they are; 0 where null."""
+def event_ids(column: Column, columns: ColumnBatch) -> tuple[Ints, Bools]:
+    """64-bit ids (n,) of an id column, hashes of texts and bytes, integers as they are; and which are none (null)."""
+    has_id = columns.present[:, column.index]
     if column.kind not in (Kind.STRING, Kind.BYTES):
-        return columns.cells[:, column.slot].copy()
+        return columns.cells[:, column.slot].copy(), has_id
     ids = np.empty(len(columns), np.int64)
     hash_texts(columns.cells, column.slot, columns.data, ids)
-    return ids
+    return ids, has_id
 
 
 def targets(plan: TargetPlan, problem: Task, columns: ColumnBatch) -> Floats:
@@ -32,22 +33,14 @@ def targets(plan: TargetPlan, problem: Task, columns: ColumnBatch) -> Floats:
     else:
         values = cells.copy().view(np.float64) if column.kind is Kind.DOUBLE else cells.astype(np.float64)
     values[~columns.present[:, column.index]] = np.nan
-    if problem.kind is TaskKind.BINARY:
-        values[(values != 0.0) & (values != 1.0)] = np.nan
+    if problem.kind in (TaskKind.BINARY, TaskKind.MULTICLASS):
+        values[~np.isin(values, np.arange(max(problem.scores, 2)))] = np.nan
     return values
 
 
-def text_of(column: Column, columns: ColumnBatch, row: int) -> str:
-    """One value of a column for people."""
-    if not columns.present[row, column.index]:
-        return "null"
-    cells = columns.cells[row]
-    if column.kind in (Kind.STRING, Kind.BYTES):
-        raw = columns.data[cells[column.slot] : cells[column.slot + 1]].tobytes()
-        return raw.decode(errors="replace")
-    if column.kind is Kind.DOUBLE:
-        return repr(float(cells[column.slot : column.slot + 1].view(np.float64)[0]))
-    return str(int(cells[column.slot]))
+def unusable(plan: TargetPlan, columns: ColumnBatch, values: Floats) -> int:
+    """How many targets there are that say nothing usable: of no known class, or NaN."""
+    return int(np.count_nonzero(columns.present[:, plan.column.index] & np.isnan(values)))
 
 
 @kernel

@@ -258,7 +258,7 @@ def test_rows_that_no_longer_fit_beside_more_scores_go_oldest_first() -> None:
     nothing = np.zeros((count, 0), np.int64)
     x = numbers[:, None].astype(np.float64)
     batch = FeatureBatch(x, np.zeros(count + 1, np.int64), np.zeros(0, np.int64), np.zeros(0))
-    _, registered = narrow.register(numbers + 1, numbers)
+    _, registered = narrow.register(numbers + 1, np.ones(count, np.bool_), numbers)
     narrow.keep(registered, batch, nothing, np.hstack((-x, x)), numbers, numbers)
     wide.take_over(narrow.arrays(), np.array([-1, 1] + [-1] * 38))
     assert (wide.waiting, wide.counts.rows_evicted) == (fits, 100)

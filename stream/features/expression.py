@@ -201,7 +201,8 @@ class Expression:
         """The mean label of the events of this category whose labels are known by now.
 
         It is drawn towards the mean of all labels as if `smoothing` events had had that (Micci-Barreca, 2001).
-        Categories are hashed into `buckets`; 16 bytes each. Null before the first label and for null.
+        It is of all labels that this partition has had so far, as they were known when the event came: there is no
+        window. Categories are hashed into `buckets`; 16 bytes each. Null before the first label and for null.
         """
         if not smoothing >= 0:
             raise ConfigError(f"target_mean: smoothing must be 0 or more, got {smoothing!r}")

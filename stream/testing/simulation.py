@@ -142,6 +142,11 @@ class Simulation:
         """The living tasks by partition."""
         return {slot.task.partition: slot.task for process in self._processes for slot in process.worker.slots}
 
+    def crash_all(self) -> None:
+        """kill -9 of every worker; each slot starts anew at the next step."""
+        self._to_start += [(self.now_ms, process.slot) for process in self._processes]
+        self._processes.clear()
+
     # --- the schedule --------------------------------------------------------------------------------------------
 
     def _step(self) -> None:

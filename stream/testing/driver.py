@@ -1,0 +1,154 @@
+"""An app in memory, step by step, for its users' tests: the real engine and protocol, no Kafka, no waiting."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stream import avro
+from stream.app import App, compile_app
+from stream.engine.plan import EventPlan, KeyEncoding, LabelPlan
+from stream.engine.small_avro import decode_small
+from stream.errors import ConfigError
+from stream.features.duration import duration_ms
+from stream.headers import unpack
+from stream.records import TopicPartition
+from stream.testing.partition_log import Stored
+from stream.testing.simulation import NO_FAULTS, Simulation
+
+_SCHEMA_IDS = {"events": 1, "labels": 2}
+# Confluent's wire format: a zero and the schema id.
+_HEADER_BYTES = 5
+
+
+class Driver:
+    """Sends records to an app and shows what it puts out.
+
+        driver = Driver(app, schemas={"order": Path("order.avsc").read_text()})
+        driver.send("orders", {"order_id": "o1", "customer": "c1", "amount": 12.5, "ordered_at": driver.now_ms})
+        driver.advance("1h")
+        driver.send("outcomes", {"order_id": "o1", "returned": True})
+        driver.crash()
+        assert [prediction["event_id"] for prediction in driver.predictions()] == ["o1"]
+
+    All that was sent is handled and committed when `send` returns.
+
+    Args:
+        app: the declaration.
+        schemas: text of each schema that the app names.
+        partitions: of the input topics.
+        delivery: "exactly-once" or "immediate".
+
+    Raises:
+        ConfigError: the declaration is wrong, as `stream check` would say.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        schemas: Mapping[str, str] | None = None,
+        *,
+        partitions: int = 1,
+        delivery: str = "exactly-once",
+    ) -> None:
+        self._plan = compile_app(app, schemas or {})
+        inputs: dict[str, EventPlan | LabelPlan] = {self._plan.events.topic: self._plan.events}
+        registry = {_SCHEMA_IDS["events"]: self._plan.events.schema.text}
+        if self._plan.labels is not None:
+            inputs[self._plan.labels.topic] = self._plan.labels
+            registry[_SCHEMA_IDS["labels"]] = self._plan.labels.schema.text
+        self._inputs = inputs
+        is_immediate = delivery == "immediate"
+        self._run = Simulation(
+            self._plan,
+            registry,
+            (),
+            0,
+            partitions=partitions,
+            workers=1,
+            is_immediate=is_immediate,
+            faults=NO_FAULTS,
+        ).run()
+
+    @property
+    def now_ms(self) -> int:
+        """The clock: it moves a little with each step, and by `advance`."""
+        return self._run.now_ms
+
+    def send(
+        self, topic: str, *values: Mapping[str, Any] | bytes, partition: int = 0, key: bytes | None = None
+    ) -> None:
+        """Produce records, and let the worker handle them.
+
+        Args:
+            topic: of events or labels.
+            values: by the topic's schema; bytes go as they are, as a producer that is broken would send them.
+            partition: where they go.
+            key: of all of them; None makes it of the key fields of an event.
+
+        Raises:
+            ConfigError: the app does not read this topic.
+            InvalidValue: a value does not fit the schema.
+        """
+        if topic not in self._inputs:
+            raise ConfigError(f"the app reads {', '.join(self._inputs)}, not {topic}")
+        for value in values:
+            data = value if isinstance(value, bytes) else self._encoded(topic, value)
+            record_key = key if key is not None or isinstance(value, bytes) else self._key_of(topic, value)
+            self._run.broker.append(TopicPartition(topic, partition), Stored(record_key, data, None, self.now_ms))
+        self._run.run()
+
+    def advance(self, by: str) -> None:
+        """Move the clock, e.g. by "1h". The app's own time is that of its events."""
+        self._run.now_ms += duration_ms(by, "advance")
+        self._run.run()
+
+    def crash(self) -> None:
+        """kill -9 of the worker, and the start of another: it restores what was committed."""
+        self._run.crash_all()
+        self._run.run()
+
+    def predictions(self) -> list[dict[str, Any]]:
+        """All committed predictions, by the fields of `schemas/prediction/v1.avsc`."""
+        return self._decoded("prediction", self._run.format.topics.predictions)
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """All committed alerts, by the fields of `schemas/alert/v1.avsc`."""
+        return self._decoded("alert", self._run.format.topics.alerts)
+
+    def dead_letters(self) -> list[dict[str, str]]:
+        """Headers of all dead letters: `stream.error`, `stream.field` and others."""
+        source = TopicPartition(self._run.format.topics.dead_letters, 0)
+        return [
+            {name: (value or b"").decode(errors="replace") for name, value in unpack(record.headers or b"")}
+            for _, record in self._run.broker.logs[source].committed()
+        ]
+
+    def state_digest(self, partition: int = 0) -> str:
+        """Digest of all that a task has learned: equal digests are equal bits."""
+        return self._run.tasks[partition].state.digest()
+
+    def _decoded(self, subject: str, topic: str) -> list[dict[str, Any]]:
+        return [decode_small(subject, value[_HEADER_BYTES:]) for value in self._run.broker.values(topic) if value]
+
+    def _encoded(self, topic: str, value: Mapping[str, Any]) -> bytes:
+        read = self._inputs[topic]
+        if read.framing is avro.Framing.JSON:
+            return avro.json_text(read.schema, avro.encode_one(read.schema, value))
+        schema_id = _SCHEMA_IDS["events" if isinstance(read, EventPlan) else "labels"]
+        if read.framing is avro.Framing.SINGLE_OBJECT:
+            schema_id = read.schema.fingerprint
+        return avro.header(read.framing, schema_id) + avro.encode_one(read.schema, value)
+
+    def _key_of(self, topic: str, value: Mapping[str, Any]) -> bytes | None:
+        read = self._inputs[topic]
+        if not isinstance(read, EventPlan) or not read.key:
+            return None
+        if read.key_encoding is not KeyEncoding.UTF8:
+            raise ConfigError(f"keys of {topic} are {read.key_encoding.value}: give send(..., key=BYTES)")
+        parts = [_at(value, column.name) for column in read.key]
+        return None if None in parts else "|".join(map(str, parts)).encode()
+
+
+def _at(value: Any, path: str) -> Any:
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value

@@ -1,0 +1,71 @@
+"""An app as its users test it: records in, predictions, alerts and dead letters out, crashes between."""
+
+import pytest
+
+from stream.avro import InvalidValue
+from stream.errors import ConfigError
+from stream.testing import Driver
+from tests.engine.build import T0, declare
+
+
+def payment(number: int, **other: object) -> dict[str, object]:
+    """A payment of card c1; `other` fields replace its own."""
+    return {"id": f"p{number}", "card": "c1", "amount": 12.5, "at": T0 + number, "text": "taxi", "fraud": None} | other
+
+
+@pytest.mark.parametrize("delivery", ["exactly-once", "immediate"])
+def test_each_event_is_predicted_and_labels_teach(delivery: str) -> None:
+    """What a user looks at: ids, keys and scores, which change once labels have come."""
+    driver = Driver(declare(), delivery=delivery)
+
+    driver.send("payments", *(payment(number) for number in range(5)))
+    driver.send("chargebacks", *({"id": f"p{number}", "fraud": True} for number in range(5)))
+    driver.send("payments", payment(5))
+
+    predictions = driver.predictions()
+    assert [prediction["event_id"] for prediction in predictions] == [f"p{number}" for number in range(6)]
+    assert {prediction["key"] for prediction in predictions} == {b"c1"}
+    assert predictions[5]["score"] > predictions[0]["score"] == 0.5
+
+
+def test_a_crash_changes_nothing() -> None:
+    """Digest and predictions are those of a driver that never crashed."""
+    calm, crashing = Driver(declare()), Driver(declare())
+    for number in range(0, 40, 10):
+        for driver in (calm, crashing):
+            driver.send("payments", *(payment(each, amount=float(each)) for each in range(number, number + 10)))
+            driver.send("chargebacks", {"id": f"p{number}", "fraud": number % 20 == 0})
+        crashing.crash()
+
+    assert crashing.state_digest() == calm.state_digest()
+    assert [each["score"] for each in crashing.predictions()] == [each["score"] for each in calm.predictions()]
+
+
+def test_a_broken_producer_makes_dead_letters() -> None:
+    """Bytes go as they are."""
+    driver = Driver(declare())
+    driver.send("payments", b"\0\0\0\0\1", payment(1))
+
+    (dead,) = driver.dead_letters()
+    assert (dead["stream.error"], dead["stream.offset"]) == ("truncated", "0")
+    assert [prediction["event_id"] for prediction in driver.predictions()] == ["p1"]
+
+
+def test_the_clock_moves_as_told() -> None:
+    """Predictions are stamped with it."""
+    driver = Driver(declare())
+    began_ms = driver.now_ms
+    driver.advance("1h")
+    driver.send("payments", payment(1))
+
+    assert driver.now_ms - began_ms >= 3_600_000
+    assert driver.predictions()[0]["processing_time"] >= began_ms + 3_600_000
+
+
+def test_mistakes_are_named() -> None:
+    """A topic that the app does not read; a value that does not fit."""
+    driver = Driver(declare())
+    with pytest.raises(ConfigError, match="the app reads payments, chargebacks, not payment"):
+        driver.send("payment", payment(1))
+    with pytest.raises(InvalidValue, match="amount: expected"):
+        driver.send("payments", payment(1, amount="much"))

@@ -12,7 +12,7 @@ from stream.engine.protocol import (
     SchemaRefused,
     TaskFound,
 )
-from stream.engine.restore import metadata_of
+from stream.engine.restore import committed_cycles
 from stream.engine.snapshot import Checkpoint
 from stream.records import RecordBatch, RejectReason, TopicPartition
 from stream.testing.partition_log import PartitionLog, Stored, Transaction, record_batch, stored_records
@@ -163,7 +163,7 @@ class SimulatedBroker:
         return {source: self.offsets[source] for source in sources if source in self.offsets}
 
     def find(self, partition: int) -> TaskFound | None:
-        """What is remembered of a task; None while it is not stable, or the committed cycle not yet to be read."""
+        """What is remembered of a task; None while it is not stable, or not both of offsets and journal to be read."""
         sources = [TopicPartition(topic, partition) for topic in self.inputs]
         committed = self.committed(sources)
         if committed is None:
@@ -171,21 +171,26 @@ class SimulatedBroker:
         log = self.logs[TopicPartition(self.journal, partition)]
         begin = self._journal_begins[partition]
         records = [record.value for _, record in log.committed(begin) if record.value is not None]
-        wanted = {offset.metadata for offset in committed.values()}
-        cycles = [journal.decode(value) for value in records]
-        places = [at for at, each in enumerate(cycles) if metadata_of(each.cycle, each.digest) in wanted]
-        if wanted and not places:
+        if not (cycles := committed_cycles(committed)):
+            if log.has_open_transaction:
+                return None
+        elif not records or _cycle_of(records[-1]) not in cycles:
             return None
         kept, damaged = self.checkpoints[partition], self.damaged[partition]
         return TaskFound(
             partition=partition,
             committed=committed,
-            journal=tuple(records[: places[-1] + 1] if places else ()),
+            journal=tuple(records),
             checkpoints=tuple(each for each in reversed(kept) if each.digest not in damaged),
             damaged=tuple(f"cycle {each.cycle} is damaged" for each in kept if each.digest in damaged),
             beginnings=dict.fromkeys(sources, 0),
             ends={source: self.logs[source].end for source in sources},
         )
+
+    def forget_offsets(self, sources: Iterable[TopicPartition]) -> None:
+        """Offsets expire a week after the last member left."""
+        for source in sources:
+            self.offsets.pop(source, None)
 
     def publish(self, checkpoint: Checkpoint) -> None:
         """Keep a snapshot and the one before it."""
@@ -205,3 +210,8 @@ class SimulatedBroker:
         if schema_id in self._schemas:
             return SchemaFetched(schema_id, self._schemas[schema_id])
         return SchemaRefused(schema_id, RejectReason.UNKNOWN_SCHEMA, f"the registry has no schema {schema_id}")
+
+
+def _cycle_of(value: bytes) -> tuple[int, str]:
+    record = journal.decode(value)
+    return record.cycle, record.digest

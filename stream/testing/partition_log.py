@@ -54,6 +54,11 @@ class PartitionLog:
         """Last stable offset: behind it somebody's transaction is still open."""
         return min(self._open.values(), default=len(self._entries))
 
+    @property
+    def has_open_transaction(self) -> bool:
+        """Whether a transaction that is not over, or has no marker here yet, hides what lies behind it."""
+        return bool(self._open)
+
     def committed(self, offset: int = 0) -> Iterator[tuple[int, Stored]]:
         """Offsets and records from `offset` on, as a `read_committed` reader gets them."""
         for place in range(offset, self.end):

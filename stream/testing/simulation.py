@@ -51,11 +51,12 @@ class Faults:
     pause: float = 0.008  # SIGSTOP, for up to three times the session timeout
     join: float = 0.004  # one worker more, up to the number of partitions
     damaged_snapshot: float = 0.03
+    expiry: float = 0.002  # all workers crash, and come back when the group has forgotten offsets
     aborted_input: float = 0.02  # an upstream service aborts a transaction: holes in the input's offsets
     clients: Chances = field(default_factory=lambda: Chances(0.05, 0.05, 0.1))
 
 
-NO_FAULTS = Faults(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, Chances())
+NO_FAULTS = Faults(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, Chances())
 
 
 @dataclass(slots=True)
@@ -236,6 +237,8 @@ class Simulation:
             self._slots += 1
         elif draw.random() < faults.damaged_snapshot:
             self._damage_a_snapshot()
+        elif draw.random() < faults.expiry:
+            self._expire()
 
     def _note(self, text: str) -> None:
         self.happened.append(f"{self.now_ms - _STARTED_MS} ms: {text}")
@@ -245,6 +248,16 @@ class Simulation:
         self._note(f"worker {process.slot} crashes")
         self._processes.remove(process)
         self._to_start.append((self.now_ms + self._draw.randint(0, 2 * self.session_ms), process.slot))
+
+    def _expire(self) -> None:
+        """Nobody is there for a week: the group forgets all offsets, or those of some partitions."""
+        for process in list(self._processes):
+            self._crash(process)
+            process.connection.close()
+        sources = [TopicPartition(topic, n) for topic in self.broker.inputs for n in range(self.broker.partitions)]
+        gone = self._draw.sample(sources, self._draw.randint(1, len(sources)))
+        self._note(f"the group forgets {len(gone)} offsets")
+        self.broker.forget_offsets(gone)
 
     def _request_stop(self, process: _Process) -> None:
         if not process.is_stopping and not process.connection.is_revoking:
@@ -278,8 +291,10 @@ class Simulation:
         committed = self.broker.committed(sources)
         if committed is None or self.broker.mark_one(0):
             return False
-        handled = {source: offset.next_offset for source, offset in committed.items()}
-        is_all_handled = not any(len(self.broker.read(source, handled.get(source, 0), 1)) for source in sources)
         slots = [slot for process in self._processes for slot in process.worker.slots]
         running = {slot.task.partition for slot in slots if slot.state is TaskState.RUNNING}
+        # Of what the group forgot, and no cycle has touched since, the task alone says where it is.
+        handled = {source: at for slot in slots for source, at in slot.task.next_offsets.items()}
+        handled |= {source: offset.next_offset for source, offset in committed.items()}
+        is_all_handled = not any(len(self.broker.read(source, handled.get(source, 0), 1)) for source in sources)
         return is_all_handled and running == set(range(self.broker.partitions))

@@ -1,10 +1,12 @@
-"""How commands reach Kafka and the registry: the user's settings, short waits, and no log of librdkafka's."""
+"""How commands reach Kafka and the registry: the user's settings, short waits, and no log of the clients."""
 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from stream.config import KafkaSettings
 from stream.engine.protocol import SchemaFetched
@@ -29,11 +31,14 @@ def kafka_settings(config: Path | None, brokers: str | None = None, registry: st
     return loaded.values.kafka("stream-cli")
 
 
-def quieten_librdkafka() -> None:
-    """Its log repeats what the errors say, several lines a second."""
+def quieten_clients() -> None:
+    """Their logs repeat what the errors say, several lines a second; stdout, structlog's default, is for results."""
     logger = logging.getLogger("stream.kafka.librdkafka")
     logger.addHandler(logging.NullHandler())
     logger.propagate = False
+    if not structlog.is_configured():
+        only_errors = structlog.make_filtering_bound_logger(logging.ERROR)
+        structlog.configure(wrapper_class=only_errors, logger_factory=structlog.stdlib.LoggerFactory())
 
 
 def reachable_admin(settings: KafkaSettings) -> Admin:
@@ -42,7 +47,7 @@ def reachable_admin(settings: KafkaSettings) -> Admin:
     Raises:
         RetriableError: none does, within a few seconds.
     """
-    quieten_librdkafka()
+    quieten_clients()
     admin = Admin(settings, BROKER_TIMEOUT_S)
     admin.brokers()
     return admin

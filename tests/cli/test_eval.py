@@ -63,7 +63,8 @@ def test_labels_arrive_when_they_became_known(tmp_path: Path) -> None:
     delayed = json.loads(run(*arguments, "--label-time", "known_at").stdout)
     by_delay = json.loads(run(*arguments, "--label-delay", "10d").stdout)
     never = json.loads(run(*arguments, "--label-delay", "60d").stdout)
-    assert at_once["labels"] == delayed["labels"] == {"joined": 40, "early": 0, "duplicate": 0, "late": 0, "unknown": 0}
+    others = dict.fromkeys(("early", "duplicate", "late", "unknown", "invalid"), 0)
+    assert at_once["labels"] == delayed["labels"] == {"joined": 40, **others}
     assert at_once["models"]["m"]["log_loss"] < delayed["models"]["m"]["log_loss"]
     assert delayed["models"] == by_delay["models"]
     assert never["models"]["m"]["log_loss"] == pytest.approx(

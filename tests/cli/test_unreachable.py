@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.cli.commands import run
 
@@ -23,7 +24,8 @@ def silent() -> Iterator[str]:
 
 @pytest.fixture
 def briefly(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A project whose settings are those of the environment, and commands that wait half a second."""
+    """A project whose settings are those of the environment, and commands that wait half a second and set up no log."""
+    structlog.reset_defaults()
     (project / "stream.toml").unlink()
     monkeypatch.setattr("stream.cli.connection.BROKER_TIMEOUT_S", PATIENCE_S)
     monkeypatch.setattr("stream.cli.connection.REGISTRY_TIMEOUT_S", PATIENCE_S)
@@ -45,9 +47,9 @@ def test_no_broker_and_no_registry_are_one_finding_each(
     done = run("check", "shop.py:app", "--json")
     waited_s = time.monotonic() - began - offline_s
 
-    found = json.loads(done.stdout)["findings"]
+    found = json.loads(done.stdout)["findings"]  # and nothing else is there
     broker, registry = [each for each in found if each["status"] == "wrong"]
-    assert done.exit_code == 1
+    assert (done.exit_code, done.stderr) == (1, "")
     assert (broker["area"], broker["subject"]) == ("broker", address)
     assert f"no answer from {address}" in broker["text"]
     assert (registry["area"], registry["subject"]) == ("registry", f"http://{address}")

@@ -91,10 +91,12 @@ class Stage:
             self._broker = started.enter_context(broker)
             self.servers = self._broker.bootstrap_servers
             # Slow to import: it has been going on while Kafka started (see run.py).
+            from stream.cli.connection import quieten_clients
             from stream.kafka.admin import Admin
             from stream.kafka.registry import Registry
             from stream.runtime.loading import load_app
 
+            quieten_clients()
             self.plan = load_app(self._demo.target).plan
             self.topics = TopicNames.of(self.plan.app)
             settings = KafkaSettings("stream-demo", "stream-demo", self.servers, self._broker.registry_url)

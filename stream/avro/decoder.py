@@ -69,7 +69,9 @@ class Decoder:
         self._program: Ints = np.zeros(0, np.int64)
         self._places: dict[int, Place] = {}
         self._known: dict[int, int] = {}
-        self._refusals: list[tuple[RejectReason, str]] = []
+        self._known_table: Ints | None = None
+        self._refusals: dict[int, tuple[RejectReason, str]] = {}
+        self._refusals_ever = 0
         self._defaults = bytearray()
         self._json: JsonReader | None = JsonReader(reader) if framing is Framing.JSON else None
         if self._json is not None:
@@ -84,19 +86,22 @@ class Decoder:
         """
         defaults = bytearray(self._defaults)
         assembled = resolve(writer, self.reader, self._target, defaults, len(self._program))
-        self._known[schema_id] = len(self._program)
+        self._know(schema_id, len(self._program))
         self._program = np.concatenate([self._program, np.array(assembled.words(), np.int64)])
         self._places |= assembled.places
         self._defaults = defaults
 
     def refuse(self, schema_id: int, reason: RejectReason, message: str) -> None:
         """Reject every later record of this schema id for this reason; `message` is what its rejection says it got."""
-        self._refusals.append((reason, message))
-        self._known[schema_id] = -len(self._refusals)
+        self._know(schema_id, -1 - self._refusals_ever)
+        self._refusals[self._refusals_ever] = (reason, message)
+        self._refusals_ever += 1
 
-    def knows(self, schema_id: int) -> bool:
-        """Whether the id was added or refused."""
-        return schema_id in self._known
+    def forget(self, schema_id: int) -> None:
+        """Refuse this id no more: the next record of it is one whose schema is not known."""
+        number = -1 - self._known[schema_id]
+        del self._known[schema_id], self._refusals[number]
+        self._known_table = None
 
     def decode(self, batch: RecordBatch, first: int = 0) -> Decoded:
         """Decode the records from `first` on, up to the first whose schema is not known yet.
@@ -167,8 +172,16 @@ class Decoder:
             return rejections.of_header(row, code, detail, self.framing)
         return rejections.of_value(row, code, detail, self._places[address])
 
+    def _know(self, schema_id: int, address: int) -> None:
+        if self._known.get(schema_id, 0) < 0:
+            self.forget(schema_id)
+        self._known[schema_id] = address
+        self._known_table = None
+
     def _known_ids(self) -> Ints:
-        return np.array([[key, address, 0] for key, address in self._known.items()], np.int64).reshape(-1, 3)
+        if self._known_table is None:
+            self._known_table = np.array([[*item, 0] for item in self._known.items()], np.int64).reshape(-1, 3)
+        return self._known_table
 
     def _compile(self) -> None:
         """Have the kernels compiled now, and not when the first record comes."""

@@ -24,7 +24,6 @@ class Beginning:
     checkpoint: Checkpoint | None  # None: empty state
     replay: tuple[JournalRecord, ...]  # cycles after it, oldest first
     starts: Mapping[TopicPartition, int]  # where fetching begins, of every input partition
-    is_new_plan: bool  # the checkpoint is of another plan: parts whose definition changed start anew
 
 
 def metadata_of(cycle: int, digest: str) -> str:
@@ -57,11 +56,10 @@ def find_beginning(
     records = _committed_journal(found)
     edges = found.beginnings if offset_reset == "earliest" else found.ends
     if not records:
-        return Beginning(None, (), {source: edges[source] for source in sources}, is_new_plan=False)
+        return Beginning(None, (), {source: edges[source] for source in sources})
     own = _records_of(plan_digest, records)
     checkpoint = _newest_checkpoint(found, own, plan_digest)
-    is_new_plan = checkpoint is None and len(own) < len(records)
-    if is_new_plan:  # none of its cycles has a snapshot yet: it takes over from the old plan's last one
+    if checkpoint is None and len(own) < len(records):  # no snapshot of this plan yet: the old one's last is taken over
         checkpoint = _at_upgrade(found, records[len(records) - len(own) - 1])
     replay = _records_after(checkpoint, own, found)
     ends = _ends(checkpoint, replay)
@@ -75,7 +73,7 @@ def find_beginning(
         for item in reversed(record.ranges):
             starts[item.source] = item.first
     _check_retention(found, starts)
-    return Beginning(checkpoint, replay, starts, is_new_plan)
+    return Beginning(checkpoint, replay, starts)
 
 
 def _committed_journal(found: TaskFound) -> list[JournalRecord]:

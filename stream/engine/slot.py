@@ -57,7 +57,7 @@ class Slot:
         """Load the state that Kafka remembers; returns where fetching begins."""
         beginning = find_beginning(found, self.task.sources, self.task.plan_digest, offset_reset)
         if beginning.checkpoint is not None:
-            self.restored = self.task.load(beginning.checkpoint, is_new_plan=beginning.is_new_plan)
+            self.restored = self.task.load(beginning.checkpoint)
             self._snapshot_cycle = beginning.checkpoint.cycle
         new = beginning.starts.keys() - (beginning.checkpoint.next_offsets.keys() if beginning.checkpoint else set())
         self.task.start_at({source: beginning.starts[source] for source in new})
@@ -199,6 +199,8 @@ class Slot:
             self.task.replay_schemas(self._replay.record, len(self._replay.record.ranges))
             self.task.close_replayed(self._replay.finish_cycle())
         if self._replay.record is None:
+            # The registry's address may have been put right since: what it refused is asked for anew (rule 3).
+            self.task.forget_refusals()
             self._move(TaskState.RUNNING)
             self._has_run = True
 

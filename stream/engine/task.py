@@ -21,7 +21,7 @@ from stream.engine.plan import Plan
 from stream.engine.predictions import PredictionEncoder
 from stream.engine.protocol import SchemaFetched, SchemaRefused
 from stream.engine.snapshot import Checkpoint
-from stream.engine.source import Source, sources_of
+from stream.engine.source import Source, accepted_by
 from stream.engine.state import LearnedState
 from stream.engine.upgrade import Restored, facts_of
 from stream.engine.values import event_ids, targets, unusable
@@ -186,13 +186,20 @@ class Task:
         """End a cycle whose ranges were all replayed."""
         self._end_cycle(record)
 
+    def forget_refusals(self) -> None:
+        """Ask the registry anew for schemas that it refused; what it answers is journaled (rule 3)."""
+        for source in self._sources.values():
+            source.forget_refusals()
+
     def checkpoint(self, created_ms: int) -> Checkpoint:
         """A copy of the state at the end of the last cycle."""
         facts = facts_of(self._plan)
+        # Refusals stay out: an id that is any four bytes must not make every snapshot larger. So they end here for
+        # this task as well, that what it relies on behind the snapshot stands behind it in the journal.
+        self.forget_refusals()
         # Answers of the open cycle stay out: whoever loads this asks again, and journals them.
-        journaled = [answer for answer in sources_of(self._sources) if answer not in self._schemas]
-        answers = [[a.topic, a.schema_id, a.schema, a.refusal, a.message] for a in journaled]
-        facts["schemas"] = orjson.dumps(answers).decode()
+        journaled = [answer for answer in accepted_by(self._sources) if answer not in self._schemas]
+        facts["schemas"] = orjson.dumps([[item.topic, item.schema_id, item.schema] for item in journaled]).decode()
         return Checkpoint(
             partition=self.partition,
             cycle=self._last.cycle,
@@ -204,13 +211,13 @@ class Task:
             facts=facts,
         )
 
-    def load(self, checkpoint: Checkpoint, is_new_plan: bool) -> Restored:
+    def load(self, checkpoint: Checkpoint) -> Restored:
         """Take over a checkpoint; returns what starts anew because its definition changed."""
         restored = self.state.load(checkpoint.arrays, checkpoint.facts)
         self._counts = self._counts_from_here()
-        for topic, schema_id, schema, refusal, message in orjson.loads(checkpoint.facts["schemas"]):
-            if topic in self._sources and not (is_new_plan and refusal):
-                self._sources[topic].repeat(SchemaAnswer(0, topic, schema_id, schema, refusal, message))
+        for topic, schema_id, schema in orjson.loads(checkpoint.facts["schemas"]):
+            if topic in self._sources:
+                self._sources[topic].accept(0, schema_id, schema)
         self.start_at({source: at for source, at in checkpoint.next_offsets.items() if source in self._next_offsets})
         self._last = JournalRecord(checkpoint.cycle, "", checkpoint.plan_digest, self.epoch, (), (), checkpoint.digest)
         return restored

@@ -39,7 +39,7 @@ def warm_up(plan: Plan, format: OutputFormat) -> None:
             task.answer_schema(SchemaFetched(_SCHEMA_ID, schema.text))
             task.process(batch, 0)
     task.close_cycle()
-    task.load(task.checkpoint(0), False)
+    task.load(task.checkpoint(0))
 
 
 def _record(schema: avro.Schema, framing: avro.Framing) -> bytes:

@@ -73,7 +73,7 @@ class Worker:
         self._done: list[tuple[int, CycleMetrics]] = []
         self._is_stopping = False
         self._publishing: set[int] = set()
-        self._schemas: dict[int, SchemaFetched | SchemaRefused] = {}
+        self._schemas: dict[int, SchemaFetched] = {}
 
     @property
     def slots(self) -> Sequence[Slot]:
@@ -127,7 +127,8 @@ class Worker:
                 slot = self._slots.get(batch.partition)
                 return slot.enqueue(batch, now_ms) if slot else []
             case SchemaFetched() | SchemaRefused():
-                self._schemas[event.schema_id] = event
+                if isinstance(event, SchemaFetched):  # a refusal holds as long as a task remembers it (rule 3)
+                    self._schemas[event.schema_id] = event
                 for slot in self._slots.values():
                     slot.answer_schema(event)
                 return []

@@ -177,6 +177,23 @@ def test_records_of_a_refused_schema_are_rejected_with_its_reason() -> None:
     ]
 
 
+def test_a_refusal_may_be_forgotten_or_replaced() -> None:
+    """Then the id is one that is not known, or a schema like any other; other refusals keep their reasons."""
+    decoder = decoder_of(PAYMENT)
+    for schema_id in (7, 8, 9):
+        decoder.refuse(schema_id, RejectReason.UNKNOWN_SCHEMA, f"no {schema_id}")
+    decoder.refuse(7, RejectReason.UNRESOLVABLE_SCHEMA, "another reason")
+    decoder.add_writer(8, PAYMENT)
+    decoder.forget(9)
+    batch = batch_of([header(Framing.CONFLUENT, schema_id) + GOOD for schema_id in (7, 8, 9)])
+
+    decoded = decoder.decode(batch)
+
+    assert [(each.row, each.got) for each in decoded.rejections] == [(0, "another reason")]
+    assert decoded.columns.rows.tolist() == [1]
+    assert (decoded.end, decoded.needs) == (2, 9)
+
+
 def test_writers_schemas_may_alternate_within_a_batch() -> None:
     """Each record is read as its own schema says."""
     old = one_field("int")

@@ -178,7 +178,7 @@ def test_a_checkpoint_in_the_middle_changes_no_alert() -> None:
     first = alerts_of(task, payments().part(0, middle))
     task.close_cycle()
 
-    other.load(task.checkpoint(T0), is_new_plan=False)
+    other.load(task.checkpoint(T0))
 
     behind = alerts_of(other, payments().part(middle, EVENTS))
     assert first + behind == list(all_alerts())

@@ -153,7 +153,7 @@ def test_a_river_model_plugs_in_and_survives_a_checkpoint() -> None:
     task.process(batch("visits", values[:100]), T0)
     task.close_cycle()
 
-    other.load(task.checkpoint(T0), is_new_plan=False)
+    other.load(task.checkpoint(T0))
 
     rest = batch("visits", values[100:], 100)
     (mine,), (its,) = task.process(rest, T0).predictions, other.process(rest, T0).predictions

@@ -104,7 +104,7 @@ def test_losses_do_not_depend_on_batches_nor_on_a_restart() -> None:
         cut.process(first.part(at, end), T0)
         at = end
     cut.close_cycle()
-    loaded.load(cut.checkpoint(T0), is_new_plan=False)
+    loaded.load(cut.checkpoint(T0))
 
     assert cut.metrics.losses == expected[0]
     assert expected[0].label_rows_evicted > 0 < expected[0].keys_evicted

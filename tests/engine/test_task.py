@@ -94,7 +94,7 @@ def test_a_checkpoint_loaded_elsewhere_continues_bit_for_bit(plan: Plan) -> None
     run(task, [batch("payments", payments(200, has_label=True))], None)
     task.close_cycle()
 
-    other.load(task.checkpoint(T0), is_new_plan=False)
+    other.load(task.checkpoint(T0))
     rest = [batch("payments", payments(200, seed=5, has_label=True), 200)]
 
     assert run(other, rest, None) == run(task, rest, None)
@@ -209,7 +209,7 @@ def test_a_snapshot_holds_no_answer_that_its_journal_lacks() -> None:
     task.answer_schema(SchemaRefused(9, RejectReason.UNKNOWN_SCHEMA, "unknown"))
 
     loaded = Task(plan_with_labels(), 0, 2, FORMAT)
-    loaded.load(task.checkpoint(T0), is_new_plan=False)
+    loaded.load(task.checkpoint(T0))
 
     assert loaded.process(of_a_new_schema, T0).needs_schema == 9
     assert loaded.process(batch("payments", payments(1), 3), T0).taken == 1

@@ -171,6 +171,6 @@ def test_the_share_of_lost_labels_goes_on_after_a_restore() -> None:
     task, restored = task_of(plan_with_labels()), Task(plan_with_labels(), 0, 2, FORMAT)
     task.process(batch("chargebacks", [DAMAGED] * 600), T0)
     task.close_cycle()
-    restored.load(task.checkpoint(T0), is_new_plan=False)
+    restored.load(task.checkpoint(T0))
 
     assert len(alerts_of(restored, batch("chargebacks", [DAMAGED] * 400, 600))) == 1

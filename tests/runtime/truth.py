@@ -153,7 +153,7 @@ def state_of_snapshot(app: Deployment, partition: int) -> tuple[int, str]:
     store.close()
     assert stored.checkpoint is not None, stored.damaged
     task = _task(app, partition)
-    task.load(stored.checkpoint, is_new_plan=False)
+    task.load(stored.checkpoint)
     return task.cycle, task.state.digest()
 
 

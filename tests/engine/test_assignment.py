@@ -1,0 +1,55 @@
+"""A task that is assigned while a transaction is open (rule 7)."""
+
+from stream.engine.effects import OutputBatch
+from stream.engine.protocol import Assigned, Commit, Produce
+from stream.engine.small_avro import decode_small
+from stream.records import TopicPartition
+from stream.testing.memory_broker import MemoryBroker
+from tests.engine.build import FORMAT, T0, payments
+from tests.engine.running import Running
+
+INTERVAL_MS = 1_000_000
+
+
+def test_rule_7_outputs_of_a_task_never_enter_a_transaction_begun_before_it_was_assigned(broker: MemoryBroker) -> None:
+    """Such a transaction's membership is older than the assignment: the new task waits until it is over."""
+    other = TopicPartition("payments", 1)
+    for number, (key, value) in enumerate(payments(100, seed=9)):
+        broker.append(other, key, value, T0 + number)
+    running = Running(broker, commit_interval_ms=INTERVAL_MS)
+    running.tell(Assigned((0,)))
+    while not produced(running, transaction=2):
+        running.step(20)
+
+    running.tell(Assigned((1,)))
+    for _ in range(40):
+        running.step(20)
+    before = running.seen.copy()
+    running.now_ms += INTERVAL_MS
+    running.finish()
+
+    assert not any(isinstance(instruction, Commit) and instruction.transaction == 2 for instruction in before)
+    assert partitions(produced(running, transaction=2)) == {0}
+    assert partitions(produced(running, transaction=3)) == {1}
+    (second,) = (each for each in running.seen if isinstance(each, Commit) and each.transaction == 2)
+    assert {source.partition for source in second.offsets} == {0}
+
+
+def produced(running: Running, transaction: int) -> list[OutputBatch]:
+    """The predictions that went into a transaction so far."""
+    batches = [
+        batch
+        for each in running.seen
+        if isinstance(each, Produce) and each.transaction == transaction
+        for batch in each.outputs
+    ]
+    return [batch for batch in batches if batch.topic == FORMAT.topics.predictions]
+
+
+def partitions(predictions: list[OutputBatch]) -> set[int]:
+    """Of the events that were predicted."""
+    return {
+        decode_small("prediction", batch.data[start + 5 : end].tobytes())["partition"]
+        for batch in predictions
+        for start, end in batch.values.tolist()
+    }

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from importlib import metadata
+from typing import Any
 
 import orjson
 
@@ -19,6 +20,7 @@ from stream.engine.plan import (
     MonitorPlan,
     Plan,
     Signal,
+    TargetPlan,
 )
 from stream.errors import ConfigError, SchemaError
 from stream.features.duration import duration_ms
@@ -52,10 +54,11 @@ def compile_app(app: App, schemas: Mapping[str, str]) -> Plan:
     schema = _schema(events.schema, schemas)
     wanted = _wanted(events, schema)
     columns = {column.name: column for column in avro.columns_of(schema, wanted)}
-    feature_plan = _features(events, columns)
     labels = _labels(app, app.label_stream, events, schemas) if app.label_stream else None
     target = target_plan(app, columns, events.target, f"label of {events.topic}") if events.target else None
     problem = problem_of(app, labels.target if labels else target)
+    truth = _truth(labels.target if labels else target, problem)
+    feature_plan = _features(events, columns, truth)
     scale_at = models.ScaleAt.ARRIVAL if labels else models.ScaleAt.LABEL
     model_plans = _models(app, feature_plan.layout, problem, scale_at)
     monitors = tuple(_monitor(app, monitor, feature_plan.layout.dense) for monitor in app.monitors)
@@ -73,7 +76,7 @@ def compile_app(app: App, schemas: Mapping[str, str]) -> Plan:
         target=target,
         ahead_ms=duration_ms(events.ahead, "ahead"),
     )
-    parts = _parts(events, feature_plan, labels, model_plans, monitors)
+    parts = _parts(event_plan, feature_plan, labels, model_plans, monitors, truth)
     return Plan(
         app=app.name,
         events=event_plan,
@@ -85,7 +88,7 @@ def compile_app(app: App, schemas: Mapping[str, str]) -> Plan:
         decision=_decision(app),
         monitors=monitors,
         rejection_limit=app.rejection_limit,
-        digest=_digest(app, schema, parts),
+        digest=_digest(app, event_plan, labels, parts, truth),
         parts=parts,
     )
 
@@ -126,7 +129,7 @@ def time_column(columns: Mapping[str, Column], events: Events) -> Column:
     return column
 
 
-def _features(events: Events, columns: Mapping[str, Column]) -> features.FeaturePlan:
+def _features(events: Events, columns: Mapping[str, Column], truth: str = "") -> features.FeaturePlan:
     if not events.declared:
         raise ConfigError(f"{events.topic!r} has no features: declare events.features(NAME=expression, ...)")
     return features.compile_features(
@@ -136,6 +139,7 @@ def _features(events: Events, columns: Mapping[str, Column]) -> features.Feature
         state_bytes=events.state_bytes,
         lateness_ms=duration_ms(events.lateness, "lateness") if events.lateness else 0,
         key_expiry_ms=duration_ms(events.key_expiry, "key_expiry"),
+        truth=truth,
     )
 
 
@@ -197,22 +201,31 @@ def signals_of(app: App, name: str, dense: Sequence[str]) -> list[Signal]:
     return [Signal("feature", -1, list(dense).index(feature), name)]
 
 
+def _truth(target: TargetPlan | None, problem: models.Task) -> str:
+    """All that a label's number depends on."""
+    read = (target.column.name, target.column.kind.value, target.classes) if target else ()
+    return _sha(repr(read), problem.kind.value, repr(problem.classes))
+
+
 def _parts(
-    events: Events,
+    events: EventPlan,
     feature_plan: features.FeaturePlan,
     labels: LabelPlan | None,
     model_plans: Sequence[ModelPlan],
     monitors: Sequence[MonitorPlan],
+    truth: str,
 ) -> dict[str, str]:
     """Digest of each stateful part, by the prefix of its arrays in a snapshot."""
     parts = {"features": feature_plan.digest}
     # A part's definition includes that of what it reads.
-    parts |= {f"model/{plan.name}": _sha(plan.digest, feature_plan.rows_digest) for plan in model_plans}
+    parts |= {f"model/{plan.name}": _sha(plan.digest, feature_plan.rows_digest, truth) for plan in model_plans}
     for place, plan in enumerate(monitors):
         watched = [_watched(signal, feature_plan, parts) for signal in plan.signals]
         parts[f"monitor/{place}"] = _sha(plan.digest, *watched)
-    if labels is not None:
-        parts["labels"] = _sha(feature_plan.rows_digest, f"{labels.horizon_ms}", f"{labels.state_bytes}")
+    if labels is not None and events.event_id is not None:
+        ids = (events.event_id.name, labels.event_id.name)
+        bounds = (labels.horizon_ms, labels.state_bytes)
+        parts["labels"] = _sha(feature_plan.rows_digest, truth, repr(ids), repr(bounds))
     return parts
 
 
@@ -223,13 +236,35 @@ def _watched(signal: Signal, feature_plan: features.FeaturePlan, parts: Mapping[
     return [digest for name, digest in parts.items() if name.startswith("model/")][signal.model]
 
 
-def _digest(app: App, schema: avro.Schema, parts: Mapping[str, str]) -> str:
-    events = app.event_stream
-    assert events is not None
-    settings = [app.name, schema.canonical, app.problem, app.classes, app.decision, app.rejection_limit]
-    stream = [events.key, events.time, events.id, events.target, events.null_key, events.ahead, events.key_encoding]
+def _digest(app: App, events: EventPlan, labels: LabelPlan | None, parts: Mapping[str, str], truth: str) -> str:
+    """Over all that decides what a replay gives; topics and framings too: a journal of others is of other records."""
+    declared = app.event_stream
+    assert declared is not None
+    settings = [app.name, app.decision, app.rejection_limit, truth]
+    keys = [declared.key, declared.null_key, declared.key_encoding]
+    times = [declared.time, declared.id, declared.target, declared.ahead]
+    streams: list[tuple[str, ...]] = [(events.topic, events.framing.name, _meaning(events.schema))]
+    if labels is not None:
+        columns = (labels.event_id.name, labels.target.column.name)
+        streams.append((labels.topic, labels.framing.name, _meaning(labels.schema), *columns))
     versions = [f"{name} {metadata.version(name)}" for name in _LIBRARIES]
-    return _sha(*map(repr, settings), *map(repr, stream), *versions, *(f"{name} {parts[name]}" for name in parts))
+    texts = [*map(repr, (settings, keys, times, streams)), *versions, *(f"{name} {parts[name]}" for name in parts)]
+    return _sha(*texts)
+
+
+def _meaning(schema: avro.Schema) -> str:
+    """The schema without its documentation. Defaults, aliases and logical types, which decide too, stay in."""
+    return orjson.dumps(_undocumented(orjson.loads(schema.text)), option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _undocumented(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_undocumented(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: value if name == "default" else _undocumented(value) for name, value in schema.items() if name != "doc"
+    }
 
 
 def _sha(*texts: str) -> str:

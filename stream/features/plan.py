@@ -89,6 +89,7 @@ def compile_features(
     state_bytes: int = 256 * 2**20,
     lateness_ms: int = 0,
     key_expiry_ms: int | None = None,
+    truth: str = "",
 ) -> FeaturePlan:
     """Bind features to a schema's columns and plan their state.
 
@@ -99,6 +100,7 @@ def compile_features(
         state_bytes: what keyed tables and windows may take in memory, per task.
         lateness_ms: how far behind the largest event time an event may be and still enter keyed state.
         key_expiry_ms: a key idle for longer (in event time) loses its state; None: only the budget evicts.
+        truth: what labels mean, in any words: target means of another truth are other features.
 
     Raises:
         ConfigError: naming the feature, the column and what was expected; correct the declaration.
@@ -107,7 +109,7 @@ def compile_features(
         raise ConfigError("no features are declared: give at least one, as in amount=col('amount')")
     if lateness_ms < 0:
         raise ConfigError(f"lateness must not be negative, got {lateness_ms} ms")
-    binder = Binder(columns, key)
+    binder = Binder(columns, key, truth)
     if key is not None:
         binder.key_columns(key, "key")
     bound = tuple((name, binder.feature(name, expression)) for name, expression in features.items())
@@ -125,7 +127,7 @@ def compile_features(
         columns=columns,
         features=bound,
         state=state,
-        places=places_of(state, binder.nodes),
+        places=places_of(state, binder.nodes, truth),
         budget=budget,
         lateness_ms=lateness_ms,
         key_expiry_ms=key_expiry_ms,

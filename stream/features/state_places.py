@@ -76,14 +76,15 @@ class StatePlaces:
     parts: tuple[str, ...]  # what features read: names of `parts_of`
 
 
-def places_of(state: StateLayout, nodes: Iterable[Node]) -> StatePlaces:
-    """Describe a plan's state; `nodes` are all of the plan's."""
+def places_of(state: StateLayout, nodes: Iterable[Node], truth: str = "") -> StatePlaces:
+    """Describe a plan's state; `nodes` are all of the plan's, and `truth` says what its labels mean."""
     by_index = {node.index: digest_of(definition(node)) for node in nodes}
     vocabularies = {place: _places(node) for place, node in ((n.index, n) for n in nodes) if _places(node)}
     numbers = {id(reservoir): number for number, (_, reservoir) in enumerate(state.reservoirs)}
     buckets = {node.index: node.options["buckets"] for node in nodes if node.operator == "target_mean"}
     return StatePlaces(
-        running={"labels": (0, 3)} | {by_index[index]: (first, 3) for index, first in state.running.places.items()},
+        running={f"labels {truth}": (0, 3)}
+        | {by_index[index]: (first, 3) for index, first in state.running.places.items()},
         vocabularies={by_index[i]: (first, vocabularies[i]) for i, first in state.vocabulary.places.items()},
         vocabulary_counts={by_index[index]: slot for index, slot in state.vocabulary_slots.items()},
         categories={by_index[i]: (first, buckets[i]) for i, first in state.categories.places.items()},

@@ -39,7 +39,8 @@ class Node:
 class Binder:
     """Binds expressions to columns, remembering what was bound before."""
 
-    def __init__(self, columns: tuple[Column, ...], key: tuple[str, ...] | None) -> None:
+    def __init__(self, columns: tuple[Column, ...], key: tuple[str, ...] | None, truth: str = "") -> None:
+        self._truth = truth
         self._columns = {column.name: column for column in columns}
         self._key = key
         self._nodes: dict[str, Node] = {}
@@ -126,6 +127,8 @@ class Binder:
         _check_operands(operator, operands, where)
         returns = _check_meaning(operator, operands, options, where)
         shown = {name: value for name, value in sorted(options.items()) if name not in ("by", "local", "udf")}
+        if operator == "target_mean":
+            shown["truth"] = self._truth
         keyed = tuple((column.name, column.kind.value, column.symbols) for column in key)
         text = f"{operator}({','.join(operand.text for operand in operands)};{shown!r};{keyed!r})"
         known = self._nodes.get(text)

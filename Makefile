@@ -70,6 +70,9 @@ bench-e2e: $(STAMP) ## a worker on a real Kafka beside the same loop with conflu
 bench-start: $(STAMP) ## a worker from the start of its process to its first prediction
 	@$(BIN)/python -m benchmarks.start $(ARGS)
 
+bench-chaos: $(STAMP) ## workers on a real Kafka under random faults (make bench-chaos ARGS="--faults 100")
+	@$(BIN)/python -m tests.runtime.chaos $(ARGS)
+
 # The stamp is newer than the locks exactly when the environment holds what they say.
 $(STAMP): Makefile pyproject.toml $(LOCKS)
 	@python=; for candidate in $(PYTHON); do \

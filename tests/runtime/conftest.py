@@ -8,7 +8,7 @@ from typing import Protocol
 import pytest
 
 from stream.cli.broker.local import LocalBroker
-from tests.runtime.deployment import Deployment
+from tests.runtime.deployment import BRISK, Deployment
 
 
 class Deploy(Protocol):
@@ -31,14 +31,7 @@ class Deploy(Protocol):
 @pytest.fixture(scope="session")
 def brisk_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
     """A broker that notices a dead member within seconds, and that a test may restart."""
-    settings = {
-        "group.min.session.timeout.ms": "1000",
-        "group.consumer.min.session.timeout.ms": "1000",
-        "group.consumer.session.timeout.ms": "3000",
-        "group.consumer.min.heartbeat.interval.ms": "100",
-        "group.consumer.heartbeat.interval.ms": "500",
-    }
-    with LocalBroker(tmp_path_factory.mktemp("brisk"), settings=settings) as local:
+    with LocalBroker(tmp_path_factory.mktemp("brisk"), settings=BRISK) as local:
         yield local
 
 

@@ -27,6 +27,15 @@ from tests.runtime.processes import APP, WorkerProcess
 from tests.runtime.traffic import Traffic
 from tests.runtime.waiting import wait_until
 
+# Settings of a broker that notices a dead member within seconds.
+BRISK = {
+    "group.min.session.timeout.ms": "1000",
+    "group.consumer.min.session.timeout.ms": "1000",
+    "group.consumer.session.timeout.ms": "3000",
+    "group.consumer.min.heartbeat.interval.ms": "100",
+    "group.consumer.heartbeat.interval.ms": "500",
+}
+
 
 @dataclass
 class Deployment:

@@ -1,0 +1,167 @@
+"""Workers on a real Kafka under a random schedule of faults (make bench-chaos).
+
+Three workers share 8 partitions under steady load. One fault follows the other: kill -9, SIGSTOP for longer than a
+session and SIGCONT, SIGTERM, a restart of the broker, one worker more for a while. At the end all that was sent is
+handled, every worker stops cleanly, and an independent reader compares what is committed with what was sent.
+"""
+
+import argparse
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from stream.cli.broker.local import LocalBroker
+from tests.runtime.deployment import BRISK, Deployment
+from tests.runtime.processes import WorkerProcess
+from tests.runtime.traffic import SteadyTraffic
+from tests.runtime.truth import check_journal, duplicates, predicted, should, state_of_journal, state_of_snapshot
+
+PARTITIONS = 8
+WORKERS = 3
+SESSION_S = 3.0
+# Much may be going on at once on two cores; the workers' own limits are far below.
+_HANDLED_WITHIN_S = 300.0
+
+
+class Campaign:
+    """Faults among the workers of a deployment.
+
+    Args:
+        app: with its topics.
+        broker: of the app; it is restarted now and then.
+        draw: decides what goes wrong, and when.
+    """
+
+    def __init__(self, app: Deployment, broker: LocalBroker, draw: random.Random) -> None:
+        self._app, self._broker, self._draw = app, broker, draw
+        self._workers = {str(slot): app.start(str(slot)) for slot in range(WORKERS)}
+        self.faults: Counter[str] = Counter()
+        self.ended_by_itself = 0
+
+    def run(self, faults: int) -> None:
+        """So many faults, one after the other; each may hit workers that are still busy with the one before."""
+        kinds = [self._kill, self._kill, self._pause, self._pause, self._stop, self._join, self._restart_broker]
+        while self.faults.total() < faults:
+            time.sleep(self._draw.uniform(0.5, 3.0))
+            self._start_ended()
+            fault = self._draw.choice(kinds)
+            fault()
+            self.faults[fault.__name__.removeprefix("_")] += 1
+            print(f"{self.faults.total()} of {faults}: {fault.__name__.removeprefix('_')}", file=sys.stderr, flush=True)
+
+    def finish(self) -> None:
+        """Wait until all is handled, and stop every worker."""
+        give_up_at = time.monotonic() + _HANDLED_WITHIN_S
+        while self._app.committed() != self._app.ends():
+            assert time.monotonic() < give_up_at, f"not all is handled\n{self._app.explain()}"
+            self._start_ended()
+            time.sleep(0.5)
+        for worker in self._workers.values():
+            worker.wait_for_log("started")
+        self._app.stop(*self._workers.values())
+
+    def _start_ended(self) -> None:
+        """What ended by itself is started again, as whoever runs workers does."""
+        for slot, worker in self._workers.items():
+            if worker.process.poll() is not None:
+                self.ended_by_itself += 1
+                print(f"worker {slot} ended by itself: {worker.log[-500:]}", file=sys.stderr, flush=True)
+                self._start(slot)
+
+    def _start(self, slot: str) -> None:
+        self._workers[slot] = self._app.start(slot)
+
+    def _one(self) -> tuple[str, WorkerProcess]:
+        return self._draw.choice(sorted(self._workers.items()))
+
+    def _kill(self) -> None:
+        slot, worker = self._one()
+        worker.end(signal.SIGKILL)
+        time.sleep(self._draw.choice((0.0, 0.0, 2 * SESSION_S)))
+        self._start(slot)
+
+    def _pause(self) -> None:
+        _, worker = self._one()
+        worker.process.send_signal(signal.SIGSTOP)
+        time.sleep(SESSION_S + self._draw.uniform(0.5, 3.0))
+        worker.process.send_signal(signal.SIGCONT)
+
+    def _stop(self) -> None:
+        slot, worker = self._one()
+        worker.end(signal.SIGTERM)
+        self._start(slot)
+
+    def _join(self) -> None:
+        guest = self._app.start("guest")
+        time.sleep(self._draw.uniform(2.0, 6.0))
+        guest.end(self._draw.choice((signal.SIGTERM, signal.SIGKILL)))
+
+    def _restart_broker(self) -> None:
+        self._broker.restart()
+
+
+def verdict(app: Deployment, campaign: Campaign) -> dict[str, object]:
+    """What an independent reader finds.
+
+    Raises:
+        AssertionError: an input offset is not in exactly one committed range, or a journal is no chain.
+    """
+    expected = {(each.topic(), each.partition(), each.offset()): each for each in app.records(app.events)}
+    accepted = {place for place, message in expected.items() if should(message) == "predict"}
+    found = predicted(app)
+    check_journal(app)
+    with np.errstate(all="ignore"):
+        states = [state_of_snapshot(app, part) == state_of_journal(app, part) for part in range(app.partitions)]
+    return {
+        "faults": campaign.faults.total(),
+        "lost": len(accepted - set(found)),
+        "duplicated": duplicates(found),
+        "identical": all(states),
+        "events": len(expected),
+        "of_each": dict(sorted(campaign.faults.items())),
+        "ended_by_themselves": campaign.ended_by_itself,
+    }
+
+
+def main() -> int:
+    """A campaign on a broker of its own; the last line is its verdict. Returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--faults", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=random.randrange(1000))
+    parser.add_argument("--rate", type=int, default=300, help="events a second")
+    parser.add_argument("--delivery", choices=("exactly-once", "immediate"), default="exactly-once")
+    parser.add_argument("--group-protocol", choices=("classic", "consumer"), default="classic")
+    chosen = parser.parse_args()
+    print(f"seed {chosen.seed}", file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory() as folder, LocalBroker(Path(folder) / "broker", settings=BRISK) as broker:
+        settings = {
+            "delivery": chosen.delivery,
+            "group_protocol": chosen.group_protocol,
+            "group_instance_id": "",
+            "session_timeout_ms": str(int(SESSION_S * 1000)),
+            "snapshot_interval_s": "10",
+        }
+        app = Deployment(broker, "chaos", Path(folder), PARTITIONS, settings)
+        app.create_topics()
+        try:
+            with SteadyTraffic(app.traffic, per_second=chosen.rate):
+                campaign = Campaign(app, broker, random.Random(chosen.seed))
+                campaign.run(chosen.faults)
+            campaign.finish()
+        finally:
+            app.kill_all()
+        found = verdict(app, campaign) | {"delivery": chosen.delivery, "seed": chosen.seed}
+    print(orjson.dumps(found).decode())
+    is_once = found["duplicated"] == 0 or chosen.delivery == "immediate"
+    return 0 if found["lost"] == 0 and is_once and found["identical"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -48,6 +48,10 @@ class AlertWriter:
                 "sentence": sentence,
                 "event_time": found.time_ms,
             },
+            alike=sum(
+                other.detector.name == monitor.detector.name and signal in other.signals
+                for other in self.plan.monitors[: found.monitor]
+            ),
         )
 
     def rejections(self, batch: RecordBatch, passed: PassedShare, now_ms: int) -> EncodedRecord:
@@ -99,11 +103,14 @@ class AlertWriter:
             },
         )
 
-    def _record(self, now_ms: int, alert: Mapping[str, Any]) -> EncodedRecord:
+    def _record(self, now_ms: int, alert: Mapping[str, Any], alike: int = 0) -> EncodedRecord:
+        """One alert; `alike` monitors before its own have the same detector on the same signal."""
         plan = self.plan
         names = [plan.app, alert["topic"], self.partition, alert["offset"], alert["signal"], alert["detector"]]
         if alert["model"]:
             names.insert(4, alert["model"])
+        if alike:
+            names[-1] = f"{alert['detector']}-{alike + 1}"
         value = {
             **alert,
             "id": "/".join(map(str, names)),

@@ -185,3 +185,27 @@ def test_a_checkpoint_in_the_middle_changes_no_alert() -> None:
     assert {(alert["detector"], alert["signal"]) for alert in behind} == {
         (detector.name, signal) for detector in DETECTORS for signal in SIGNALS
     }
+
+
+@cache
+def plan_of_alike_monitors() -> Plan:
+    """One detector three times on the same signal: twice with other parameters, and once with another policy."""
+    app = App("app")
+    events = app.events("payments", schema=EVENT_SCHEMA, key="card", time="at", id="id", label="fraud")
+    events.features(amount=col("amount"))
+    app.model("champion", models.StandardScaler() | models.LogisticRegression())
+    app.monitor(drift.ADWIN(delta=0.002), on=["feature:amount"])
+    app.monitor(drift.ADWIN(delta=0.0021), on=["feature:amount"])
+    app.monitor(drift.ADWIN(delta=0.002), on=["feature:amount", "score"])
+    return compile_app(app, {})
+
+
+def test_alerts_of_monitors_that_differ_have_ids_that_differ() -> None:
+    """They notice the same change at the same event: whoever drops repeated ids keeps each monitor's alert."""
+    alerts = alerts_of(task_of(plan_of_alike_monitors()), payments())
+
+    at_one_event = [each["id"] for each in alerts if each["signal"] == "feature:amount"]
+    offsets = {each["offset"] for each in alerts if each["signal"] == "feature:amount"}
+    assert len(at_one_event) > len(offsets)
+    assert len(set(at_one_event)) == len(at_one_event)
+    assert alerts_of(task_of(plan_of_alike_monitors()), payments()) == alerts

@@ -1,0 +1,78 @@
+"""A consumer group that is gone, as after a week without a member, or whose offsets somebody has changed."""
+
+from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka import TopicPartition as Position
+from confluent_kafka.admin import AdminClient
+
+from tests.runtime.conftest import Deploy
+from tests.runtime.deployment import Deployment
+from tests.runtime.truth import check_journal, check_outputs, check_states
+
+
+def admin_of(app: Deployment) -> AdminClient:
+    """A client of the app's broker."""
+    return AdminClient({"bootstrap.servers": app.broker.bootstrap_servers})
+
+
+def delete_group(app: Deployment) -> None:
+    """`kafka-consumer-groups --delete`, which is what happens to a group without members after a week."""
+    admin = admin_of(app)
+    (answer,) = admin.delete_consumer_groups([app.name], request_timeout=20).values()
+    answer.result(20)
+    assert set(app.committed().values()) == {0}
+
+
+def set_offset(app: Deployment, topic: str, partition: int, offset: int) -> None:
+    """`kafka-consumer-groups --reset-offsets --to-offset`."""
+    wanted = ConsumerGroupTopicPartitions(app.name, [Position(topic, partition, offset)])
+    admin = admin_of(app)
+    (answer,) = admin.alter_consumer_group_offsets([wanted], request_timeout=20).values()
+    answer.result(20)
+
+
+def test_rule_4_a_worker_whose_group_is_gone_goes_on_where_the_journal_ends(deploy: Deploy) -> None:
+    """Twice: after a crash, and after a clean stop. Every event is predicted once, none is learned from twice."""
+    app = deploy(snapshot_interval_s="600", group_instance_id="")
+    app.traffic.send(500)
+    first = app.start()
+    app.wait_until_handled()
+    app.stop(first)
+    delete_group(app)
+    app.traffic.send(500)
+    second = app.start()
+    app.wait_until_handled()
+    app.stop(second)
+    delete_group(app)
+    app.traffic.send(500)
+    third = app.start()
+    app.wait_until_handled()
+    app.stop(third)
+
+    check_outputs(app)
+    check_journal(app)
+    check_states(app)
+
+
+def test_rule_4_offsets_that_somebody_changed_are_one_clear_error(deploy: Deploy) -> None:
+    """Set back by a tool: refused, with what to do; and with the group's offsets deleted it goes on."""
+    app = deploy(partitions=1, group_instance_id="")
+    app.traffic.send(300)
+    worker = app.start()
+    app.wait_until_handled()
+    app.stop(worker)
+    end = app.committed()[app.events, 0]
+    set_offset(app, app.events, 0, end - 100)
+
+    refused = app.start()
+    assert refused.exit_status() == 1
+    app.expect_end(refused)
+    assert f"the group's offset is {end - 100}, the journal ends at {end}" in refused.log
+    assert "Traceback" not in refused.log
+    delete_group(app)
+    app.traffic.send(300)
+    last = app.start()
+    app.wait_until_handled()
+    app.stop(last)
+
+    check_outputs(app)
+    check_states(app)

@@ -199,7 +199,7 @@ def _sample_metrics() -> WorkerMetrics:
     """A worker's metrics with a series of each, so that all labels are there."""
     metrics = WorkerMetrics("app", ["champion"], ["error"])
     drift = (DriftStatistic("champion", "error", "ADWIN", 0.0),)
-    metrics.record_cycle(0, CycleMetrics(0, {}, {}, {}, 0, Losses(), {"champion": {"roc_auc": 0.5}}, drift, 0, 0))
+    metrics.record_cycle(0, CycleMetrics(0, 0, {}, {}, {}, 0, Losses(), {"champion": {"roc_auc": 0.5}}, drift, 0, 0))
     metrics.record_lag(0, 0)
     metrics.record_snapshot(0, 0)
     metrics.record_restore(0, 1.0)

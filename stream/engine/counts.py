@@ -19,6 +19,7 @@ class CycleCounts:
     learned: int = 0
     alerts: int = 0
     invalid_labels: int = 0
+    undecided: int = 0
     labels_before: LabelCounts | None = None
     losses_before: Losses = field(default_factory=Losses)
 

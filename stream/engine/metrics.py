@@ -51,6 +51,7 @@ class CycleMetrics:
     """
 
     events: int  # accepted and scored
+    undecided: int  # of those without a decision: the deciding model's score was NaN
     rejections: Mapping[RejectReason, int]
     labels: Mapping[LabelOutcome, int]
     learned: Mapping[str, int]  # by model: events it learned from

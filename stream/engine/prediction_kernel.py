@@ -18,7 +18,10 @@ from stream.kernels.bits import float_to_bits
 from stream.records import Bools, Bytes, Floats, Ints
 
 # Pieces of encoded bytes that stand ready, by number; then the scores' names, the features' names.
-PREFIX, MODEL, SUFFIX, DECISIONS = 0, 1, 2, 3
+PREFIX, MODEL, SUFFIX, NO_DECISION, DECISIONS = 0, 1, 2, 3, 4
+
+# In place of a decision's number: there is no score to decide by.
+UNDECIDED = NO_DECISION - DECISIONS
 
 # Cells of the layout: how the event id stands in the columns, how many decisions there are, and which score is given
 # (FIRST_SCORE + SCORE_STEP * decision).
@@ -48,7 +51,7 @@ class Said(NamedTuple):
     """What is said of them, row by row."""
 
     scores: Floats  # (n, scores)
-    decisions: Ints  # (n,)
+    decisions: Ints  # (n,): numbers; UNDECIDED where the deciding model has no score
     features: NDArray[np.int32]  # (n, 3)
     contributions: Floats  # (n, 3)
 
@@ -213,12 +216,11 @@ def write_predictions(
             out.keys[row, 1] = at - base
         at = put_piece(at, texts, ends, MODEL)
         decision = said.decisions[row]
-        score = said.scores[row, layout[FIRST_SCORE] + layout[SCORE_STEP] * decision]
         put_byte(at, 0)
         at += 1
-        if score == score:
+        if decision != UNDECIDED:
             put_byte(at - 1, 2)
-            put_word(at, float_to_bits(score))
+            put_word(at, float_to_bits(said.scores[row, layout[FIRST_SCORE] + layout[SCORE_STEP] * decision]))
             at += 8
         at = put_piece(at, texts, ends, DECISIONS + decision)
         for column in range(said.scores.shape[1]):

@@ -72,7 +72,7 @@ class PredictionEncoder:
             readonly(batch.keys),
             readonly(times_ms),
         )
-        said = cells.Said(scores, self._decide(scores), deciding.top_features, deciding.top_contributions)
+        said = cells.Said(scores, self._decide(deciding.scores), deciding.top_features, deciding.top_contributions)
         written, length = self._written(events, said, self._pieces(now_ms))
         encoded = OutputBatch(
             self._topic,
@@ -101,14 +101,15 @@ class PredictionEncoder:
         return out, length
 
     def _decide(self, scores: Floats) -> Ints:
-        """Number of each row's decision."""
-        first = self._plan.decision.model * self._per_model
+        """Number of each row's decision, of the deciding model's scores; UNDECIDED where one is NaN."""
         if self._plan.problem.kind is TaskKind.MULTICLASS:
-            best: Ints = np.argmax(np.nan_to_num(scores[:, first : first + self._per_model], nan=-1.0), axis=1)
-            return best
-        if self._plan.problem.kind is TaskKind.REGRESSION:
-            return np.zeros(len(scores), np.int64)
-        return (scores[:, first] >= self._plan.decision.threshold).astype(np.int64)
+            decisions = np.argmax(scores, axis=1)
+        elif self._plan.problem.kind is TaskKind.REGRESSION:
+            decisions = np.zeros(len(scores), np.int64)
+        else:
+            decisions = (scores[:, 0] >= self._plan.decision.threshold).astype(np.int64)
+        decisions[np.isnan(scores).any(axis=1)] = cells.UNDECIDED
+        return decisions
 
     def _pieces(self, now_ms: int) -> cells.Pieces:
         """All pieces in one buffer."""
@@ -124,7 +125,7 @@ class PredictionEncoder:
             self._header + text_bytes(plan.events.topic) + varint_bytes(self._partition),
             text_bytes(deciding.name) + text_bytes(deciding.digest[:16]),
             varint_bytes(now_ms),
-            *(_optional(decision) + threshold + varint_bytes(len(names)) for decision in self._decisions),
+            *(_optional(decision) + threshold + varint_bytes(len(names)) for decision in (None, *self._decisions)),
             *names,
             *map(text_bytes, inputs),
         ]

@@ -248,6 +248,7 @@ class Task:
         self.observed = Observed(columns.rows, times, scores, labels)
         state.evaluation.observe(scores, labels)
         self._count(len(columns), rejections, labels)
+        self._counts.undecided += int(np.isnan(scored[plan.decision.model].scores).any(axis=1).sum())
         found = state.monitoring.observe_events(computed.batch.dense, scores, labels, offsets, times)
         drifted = [(item.offset, self._alerts.drift(item, now_ms)) for item in found]
         shares = self._share_alerts(taken, rejections, columns.rows[admitted.has_other_key], now_ms)
@@ -347,6 +348,7 @@ class Task:
         labels = state.labels.counts if state.labels else None
         return CycleMetrics(
             events=counts.events,
+            undecided=counts.undecided,
             rejections=dict(counts.rejections),
             labels=label_outcomes(counts.labels_before, labels, counts.invalid_labels),
             learned=dict.fromkeys(names, counts.learned),

@@ -57,6 +57,7 @@ class WorkerMetrics:
     def record_cycle(self, partition: int, cycle: CycleMetrics) -> None:
         """Add what a committed cycle of a task did."""
         self._events.labels(partition).inc(cycle.events)
+        self._undecided.labels(partition).inc(cycle.undecided)
         self._alerts.inc(cycle.alerts)
         self._evictions.labels(partition).inc(cycle.losses.keys_evicted)
         self._expiries.labels(partition).inc(cycle.losses.keys_expired)
@@ -123,6 +124,9 @@ class WorkerMetrics:
 
     def _declare_input(self) -> None:
         self._events = self._counter("stream_events", "events accepted and scored", _PARTITION)
+        self._undecided = self._counter(
+            "stream_undecided", "predictions without a decision: the deciding model's score was NaN", _PARTITION
+        )
         self._rejections = self._counter("stream_rejections", "records rejected, by reason", ("reason",))
         self._lag = self._gauge("stream_lag_records", "records of the event topic that wait", _PARTITION)
         self._batch_size = Histogram(

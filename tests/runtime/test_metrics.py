@@ -21,6 +21,7 @@ def cycle(**changed: object) -> CycleMetrics:
     """A cycle of 10 events in which every kind of count occurs."""
     values: dict[str, object] = {
         "events": 10,
+        "undecided": 1,
         "rejections": {RejectReason.TRUNCATED: 2},
         "labels": {LabelOutcome.JOINED: 4, LabelOutcome.LATE: 1},
         "learned": {"champion": 4},
@@ -52,6 +53,7 @@ def test_counts_of_cycles_add_up_and_states_replace() -> None:
 
     value = metrics.registry.get_sample_value
     assert value("stream_events_total", {"partition": "3"}) == 15
+    assert value("stream_undecided_total", {"partition": "3"}) == 2
     assert value("stream_rejections_total", {"reason": "truncated"}) == 4
     assert value("stream_labels_total", {"outcome": "joined"}) == 8
     assert value("stream_labels_total", {"outcome": "unknown"}) == 0

@@ -98,7 +98,7 @@ def test_a_broker_that_lets_nobody_in_is_one_clear_error(
     secured: Secured, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, str], said: str
 ) -> None:
     """It is there and says no, or is not who it says: what workers and commands ask first tells which."""
-    monkeypatch.setattr("stream.kafka.reader._REQUEST_S", 1.0)
+    monkeypatch.setattr("stream.kafka.reader._REQUEST_S", 2.0)
     security = {
         name.removeprefix("librdkafka_").replace("_", "."): value
         for name, value in secured.settings().items()
@@ -109,4 +109,4 @@ def test_a_broker_that_lets_nobody_in_is_one_clear_error(
     with Reader(settings) as reader, pytest.raises(ConfigError, match=expected):
         reader.partitions("payments")
     with pytest.raises(ConfigError, match=expected):
-        Admin(settings, timeout_s=1.0).brokers()
+        Admin(settings, timeout_s=2.0).brokers()

@@ -20,7 +20,6 @@ from stream.kafka.topic_plan import TopicSpec
 from stream.records import RecordBatch, Rejection, RejectReason
 from tests.cli.commands import run
 from tests.conftest import MakeTopic
-from tests.control.processes import Control, free_port
 from tests.engine.build import batch
 
 
@@ -78,27 +77,6 @@ def test_topics_are_created_and_then_nothing_is_wrong(shop: str) -> None:
     assert (again["created"], again["partitions"]) == ([], 2)
     assert "has 2, and the topics of an app have as many as its events" in str(narrower.exception)
     assert json.loads(after.stdout)["problems"] == 0
-
-
-def test_the_plan_of_the_control_plane_is_what_it_makes(shop: str, broker: LocalBroker, tmp_path: Path) -> None:
-    """Its topics with their partitions and settings, and its group: of that prefix there are no others."""
-    run("topics", "create", "shop.py:app", "--partitions", "2")
-    plan = json.loads(run("topics", "create", "shop.py:app", "--plan", "--partitions", "2", "--json").stdout)["control"]
-    control = Control(shop, f"{shop}.alerts", broker.bootstrap_servers, tmp_path, free_port())
-    control.start()
-    try:
-        admin = reachable_admin(kafka_settings(None))
-        made = admin.describe(name for name in admin.topics() if name.startswith(f"{shop}-control"))
-        (group,) = {acl["name"] for acl in plan["acls"] if acl["kind"] == "group"}
-        assert admin.group(group).state == "STABLE"
-    finally:
-        control.end()
-    assert made.keys() == {topic["name"] for topic in plan["topics"]}
-    for topic in plan["topics"]:
-        state = made[topic["name"]]
-        assert state is not None
-        assert state.partitions == topic["partitions"]
-        assert topic["config"].items() <= state.config.items()
 
 
 def test_check_explains_topics_that_will_not_do(shop: str, project: Path) -> None:

@@ -10,7 +10,7 @@ import structlog
 
 from stream.engine.effects import OutputBatch
 from stream.engine.protocol import CommitOutcome, CommitReturned, CommittedOffset, OffsetAndMetadata
-from stream.errors import RetriableError, StreamError
+from stream.errors import RetriableError
 from stream.kafka.sender import Sender
 from stream.kafka.transaction_producer import Fenced, ProducerOver, Refused, TransactionProducer
 from stream.records import TopicPartition
@@ -105,19 +105,22 @@ class Committer:
         self._producer.close()
 
     def _run(self) -> None:
-        while True:
-            try:
-                task = self._tasks.get(timeout=_IDLE_S)
-            except queue.Empty:
-                self._guarded(self._open or 0, self._producer.serve)
-                continue
-            if task is None:
-                return
-            try:
-                self._perform(task)
-            except StreamError as error:
-                self._post(error)
-                return
+        try:
+            while self._do_next():
+                pass
+        except Exception as error:  # noqa: BLE001 - a helper thread has no one above it: the polling thread raises it
+            self._post(error)
+
+    def _do_next(self) -> bool:
+        """Do what was asked for next; False at the end."""
+        try:
+            task = self._tasks.get(timeout=_IDLE_S)
+        except queue.Empty:
+            self._guarded(self._open or 0, self._producer.serve)
+            return True
+        if task is not None:
+            self._perform(task)
+        return task is not None
 
     def _perform(self, task: _Produce | _Commit | _Abort) -> None:
         match task:

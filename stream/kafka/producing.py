@@ -1,12 +1,14 @@
 """Output batches into a producer, and what became of the records."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from itertools import repeat
 from typing import Any
 
 import numpy as np
 
 from stream.engine.effects import OutputBatch
+from stream.errors import RetriableError
 from stream.headers import Headers, unpack
 
 # How long one wait for room in the producer's queue may take before callbacks are looked at again.
@@ -17,6 +19,7 @@ class DeliveryFailures:
     """Records that were refused or could not be delivered: any of them forbids the commit."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()  # callbacks run in whichever thread polls or flushes
         self.count = 0
         self.first = ""
 
@@ -27,23 +30,31 @@ class DeliveryFailures:
 
     def note(self, topic: str, reason: str) -> None:
         """Count one record that did not make it."""
-        self.count += 1
-        self.first = self.first or f"{topic}: {reason}"
+        with self._lock:
+            self.count += 1
+            self.first = self.first or f"{topic}: {reason}"
 
     def take(self) -> str:
         """Say what failed since the last call, "" if nothing did, and start anew."""
-        text = f"{self.count} records were not delivered, the first: {self.first}" if self.count else ""
-        self.count, self.first = 0, ""
-        return text
+        with self._lock:
+            count, first = self.count, self.first
+            self.count, self.first = 0, ""
+        return f"{count} records were not delivered, the first: {first}" if count else ""
 
 
-def produce_batch(producer: Any, batch: OutputBatch) -> None:
+def produce_batch(producer: Any, batch: OutputBatch, is_closing: Callable[[], bool] = lambda: False) -> None:
     """Hand every record of a batch to the producer; waits while its queue is full.
 
     `Producer.produce_batch` of confluent-kafka 2.16 takes neither headers nor timestamps, and is no faster than this
     loop.
 
+    Args:
+        producer: of confluent_kafka.
+        batch: what is sent.
+        is_closing: whether nobody waits for it any more.
+
     Raises:
+        RetriableError: its queue is full, and the worker is closing.
         KafkaException: the producer refuses the record (too large, fatal state); what was handed over before it stays
             handed over.
     """
@@ -59,7 +70,8 @@ def produce_batch(producer: Any, batch: OutputBatch) -> None:
         try:
             produce(topic, value, key, partition, None, None, timestamp_ms, headers)
         except BufferError:
-            _produce_with_room(producer, (topic, value, key, partition, None, None, timestamp_ms, headers))
+            record = (topic, value, key, partition, None, None, timestamp_ms, headers)
+            _produce_with_room(producer, record, is_closing)
 
 
 def _headers(batch: OutputBatch, data: bytes) -> Iterator[Headers | None]:
@@ -68,8 +80,10 @@ def _headers(batch: OutputBatch, data: bytes) -> Iterator[Headers | None]:
     return (None if start < 0 else unpack(data[start:end]) for start, end in batch.headers.tolist())
 
 
-def _produce_with_room(producer: Any, arguments: tuple[Any, ...]) -> None:
+def _produce_with_room(producer: Any, arguments: tuple[Any, ...], is_closing: Callable[[], bool]) -> None:
     while True:
+        if is_closing():
+            raise RetriableError(f"{arguments[0]}: the producer's queue is full, and the worker is closing")
         producer.poll(_ROOM_WAIT_S)
         try:
             producer.produce(*arguments)

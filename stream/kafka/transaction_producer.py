@@ -87,7 +87,7 @@ class TransactionProducer:
     def produce(self, batch: OutputBatch) -> None:
         """Hand records over; they leave at once and count with the commit. Failures show up there at the latest."""
         try:
-            produce_batch(self._producer, batch)
+            produce_batch(self._producer, batch, lambda: self.is_closing)
         except KafkaException as error:
             self._failures.note(batch.topic, self._explain(error.args[0]))
         self.serve()

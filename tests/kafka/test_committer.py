@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from stream.config import KafkaSettings
 from stream.engine.protocol import CommitOutcome, CommitReturned, CommittedOffset, OffsetAndMetadata
+from stream.errors import ConfigError
 from stream.kafka import committer, transaction_producer
 from stream.kafka.broker_health import BrokerHealth
 from stream.kafka.committer import Committer, held_back_s
@@ -75,6 +76,8 @@ class Client:
         self._script.call(self._number, f"produce {topic}")
 
     def poll(self, wait_s: float) -> int:
+        if steps := self._script.steps.get("poll"):
+            steps.pop(0)()
         return 0
 
     def flush(self, wait_s: float) -> int:
@@ -106,25 +109,39 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
     return made
 
 
+Answers = queue.SimpleQueue[CommitReturned | Exception]
+
+
 @pytest.fixture
-def commit(script: Script) -> Iterator[Callable[[], CommitReturned]]:
-    """Produces one record and commits; waits for the answer."""
-    answers: queue.SimpleQueue[CommitReturned | Exception] = queue.SimpleQueue()
+def answers() -> Answers:
+    """What the committer's thread posted."""
+    return queue.SimpleQueue()
+
+
+@pytest.fixture
+def at_work(script: Script, answers: Answers) -> Iterator[Committer]:
+    """A committer at work."""
     health = BrokerHealth()
     producer = TransactionProducer(SETTINGS, health)
-    committer = Committer(producer, Sender(SETTINGS, health), script.read_committed, answers.put)
+    at_work = Committer(producer, Sender(SETTINGS, health), script.read_committed, answers.put)
     producer.start(1.0)
-    committer.start()
+    at_work.start()
+    yield at_work
+    at_work.close()
+
+
+@pytest.fixture
+def commit(at_work: Committer, answers: Answers) -> Callable[[], CommitReturned]:
+    """Produces one record and commits; waits for the answer."""
 
     def commit() -> CommitReturned:
-        committer.produce(7, (output("predictions", [b"x"]),))
-        committer.commit(7, WANTED, "member")
+        at_work.produce(7, (output("predictions", [b"x"]),))
+        at_work.commit(7, WANTED, "member")
         answer = answers.get(timeout=WITHIN_S)
         assert isinstance(answer, CommitReturned)
         return answer
 
-    yield commit
-    committer.close()
+    return commit
 
 
 def committed(metadata: str = "7:digest") -> dict[TopicPartition, CommittedOffset]:
@@ -250,3 +267,32 @@ def test_refusals_in_a_row_are_told_ever_later(script: Script, commit: Any, monk
     assert [commit().outcome for _ in range(4)] == [CommitOutcome.REFUSED] * 3 + [CommitOutcome.COMMITTED]
     assert in_a_row == [1, 2, 3, 0]
     assert [held_back_s(refusals) for refusals in range(10)] == [0, 0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5]
+
+
+def refused() -> None:
+    """The right to use the transactional id was withdrawn."""
+    raise KafkaException(KafkaError(KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "scripted"))
+
+
+def broken() -> None:
+    """Something that nobody thought of."""
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("steps", "kind"),
+    [
+        ({"poll": [failing(KafkaError._FATAL, fatal=True)], "init": [refused]}, ConfigError),
+        ({"poll": [broken]}, ZeroDivisionError),
+        ({"begin": [broken]}, ZeroDivisionError),
+    ],
+    ids=["idle, no new producer", "idle", "in a transaction"],
+)
+def test_whatever_ends_its_thread_reaches_the_polling_thread(
+    script: Script, at_work: Committer, answers: Answers, steps: dict[str, list[Step]], kind: type
+) -> None:
+    """A worker without its committer would hold its partitions for ever and commit nothing."""
+    script.steps = steps
+    if "begin" in steps:
+        at_work.produce(7, (output("predictions", [b"x"]),))
+    assert isinstance(answers.get(timeout=WITHIN_S), kind)

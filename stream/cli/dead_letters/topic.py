@@ -15,7 +15,7 @@ from stream.config import KafkaSettings
 from stream.engine.dead_letters import without_reason
 from stream.errors import ConfigError, RetriableError
 from stream.kafka import client_config
-from stream.kafka.broker_health import librdkafka_logger
+from stream.kafka.clients import make_client
 
 _WAIT_S = 15.0
 _ROOM_WAIT_S = 0.1
@@ -73,7 +73,7 @@ class DeadLetterTopic:
             "transactional.id": f"{self._settings.group_id}-dead-letters-replay",
             "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
         }
-        producer: Any = Producer(config, logger=librdkafka_logger())
+        producer = make_client(Producer, config)
         try:
             producer.init_transactions(_WAIT_S)
             letters = [letter for letter in self.read() if not letter.is_replayed and chosen(letter)]

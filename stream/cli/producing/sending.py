@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
@@ -10,7 +9,7 @@ from stream.cli.producing.records import OutRecord
 from stream.config import KafkaSettings
 from stream.errors import ConfigError, RetriableError
 from stream.kafka import client_config
-from stream.kafka.broker_health import librdkafka_logger
+from stream.kafka.clients import make_client
 from stream.kafka.producing import DeliveryFailures
 
 _FLUSH_S = 30.0
@@ -29,10 +28,8 @@ class Sender:
     """
 
     def __init__(self, settings: KafkaSettings, topic: str, rate: float) -> None:
-        self._producer: Any = Producer(
-            {**client_config.idempotent_producer(settings), "message.timeout.ms": int(_FLUSH_S * 1000)},
-            logger=librdkafka_logger(),
-        )
+        config = {**client_config.idempotent_producer(settings), "message.timeout.ms": int(_FLUSH_S * 1000)}
+        self._producer = make_client(Producer, config)
         self._topic = topic
         self._rate = rate
         self._failures = DeliveryFailures()

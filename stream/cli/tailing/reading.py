@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from stream.config import KafkaSettings
 from stream.errors import ConfigError, RetriableError
 from stream.kafka import client_config
-from stream.kafka.broker_health import librdkafka_logger
+from stream.kafka.clients import make_client
 from stream.kafka.consumer_errors import raise_if_refused
 
 _WAIT_S = 0.5
@@ -38,7 +38,7 @@ class TopicReader:
     def __init__(self, settings: KafkaSettings, topic: str, partitions: Sequence[int]) -> None:
         self._topic = topic
         self._partitions = tuple(partitions)
-        self._consumer: Any = Consumer(client_config.reader(settings), logger=librdkafka_logger())
+        self._consumer = make_client(Consumer, client_config.reader(settings))
 
     def close(self) -> None:
         """Let go of the brokers."""

@@ -19,6 +19,7 @@ from stream.kafka.task_finder import TaskFinder
 from stream.records import RecordBatch, TopicPartition
 from stream.testing.partition_log import Stored, record_batch
 from tests.kafka.scripted import journal_record, output
+from tests.runtime.waiting import wait_until
 
 
 class EmptyStore:
@@ -208,8 +209,11 @@ def test_reading_a_partition_passes_over_aborted_records_and_markers(
     for end in (committing.producer.commit_transaction, committing.producer.abort_transaction):
         committing.producer.begin_transaction()
         produce_batch(committing.producer, output(inputs.events, [b"a", b"b"], partition=0))
+        assert committing.producer.flush(20) == 0  # an abort would drop what has not left yet
         end(20)
     with Reader(settings) as reader:
+        # The answer to a commit comes before the partition has the marker (rule 21).
+        wait_until(lambda: reader.watermarks(source)[1] == 6, "both markers")
         batches = list(reader.read_to_end(source, 0))
         assert [offset for batch in batches for offset in batch.offsets.tolist()] == [0, 1]
         assert reader.is_at_end

@@ -23,7 +23,7 @@ def make_client(kind: Callable[..., Any], config: Mapping[str, object]) -> Any:
         return kind(dict(config), logger=librdkafka_logger())
     except KafkaException as raised:
         raise ConfigError(
-            f"the Kafka client does not accept its settings: {raised.args[0].str()}. Check `compression`, "
-            "and what is passed on to librdkafka: [librdkafka], [librdkafka_consumer] and [librdkafka_producer] in the file, "
+            f"the Kafka client does not accept its settings: {raised.args[0].str()}. Check `compression`, and what is "
+            "passed on to librdkafka: [librdkafka], [librdkafka_consumer] and [librdkafka_producer] in the file, "
             "STREAM_LIBRDKAFKA_* in the environment"
         ) from raised

@@ -25,12 +25,13 @@ from stream.engine.protocol import (
     Release,
     Resume,
     Revoked,
+    SchemaRefused,
     Send,
     SnapshotPublished,
     Stop,
     TaskFound,
 )
-from stream.records import TopicPartition
+from stream.records import RejectReason, TopicPartition
 from stream.testing.broker import SimulatedBroker, TransactionOver
 from stream.testing.group import SimulatedGroup
 from stream.testing.partition_log import Transaction
@@ -50,6 +51,7 @@ class Chances:
     lost_answer: float = 0.0  # a commit whose answer never comes
     lost_send: float = 0.0  # a batch outside a transaction that does not arrive
     failed_snapshot: float = 0.0
+    wrong_refusal: float = 0.0  # a registry that says it has no such schema, as a replica that lags behind does
 
 
 class Connection:
@@ -202,6 +204,8 @@ class Connection:
 
     def _ask_schema(self, schema_id: int) -> Job[Event]:
         yield
+        if self.draw.random() < self.chances.wrong_refusal:
+            return SchemaRefused(schema_id, RejectReason.UNKNOWN_SCHEMA, "a replica of the registry lags behind")
         return self.broker.schema(schema_id)
 
     def publish(self, instruction: PublishSnapshot) -> Job[Event]:

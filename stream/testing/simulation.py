@@ -53,7 +53,7 @@ class Faults:
     damaged_snapshot: float = 0.03
     expiry: float = 0.002  # all workers crash, and come back when the group has forgotten offsets
     aborted_input: float = 0.02  # an upstream service aborts a transaction: holes in the input's offsets
-    clients: Chances = field(default_factory=lambda: Chances(0.05, 0.05, 0.1))
+    clients: Chances = field(default_factory=lambda: Chances(0.05, 0.05, 0.1, 0.05))
 
 
 NO_FAULTS = Faults(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, Chances())
@@ -297,4 +297,5 @@ class Simulation:
         handled = {source: at for slot in slots for source, at in slot.task.next_offsets.items()}
         handled |= {source: offset.next_offset for source, offset in committed.items()}
         is_all_handled = not any(len(self.broker.read(source, handled.get(source, 0), 1)) for source in sources)
-        return is_all_handled and running == set(range(self.broker.partitions))
+        is_all_committed = not any(slot.has_open_cycle for slot in slots)
+        return is_all_handled and is_all_committed and running == set(range(self.broker.partitions))

@@ -80,7 +80,7 @@ class Driver:
 
         Args:
             topic: of events or labels.
-            values: by the topic's schema; bytes go as they are, as a producer that is broken would send them.
+            *values: by the topic's schema; bytes go as they are, as a producer that is broken would send them.
             partition: where they go.
             key: of all of them; None makes it of the key fields of an event.
 

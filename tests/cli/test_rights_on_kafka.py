@@ -110,7 +110,7 @@ def plan(strict: tuple[LocalBroker, str], project: Path, monkeypatch: pytest.Mon
 def test_a_worker_runs_with_the_rights_of_the_plan(
     strict: tuple[LocalBroker, str], plan: dict[str, Any], tmp_path: Path
 ) -> None:
-    """It joins, predicts, commits, trims its journal, leaves a snapshot, and complains of nothing."""
+    """It joins, predicts, commits, leaves a snapshot, and complains of nothing. (So short a run trims no journal.)"""
     broker, servers = strict
     grant(broker, "worker", plan["acls"])
     assert run("produce", "orders.csv", "--topic", "shop-orders", "--schema", "order", "--limit", "200").exit_code == 0

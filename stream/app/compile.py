@@ -54,7 +54,10 @@ def compile_app(app: App, schemas: Mapping[str, str]) -> Plan:
     schema = _schema(events.schema, schemas)
     wanted = _wanted(events, schema)
     columns = {column.name: column for column in avro.columns_of(schema, wanted)}
-    labels = _labels(app, app.label_stream, events, schemas) if app.label_stream else None
+    event_id = id_column(columns, events.id, events.topic) if events.id else None
+    labels = _labels(app, app.label_stream, schemas) if app.label_stream else None
+    if labels and event_id:
+        _check_ids(events.topic, event_id, labels)
     target = target_plan(app, columns, events.target, f"label of {events.topic}") if events.target else None
     problem = problem_of(app, labels.target if labels else target)
     truth = _truth(labels.target if labels else target, problem)
@@ -62,7 +65,6 @@ def compile_app(app: App, schemas: Mapping[str, str]) -> Plan:
     scale_at = models.ScaleAt.ARRIVAL if labels else models.ScaleAt.LABEL
     model_plans = _models(app, feature_plan.layout, problem, scale_at)
     monitors = tuple(_monitor(app, monitor, feature_plan.layout.dense) for monitor in app.monitors)
-    event_id = _column(columns, events.id, f"id of {events.topic}") if events.id else None
     event_plan = EventPlan(
         topic=events.topic,
         schema=schema,
@@ -85,7 +87,7 @@ def compile_app(app: App, schemas: Mapping[str, str]) -> Plan:
         problem=problem,
         scale_at=scale_at,
         models=model_plans,
-        decision=_decision(app),
+        decision=_decision(app, problem),
         monitors=monitors,
         rejection_limit=app.rejection_limit,
         digest=_digest(app, event_plan, labels, parts, truth),
@@ -129,6 +131,23 @@ def time_column(columns: Mapping[str, Column], events: Events) -> Column:
     return column
 
 
+def id_column(columns: Mapping[str, Column], name: str, topic: str) -> Column:
+    """Where an event's id stands; raises ConfigError for a column that can be none."""
+    column = _column(columns, name, f"id of {topic}")
+    if column.kind not in (Kind.STRING, Kind.LONG):
+        raise ConfigError(f"id of {topic}: column {name!r} is {column.kind.value}; a string or a long is wanted")
+    return column
+
+
+def _check_ids(topic: str, event_id: Column, labels: LabelPlan) -> None:
+    other = labels.event_id
+    if other.kind is not event_id.kind:
+        raise ConfigError(
+            f"id of {labels.topic}: column {other.name!r} is {other.kind.value}, and id of {topic}, column "
+            f"{event_id.name!r}, is {event_id.kind.value}: no label would ever meet its event. Give both one type"
+        )
+
+
 def _features(events: Events, columns: Mapping[str, Column], truth: str = "") -> features.FeaturePlan:
     if not events.declared:
         raise ConfigError(f"{events.topic!r} has no features: declare events.features(NAME=expression, ...)")
@@ -143,7 +162,7 @@ def _features(events: Events, columns: Mapping[str, Column], truth: str = "") ->
     )
 
 
-def _labels(app: App, labels: Labels, events: Events, schemas: Mapping[str, str]) -> LabelPlan:
+def _labels(app: App, labels: Labels, schemas: Mapping[str, str]) -> LabelPlan:
     schema = _schema(labels.schema, schemas)
     every = [column.name for column in avro.columns_of(schema)]
     wanted = frozenset(one_of(name, every, labels.topic, "column") for name in (labels.id, labels.target))
@@ -153,7 +172,7 @@ def _labels(app: App, labels: Labels, events: Events, schemas: Mapping[str, str]
         schema=schema,
         framing=_framing(labels.framing),
         wanted=wanted,
-        event_id=_column(columns, labels.id, f"id of {labels.topic}"),
+        event_id=id_column(columns, labels.id, labels.topic),
         target=target_plan(app, columns, labels.target, f"target of {labels.topic}"),
         horizon_ms=duration_ms(labels.horizon, "horizon"),
         state_bytes=labels.state_bytes,
@@ -175,11 +194,17 @@ def model_plan(
     return ModelPlan(name, declaration, digest)
 
 
-def _decision(app: App) -> DecisionPlan:
+def _decision(app: App, problem: models.Task) -> DecisionPlan:
     names = list(app.models)
     if app.decision is None:
         return DecisionPlan(0, 0.5)
-    return DecisionPlan(names.index(one_of(app.decision.by, names, "decide", "model")), app.decision.threshold)
+    threshold = app.decision.threshold
+    if problem.kind is models.TaskKind.BINARY and not 0 <= threshold <= 1:
+        raise ConfigError(
+            f"decide: threshold={threshold:g}: scores of a binary target are probabilities, "
+            "and a number between 0 and 1 is wanted"
+        )
+    return DecisionPlan(names.index(one_of(app.decision.by, names, "decide", "model")), threshold)
 
 
 def _monitor(app: App, monitor: Monitor, dense: Sequence[str]) -> MonitorPlan:

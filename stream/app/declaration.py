@@ -1,5 +1,6 @@
 """What a user writes: an app is declared in a Python module, and nothing in the declaration does I/O."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -118,7 +119,7 @@ class App:
         framing: str = "confluent",
         key_encoding: str = "utf8",
         null_key: str = "reject",
-        lateness: str | None = None,
+        lateness: str | None = "1m",
         ahead: str = "1h",
         key_expiry: str = "90d",
         state_bytes: int = 256 << 20,
@@ -138,13 +139,15 @@ class App:
                 Kafka's serializers write it: integers in 4 or 8 bytes, big end first) or "avro" (in the framing of the
                 events). An alert tells of records that have another key.
             null_key: "reject" events without a key, or "score" them without keyed features.
-            lateness: how far behind the stream's time an event may still enter windows; not at all if None.
+            lateness: how far behind the stream's time, the largest event time of its partition so far, an event may
+                be and still enter keyed state; later ones are scored, and counted (`stream_late_events_total`). Not at
+                all if None: of producers whose clocks differ by a few milliseconds most events are then left out.
             ahead: how far ahead of the broker's timestamp an event's time may be; beyond it is rejected.
             key_expiry: a key not seen for so long is forgotten.
             state_bytes: budget of keyed state, per partition.
 
         Raises:
-            ConfigError: a second event topic, or a word that is not one of those listed.
+            ConfigError: a second event topic, a word that is not one of those listed, or no budget.
         """
         if self.event_stream is not None:
             raise ConfigError(
@@ -153,6 +156,7 @@ class App:
         _one_of("framing", framing, ("confluent", "single-object", "json"))
         _one_of("key_encoding", key_encoding, ("utf8", "avro", "bytes"))
         _one_of("null_key", null_key, ("reject", "score"))
+        _budget("events", state_bytes)
         keys = () if key is None else (key,) if isinstance(key, str) else tuple(key)
         self.event_stream = Events(
             _topic(topic),
@@ -196,7 +200,7 @@ class App:
             state_bytes: budget of waiting rows, per partition.
 
         Raises:
-            ConfigError: a second label topic, or events without an id.
+            ConfigError: a second label topic, the event topic itself, events without an id, or no budget.
         """
         if self.label_stream is not None:
             raise ConfigError(
@@ -208,6 +212,12 @@ class App:
             raise ConfigError(
                 f"events of {of.topic!r} carry their label in {of.target!r}; a label topic is one too many"
             )
+        if topic == of.topic:
+            raise ConfigError(
+                f"labels of {of.topic!r} need a topic of their own; where events carry their label declare "
+                "events(..., label=FIELD)"
+            )
+        _budget("labels", state_bytes)
         self.label_stream = Labels(
             _topic(topic), schema, id or of.id, target, horizon, framing or of.framing, state_bytes
         )
@@ -219,19 +229,40 @@ class App:
         Args:
             problem: "binary", "multiclass", "regression" or "anomaly".
             classes: of a text target: (negative, positive) if binary, all classes if multiclass.
+
+        Raises:
+            ConfigError: another problem, or classes that are no list.
         """
         _one_of("problem", problem, ("binary", "multiclass", "regression", "anomaly"))
+        if isinstance(classes, str):
+            raise ConfigError(f"target: classes={classes!r}: a list of names is wanted, such as ('no', 'yes')")
         self.problem, self.classes = problem, tuple(classes)
 
     def model(self, name: str, declaration: Any) -> None:
-        """Add a model: a compiled one, a pipeline of such, or any estimator of River. The first decides unless said."""
+        """Add a model: a compiled one, a pipeline of such, or any estimator of River. The first decides unless said.
+
+        Args:
+            name: stands in predictions, alerts, metrics and snapshots; letters, digits, `.`, `_` and `-`.
+            declaration: what it is.
+
+        Raises:
+            ConfigError: another name, or one that is taken.
+        """
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"model name {name!r}: letters, digits, '.', '_' and '-' are allowed, 150 at most")
         if name in self.models:
             raise ConfigError(f"model {name!r} is declared twice")
         self.models[name] = declaration
 
     def decide(self, by: str, threshold: float = 0.5) -> None:
-        """Let a model decide; a score at or above the threshold makes the decision "true" (binary and anomaly)."""
-        self.decision = Decision(by, threshold)
+        """Let a model decide; a score at or above the threshold makes the decision "true" (binary and anomaly).
+
+        Raises:
+            ConfigError: the threshold is no finite number.
+        """
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold):
+            raise ConfigError(f"decide: threshold={threshold!r}: a number is wanted, such as 0.8")
+        self.decision = Decision(by, float(threshold))
 
     def monitor(self, detector: Declaration, on: Sequence[str] = ("error",), policy: AlertPolicy | None = None) -> None:
         """Watch signals with a drift detector.
@@ -240,7 +271,12 @@ class App:
             detector: e.g. `drift.ADWIN(delta=0.002)`.
             on: "error", "score" (of each model), "features" (each dense one) or "feature:NAME".
             policy: which detections are worth an alert; `drift.AlertPolicy()` if None.
+
+        Raises:
+            ConfigError: `on` is no list.
         """
+        if isinstance(on, str):
+            raise ConfigError(f"monitor: on={on!r}: a list of signals is wanted, such as on=[{on!r}]")
         self.monitors.append(Monitor(detector, tuple(on), policy or AlertPolicy()))
 
     def alert_on_rejections(self, above: float) -> None:
@@ -253,6 +289,11 @@ class App:
 def _one_of(name: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         raise ConfigError(f"{name}={value!r} is not one of {', '.join(allowed)}")
+
+
+def _budget(what: str, state_bytes: int) -> None:
+    if state_bytes <= 0:
+        raise ConfigError(f"{what}: state_bytes={state_bytes}: a budget above 0 is wanted, such as 256 << 20")
 
 
 def _topic(name: str) -> str:

@@ -35,6 +35,8 @@ def problem_of(app: App, target: TargetPlan | None) -> models.Task:
             raise ConfigError(f"target({app.problem!r}): there is no label to learn it from; declare app.labels(...)")
         return models.Task(TaskKind.ANOMALY)
     kind = TaskKind(app.problem) if app.problem else _kind_by_type(target)
+    if kind is TaskKind.BINARY and target.classes and len(set(target.classes)) + len(target.classes) != 4:
+        raise ConfigError(f"a binary target has two classes, and here are {', '.join(map(repr, target.classes))}")
     if kind is not TaskKind.MULTICLASS:
         return models.Task(kind)
     classes = target.classes or app.classes

@@ -102,6 +102,7 @@ class PredictionEncoder:
 
     def _decide(self, scores: Floats) -> Ints:
         """Number of each row's decision, of the deciding model's scores; UNDECIDED where one is NaN."""
+        decisions: Ints
         if self._plan.problem.kind is TaskKind.MULTICLASS:
             decisions = np.argmax(scores, axis=1)
         elif self._plan.problem.kind is TaskKind.REGRESSION:

@@ -80,6 +80,26 @@ def test_check_finds_everything_that_is_wrong_at_once(project: Path) -> None:
     assert [text in each["text"] for text, each in zip(said, found, strict=True)] == [True] * 7
 
 
+def test_an_id_that_no_label_can_name_is_told(project: Path) -> None:
+    """Beside whatever else is wrong."""
+    (project / "bad.py").write_text(BAD_APP.replace('id="order_id"', 'id="amount"'))
+    found = json.loads(run("check", *SMALL).stdout)["findings"]
+    texts = [each["text"] for each in found if each["status"] == "wrong"]
+    assert "id of shop-orders: column 'amount' is double; a string or a long is wanted" in texts
+    assert len(texts) == 8
+
+
+def test_check_builds_what_a_worker_builds(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What only an engine of one partition notices is found before there is one: predictions larger than the topic's
+    records."""
+    monkeypatch.setenv("STREAM_MAX_MESSAGE_BYTES", "20000")
+    monkeypatch.setenv("STREAM_OUTPUT_FORMAT", "json")
+    done = run("check", "shop.py:app", "--offline", "--json")
+    (wrong,) = [each for each in json.loads(done.stdout)["findings"] if each["status"] == "wrong"]
+    assert done.exit_code == 1
+    assert "max_message_bytes: a prediction of this app may take" in wrong["text"]
+
+
 def test_a_target_that_cannot_be_learned_is_told(project: Path) -> None:
     """With what to declare; the models wait for it, the monitors do not."""
     (project / "bad.py").write_text(

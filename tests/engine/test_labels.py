@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stream.engine.labels import LabelStore
-from stream.records import FeatureBatch, FeatureLayout, Ints
+from stream.records import FeatureBatch, FeatureLayout, Floats, Ints
 from tests.engine.build import T0
 
 HOUR_MS = 3_600_000
@@ -16,7 +16,7 @@ def store_of(state_bytes: int = 1, horizon_ms: int = HOUR_MS) -> LabelStore:
     return LabelStore(FeatureLayout(("x",), ()), 0, 1, horizon_ms, state_bytes)
 
 
-def enter(store: LabelStore, ids: Ints, times_ms: Ints, has_id: bool = True) -> list[float]:
+def enter(store: LabelStore, ids: Ints, times_ms: Ints, has_id: bool = True) -> Floats:
     """Register and keep these events; returns the targets that came early."""
     count = len(ids)
     targets, registered = store.register(ids, np.full(count, has_id), times_ms)
@@ -24,7 +24,7 @@ def enter(store: LabelStore, ids: Ints, times_ms: Ints, has_id: bool = True) -> 
     features = FeatureBatch(np.zeros((count, 1)), np.zeros(count + 1, np.int64), nothing, np.zeros(0))
     offsets = np.arange(count)
     store.keep(registered, features, np.zeros((count, 0), np.int64), np.zeros((count, 1)), offsets, times_ms)
-    return targets.tolist()
+    return targets
 
 
 def ids_from(first: int, count: int) -> Ints:
@@ -57,7 +57,7 @@ def test_of_early_labels_the_newest_are_held() -> None:
     store.join(ids_from(1_000_000, 4000), np.ones(4000))
     store.join(ids_from(7, 1), np.ones(1))
 
-    assert enter(store, ids_from(7, 1), times(1)) == [1.0]
+    assert enter(store, ids_from(7, 1), times(1)).tolist() == [1.0]
     assert store.counts.early_joined == 1
 
 
@@ -106,7 +106,7 @@ def test_labels_before_the_first_event_wait_from_its_time_on() -> None:
     store.join(ids_from(9, 1), np.ones(1))
     enter(store, ids_from(1, 1), times(1))
 
-    assert enter(store, ids_from(9, 1), times(1, T0 + HOUR_MS)) == [1.0]
+    assert enter(store, ids_from(9, 1), times(1, T0 + HOUR_MS)).tolist() == [1.0]
 
 
 def test_events_without_an_id_wait_for_no_label() -> None:

@@ -15,7 +15,7 @@ from tests.engine.build import EVENT_SCHEMA, FORMAT, T0, batch, encoded, task_of
 JSON_FORMAT = OutputFormat(TopicNames.of("app"), None, None)
 
 
-class Broken(river.base.Classifier):
+class Broken(river.base.Classifier):  # type: ignore[misc]
     """A classifier whose probability is NaN for large amounts."""
 
     _multiclass = True

@@ -10,17 +10,19 @@ import numpy as np
 
 from stream import avro, features, models
 from stream.app import App, compile_app
-from stream.app.compile import model_plan, signals_of, time_column
+from stream.app.compile import id_column, model_plan, signals_of, time_column
 from stream.app.declaration import Events, SchemaSource
 from stream.app.suggest import one_of
 from stream.app.target import problem_of, target_plan
 from stream.avro import parse_schema
 from stream.cli.checks.findings import Findings
 from stream.engine.plan import Plan
+from stream.engine.task import OutputFormat, Task
 from stream.errors import ConfigError, StreamError
 from stream.models.river_adapter import RiverModel
 from stream.records import Column, FeatureBatch, FeatureLayout, SparseGroup
 from stream.runtime.loading import read_schema
+from stream.runtime.settings import Settings
 
 Columns = Mapping[str, Column]
 Found = TypeVar("Found")
@@ -52,6 +54,16 @@ def check_declaration(app: App, folder: Path, findings: Findings) -> Plan | None
     return plan
 
 
+def check_task(plan: Plan, settings: Settings, findings: Findings) -> None:
+    """Build the engine of one partition, as a worker does: whatever it refuses is known before there is one."""
+    header = None if settings.output_format == "json" else avro.header(avro.Framing.CONFLUENT, 0)
+    format = OutputFormat(settings.topics(plan.app), header, header, settings.max_message_bytes)
+    try:
+        Task(plan, 0, 0, format)
+    except StreamError as error:
+        findings.wrong("declaration", plan.app, str(error))
+
+
 def _columns(source: SchemaSource, folder: Path, texts: dict[str, str], findings: Findings) -> Columns | None:
     name = source if isinstance(source, str) else "(in the module)"
     try:
@@ -75,6 +87,8 @@ def _check_parts(app: App, events: Events, columns: Columns, label_columns: Colu
         _check_names(label_columns, where, [app.label_stream.id, app.label_stream.target], findings)
     if events.time in columns:
         _attempt(partial(time_column, columns, events), "schema", f"events {events.topic}", findings)
+    if events.id is not None and events.id in columns:
+        _attempt(partial(id_column, columns, events.id, events.topic), "schema", f"events {events.topic}", findings)
     layout = _check_features(events, columns, findings)
     _check_models(app, columns, label_columns, layout, findings)
     for monitor in app.monitors:

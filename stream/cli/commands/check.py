@@ -33,11 +33,11 @@ def entry(
     """
     from stream.cli.checks.cluster import check_cluster, check_registry
     from stream.cli.checks.costs import costs_of
-    from stream.cli.checks.declaration import check_declaration
+    from stream.cli.checks.declaration import check_declaration, check_task
     from stream.cli.checks.findings import Findings
     from stream.errors import StreamError
     from stream.runtime.loading import find_app
-    from stream.runtime.settings import load_settings
+    from stream.runtime.settings import Settings, load_settings
     from stream.runtime.worker import use_kernel_cache
 
     findings, plan, loaded, costs = Findings(), None, None, None
@@ -52,6 +52,7 @@ def entry(
     except StreamError as error:
         findings.wrong("declaration", target, str(error))
     if plan is not None:
+        check_task(plan, loaded.values if loaded else Settings(), findings)
         costs = costs_of(plan)
         if loaded is not None and not offline:
             _check_settings(plan.app, loaded, findings)

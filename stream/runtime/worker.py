@@ -140,11 +140,11 @@ def use_kernel_cache(settings: Settings) -> None:
     kernels.use_cache(Path(settings.cache) if settings.cache else user_cache)
 
 
-def snapshot_store(settings: Settings) -> Callable[[], SnapshotStore] | None:
+def snapshot_store(app: str, settings: Settings) -> Callable[[], SnapshotStore] | None:
     """Makes stores of a folder or object store; None where snapshots go to their topic."""
     if settings.snapshots == "kafka":
         return None
-    return lambda: FolderSnapshotStore(settings.snapshots)
+    return lambda: FolderSnapshotStore(settings.snapshots, f"{settings.topic_prefix}{app}")
 
 
 def input_topics(plan: Plan, settings: Settings) -> InputTopics:
@@ -208,7 +208,7 @@ class WorkerLoop:
             settings.kafka(plan.app),
             input_topics(plan, settings),
             handle=self._told,
-            open_store=snapshot_store(settings),
+            open_store=snapshot_store(plan.app, settings),
         )
         self._slice = _FIRST_SLICE
         self._is_stop_wanted = False

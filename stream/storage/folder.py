@@ -1,8 +1,9 @@
 """Snapshots in a folder or an object store, by URL (fsspec): for state too large for a compacted topic.
 
-Each task has two slots, `<partition>.a` and `<partition>.b`, written in turn. A slot is two files: the arrays
-(.safetensors) first, the manifest (.manifest) last, each written beside its place and then moved there, so that a
-manifest never describes a file that is not whole.
+Each app has a folder of its own under the URL, so that several may be given the same one. In it each task has two
+slots, `<partition>.a` and `<partition>.b`, written in turn. A slot is two files: the arrays (.safetensors) first, the
+manifest (.manifest) last, each written beside its place and then moved there, so that a manifest never describes a file
+that is not whole.
 """
 
 import os
@@ -35,15 +36,17 @@ class FolderSnapshotStore:
     """A SnapshotStore under a URL: a path, `file:///...`, `s3://bucket/prefix`, ...
 
     Args:
-        url: of a folder that this app alone uses; made if missing.
+        url: of a folder that apps may share; made if missing.
+        app: name of the app's folder in it: its topic prefix and its name, as its topics begin.
 
     Raises:
         ConfigError: fsspec knows no such kind of URL, or its driver is not installed.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, app: str) -> None:
         try:
-            self._files, self._root = fsspec.core.url_to_fs(url)
+            self._files, root = fsspec.core.url_to_fs(url)
+            self._root = f"{root.rstrip('/')}/{app}"
             self._files.makedirs(self._root, exist_ok=True)
         except (ValueError, ImportError) as error:
             raise ConfigError(f"snapshots: {url} cannot be used: {error}") from error

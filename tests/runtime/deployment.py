@@ -199,7 +199,7 @@ class Deployment:
     def open_store(self) -> SnapshotStore:
         """Where its workers put their snapshots."""
         url = self.settings.get("snapshots")
-        return FolderSnapshotStore(url) if url else TopicSnapshotStore(self.kafka, self.topics.snapshots)
+        return FolderSnapshotStore(url, self.name) if url else TopicSnapshotStore(self.kafka, self.topics.snapshots)
 
     def by_partition(self, topic: str) -> dict[int, list[Message]]:
         """Committed records of a topic, of each partition in order."""

@@ -13,8 +13,8 @@ def test_a_full_disk_costs_a_snapshot_and_a_damaged_one_gives_way_to_the_one_bef
     deploy: Deploy, tmp_path: Path
 ) -> None:
     """Neither costs an event: the worker says what happened, and the state is the journal's."""
-    folder = tmp_path / "snapshots"
-    app = deploy(1, snapshots=folder.as_uri(), snapshot_interval_s="1")
+    app = deploy(1, snapshots=tmp_path.as_uri(), snapshot_interval_s="1")
+    folder = tmp_path / app.name
     folder.mkdir()
     # Whatever is written to this name meets a full disk, once: the link is removed as an unfinished file would be.
     (folder / "0.a.safetensors.unfinished").symlink_to(FULL_DISK)

@@ -18,14 +18,14 @@ WANTED = [(cycle, f"digest{cycle}") for cycle in range(1, 10)]
 @pytest.mark.parametrize("prefix", ["", "file://"])
 def test_the_two_newest_snapshots_are_kept(tmp_path: Path, prefix: str) -> None:
     """The third replaces the first, under a path or a URL."""
-    store = FolderSnapshotStore(f"{prefix}{tmp_path}/snapshots")
+    store = FolderSnapshotStore(f"{prefix}{tmp_path}/snapshots", "app")
     for cycle in (1, 2, 3):
         store.publish(checkpoint(cycle))
     assert_same(store.load(0, WANTED).checkpoint, checkpoint(3))
     assert_same(store.load(0, [(2, "digest2")]).checkpoint, checkpoint(2))
     assert store.load(0, [(1, "digest1")]).checkpoint is None
     assert store.load(1, WANTED).checkpoint is None
-    assert sorted(file.name for file in (tmp_path / "snapshots").iterdir()) == [
+    assert sorted(file.name for file in (tmp_path / "snapshots" / "app").iterdir()) == [
         "0.a.manifest",
         "0.a.safetensors",
         "0.b.manifest",
@@ -42,7 +42,7 @@ def test_arrays_of_every_shape_and_kind_come_back_bit_for_bit(tmp_path: Path) ->
         "nan": np.array([0x7FF8000000000123], np.uint64).view(np.float64),
         "flags": np.array([True, False]),
     }
-    store = FolderSnapshotStore(str(tmp_path))
+    store = FolderSnapshotStore(str(tmp_path), "app")
     store.publish(checkpoint(1, arrays))
     found = store.load(0, WANTED).checkpoint
     assert found is not None
@@ -51,10 +51,10 @@ def test_arrays_of_every_shape_and_kind_come_back_bit_for_bit(tmp_path: Path) ->
 
 def test_a_damaged_file_is_reported_and_the_older_snapshot_used(tmp_path: Path) -> None:
     """One bit of the newest arrays is turned."""
-    store = FolderSnapshotStore(str(tmp_path))
+    store = FolderSnapshotStore(str(tmp_path), "app")
     store.publish(checkpoint(1))
     store.publish(checkpoint(2))
-    path = tmp_path / "0.b.safetensors"
+    path = tmp_path / "app" / "0.b.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -69,7 +69,7 @@ def test_a_crash_while_writing_leaves_the_newer_snapshot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int
 ) -> None:
     """Disk full at the arrays or at the manifest: one clear error, and the newest one before is loaded."""
-    store = FolderSnapshotStore(str(tmp_path))
+    store = FolderSnapshotStore(str(tmp_path), "app")
     store.publish(checkpoint(1))
     store.publish(checkpoint(2))
     calls: list[object] = []
@@ -83,7 +83,7 @@ def test_a_crash_while_writing_leaves_the_newer_snapshot(
     with pytest.raises(RetriableError, match=r"partition 0 was not written.*No space left on device.*make room"):
         store.publish(checkpoint(3))
     assert_same(store.load(0, WANTED).checkpoint, checkpoint(2))
-    assert not list(tmp_path.glob("*.unfinished"))
+    assert not list(tmp_path.rglob("*.unfinished"))
     store.publish(checkpoint(4))
     assert_same(store.load(0, WANTED).checkpoint, checkpoint(4))
     assert_same(store.load(0, [(2, "digest2")]).checkpoint, checkpoint(2))
@@ -92,12 +92,12 @@ def test_a_crash_while_writing_leaves_the_newer_snapshot(
 def test_a_url_of_no_known_kind_is_a_config_error() -> None:
     """The text names it."""
     with pytest.raises(ConfigError, match="nonsense://x cannot be used"):
-        FolderSnapshotStore("nonsense://x")
+        FolderSnapshotStore("nonsense://x", "app")
 
 
 def test_an_object_store_works_the_same() -> None:
     """Any fsspec URL; here the one in memory."""
-    store = FolderSnapshotStore("memory://snapshots-test")
+    store = FolderSnapshotStore("memory://snapshots-test", "app")
     for cycle in (1, 2, 3):
         store.publish(checkpoint(cycle))
     assert_same(store.load(0, WANTED).checkpoint, checkpoint(3))
@@ -108,6 +108,22 @@ def test_a_manifest_of_a_later_format_is_refused_with_its_number() -> None:
     content = encode_manifest(describe(checkpoint(), b""))
     with pytest.raises(TaskCorrupted, match="format 2, this release reads up to 1"):
         decode_manifest(content.replace(b"stream-snapshot 1", b"stream-snapshot 2", 1))
+
+
+@pytest.mark.parametrize("url", ["{}", "{}/", "file://{}", "memory://{}"])
+def test_apps_and_prefixes_that_share_a_url_keep_their_own(tmp_path: Path, url: str) -> None:
+    """One setting for all apps of a machine: partition 0 of one is not partition 0 of another, however old."""
+    shared = url.format(tmp_path)
+    fraud, spam, tried = (FolderSnapshotStore(shared, app) for app in ("fraud", "spam", "test-fraud"))
+    for cycle in (8, 9):
+        fraud.publish(checkpoint(cycle))
+    spam.publish(checkpoint(1))
+    tried.publish(checkpoint(2))
+    fraud.publish(checkpoint(7))
+
+    assert_same(spam.load(0, WANTED).checkpoint, checkpoint(1))
+    assert_same(tried.load(0, WANTED).checkpoint, checkpoint(2))
+    assert_same(fraud.load(0, WANTED).checkpoint, checkpoint(9))
 
 
 def test_an_array_that_did_not_change_gives_the_same_chunks_wherever_it_lies() -> None:

@@ -1,4 +1,9 @@
-"""Scalers: River's, by River's names and parameters."""
+"""Scalers: River's, by River's names and parameters.
+
+A value that is absurd and yet a number, 1e15 for an amount, stays in the statistics for good, as in River: it moves
+mean and spread, or the largest value, so far that all that is ordinary scales to nearly the same. Bound such a feature
+where it is declared: `col("amount").clip(0, 10_000)`. A `window_size` is no help: the digits that are lost stay lost.
+"""
 
 from typing import Any
 
@@ -15,7 +20,8 @@ LARGEST_WINDOW = 100_000  # rows of the ring of values: 0.8 MB a dense feature
 class StandardScaler(Scaler):
     """Zero mean and unit variance by running statistics (river.preprocessing.StandardScaler).
 
-    With `window_size`, statistics of that many last values. A feature without variance scales to 0.
+    With `window_size`, statistics of that many last values. A feature without variance scales to 0. One absurd value
+    spoils mean and variance of all: `clip` such features.
     """
 
     with_std: bool = True  # divide by the standard deviation, not only centre
@@ -50,7 +56,8 @@ class MinMaxScaler(Scaler):
     """From 0 to 1 between the smallest and the largest value so far (river.preprocessing.MinMaxScaler).
 
     With `window_size`, of that many last values. Scales to 0 while smallest and largest are equal, and before a first
-    value was learned (River returns NaN there).
+    value was learned (River returns NaN there). After one absurd value all others scale to nearly the same: `clip` such
+    features.
     """
 
     window_size: int | None = None  # last values that count; all if None

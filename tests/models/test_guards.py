@@ -1,4 +1,4 @@
-"""No single event can spoil a model."""
+"""No single event turns a model's numbers into NaN. What is absurd and a number moves scales, as it does River's."""
 
 import numpy as np
 import pytest
@@ -83,3 +83,17 @@ def test_a_negative_count_is_not_learned_by_multinomial_naive_bayes() -> None:
     model.score_and_learn(dense_batch(np.array([[1.0, -5.0], [2.0, 1.0]])), np.array([1.0, 0.0]))
     assert model.metrics()["invalid_inputs"] == 1.0
     assert np.isfinite(model.score(dense_batch(np.array([[1.0, 1.0]]))).scores).all()
+
+
+@pytest.mark.parametrize("scaler", [m.StandardScaler(), m.MinMaxScaler(), m.StandardScaler(window_size=20)], ids=repr)
+def test_an_absurd_value_ruins_a_scaler_for_good_and_a_clip_keeps_it_whole(scaler: Declaration) -> None:
+    """40 events after 1e15 the scores of 0 and 10 are nearly the same still; had it been clipped to 10 they are not."""
+
+    def spread(first: float) -> float:
+        values = np.array([first, *np.tile([0.0, 10.0], 20)])
+        model = m.compile_model(scaler | m.LogisticRegression(), FeatureLayout(("a",), ()), m.BINARY)
+        targets = np.tile([0.0, 1.0], 21)[: len(values)]
+        scores = model.score_and_learn(dense_batch(values[:, None]), targets).scores[:, 0]
+        return float(abs(scores[-1] - scores[-2]))
+
+    assert 10 * spread(1e15) < spread(10.0)

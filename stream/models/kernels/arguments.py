@@ -73,5 +73,5 @@ LINEAR_PARAMETERS = 14
 STRONGEST = 3  # features named with a prediction
 
 # A larger magnitude counts as invalid, like an infinity: its square and any sum of such squares stay finite, so that no
-# single event can turn a statistic or a weight into NaN.
+# single event can turn a statistic or a weight into NaN. A smaller one can still make a scaler useless (see scalers).
 LARGEST_INPUT = 1e100

@@ -2,11 +2,13 @@
 
 A task's snapshots lie in its partition. Chunks are keyed by the digest of their content, so that what did not change
 is not written again; the manifest (key `manifest-a` or `manifest-b`, in turn) comes last, when every chunk is
-acknowledged, and says at which offset each lies. A chunk to which no manifest refers any more gets a tombstone.
+acknowledged, and says at which offset each lies. A chunk to which no manifest refers (any more, or ever: its writer was
+killed before the manifest) gets a tombstone.
 """
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -48,12 +50,27 @@ _FIRST_WINDOW = 256
 _READ_OVER = 64
 
 
+@dataclass(frozen=True, slots=True)
+class _Tail:
+    """What a partition holds from the older of its two manifests on."""
+
+    manifests: dict[bytes, Manifest]  # by slot, the older one first
+    chunks: frozenset[bytes]  # keys without a tombstone, from before the newest manifest: whoever wrote them is done
+
+
 class TopicSnapshotStore:
     """A SnapshotStore in a compacted topic. Each method may be called from another thread than the last, never two
-    at once."""
+    at once.
 
-    def __init__(self, settings: KafkaSettings, topic: str) -> None:
+    Args:
+        settings: see KafkaSettings.
+        topic: the compacted one.
+        is_closing: whether nobody waits for it any more: what is not acknowledged then is given up.
+    """
+
+    def __init__(self, settings: KafkaSettings, topic: str, is_closing: Callable[[], bool] = lambda: False) -> None:
         self._settings = settings
+        self._is_closing = is_closing
         self._topic = topic
         self._reader = Reader(settings, records=1000)
         self._chunk_bytes = min(_CHUNK_BYTES, settings.max_message_bytes - _OVERHEAD_BYTES)
@@ -65,21 +82,23 @@ class TopicSnapshotStore:
         The stored manifests are read anew each time: another worker may have written since, and its chunks must stay.
         """
         source = TopicPartition(self._topic, checkpoint.partition)
-        before = self._read_manifests(source, [])
+        tail = self._read_tail(source, [])
+        before = tail.manifests
         file = encode_arrays(checkpoint)
         chunks = self._write_chunks(source, cut(file, self._chunk_bytes), before.values())
         slot = _slot_to_write(before)
         self._write(source, [(slot, encode_manifest(describe(checkpoint, file, chunks)))])
         kept = {chunk.key for chunk in chunks}
         kept |= {chunk.key for name, manifest in before.items() if name != slot for chunk in manifest.chunks}
-        gone = {chunk.key for chunk in before[slot].chunks} - kept if slot in before else set()
-        self._write(source, [(key.encode(), None) for key in sorted(gone)])
+        replaced = {chunk.key.encode() for chunk in before[slot].chunks} if slot in before else set()
+        gone = (replaced | tail.chunks) - {key.encode() for key in kept}
+        self._write(source, [(key, None) for key in sorted(gone)])
 
     def load(self, partition: int, wanted: Collection[tuple[int, str]]) -> StoredSnapshots:
         """See SnapshotStore.load."""
         source = TopicPartition(self._topic, partition)
         damaged: list[str] = []
-        for manifest in reversed(self._read_manifests(source, damaged).values()):
+        for manifest in reversed(self._read_tail(source, damaged).manifests.values()):
             if (manifest.cycle, manifest.digest) not in wanted:
                 continue
             try:
@@ -121,15 +140,32 @@ class TopicSnapshotStore:
 
         producer = self._producer_in_use()
         for key, value in records:
-            _produce(producer, source, key, value, on_delivery)
+            self._produce(producer, source, key, value, on_delivery)
         give_up_at = time.monotonic() + _ACKNOWLEDGED_S
-        while producer.flush(_FLUSH_STEP_S) and time.monotonic() < give_up_at:
+        while producer.flush(_FLUSH_STEP_S) and time.monotonic() < give_up_at and not self._is_closing():
             pass
         if len(offsets) < len(records):
             self._producer = None  # an idempotent producer may be beyond repair once it lost a record
-            reason = failures[0] if failures else f"not acknowledged in {_ACKNOWLEDGED_S:.0f} s"
+            late = "the worker is closing" if self._is_closing() else f"not acknowledged in {_ACKNOWLEDGED_S:.0f} s"
+            reason = failures[0] if failures else late
             raise RetriableError(f"snapshot of {source.topic}[{source.partition}] was not written: {reason}")
         return offsets
+
+    def _produce(
+        self, producer: Any, source: TopicPartition, key: bytes, value: bytes | None, on_delivery: Any
+    ) -> None:
+        while True:
+            try:
+                producer.produce(source.topic, value, key, source.partition, on_delivery)
+            except BufferError:
+                if self._is_closing():
+                    raise RetriableError(f"snapshot of {source.topic}[{source.partition}]: closing") from None
+                producer.poll(_FULL_QUEUE_WAIT_S)
+            except KafkaException as raised:
+                reason = raised.args[0].str()
+                raise RetriableError(f"snapshot of {source.topic}[{source.partition}]: {reason}") from raised
+            else:
+                return
 
     def _producer_in_use(self) -> Any:
         if self._producer is None:
@@ -138,19 +174,23 @@ class TopicSnapshotStore:
             self._producer = make_client(Producer, config)
         return self._producer
 
-    def _read_manifests(self, source: TopicPartition, damaged: list[str]) -> dict[bytes, Manifest]:
-        """The newest manifest of each slot, the older one first, looked for from the end backwards."""
+    def _read_tail(self, source: TopicPartition, damaged: list[str]) -> _Tail:
+        """What is there from the older of the two manifests on, read from the end backwards."""
         low, high = self._reader.watermarks(source)
-        found: dict[bytes, tuple[int, bytes]] = {}
+        seen: dict[bytes, tuple[int, bytes | None]] = {}
         end, window = high, _FIRST_WINDOW
-        while end > low and len(found) < len(_SLOTS):
+        while end > low and not seen.keys() >= set(_SLOTS):
             start = max(low, end - window)
-            here: dict[bytes, tuple[int, bytes]] = {}
+            here: dict[bytes, tuple[int, bytes | None]] = {}
             for batch in self._between(source, start, end):
-                here.update(_manifests_in(batch))
-            found = {**here, **found}
+                here.update(_last_of_each_key(batch))
+            seen = {**here, **seen}
             end, window = start, window * 2
-        return _decoded(source, sorted(found.items(), key=lambda item: item[1]), damaged)
+        found = {slot: (offset, value) for slot in _SLOTS if slot in seen for offset, value in [seen[slot]] if value}
+        newest = max((offset for offset, _ in found.values()), default=low)
+        chunks = {key for key, (offset, value) in seen.items() if value is not None and offset < newest}
+        manifests = _decoded(source, sorted(found.items(), key=lambda item: item[1]), damaged)
+        return _Tail(manifests, frozenset(chunks - set(_SLOTS)))
 
     def _between(self, source: TopicPartition, start: int, end: int) -> Iterable[RecordBatch]:
         for batch in self._reader.read_to_end(source, start):
@@ -176,27 +216,16 @@ class TopicSnapshotStore:
         return b"".join(content[chunk.key] for chunk in manifest.chunks)
 
 
-def _produce(producer: Any, source: TopicPartition, key: bytes, value: bytes | None, on_delivery: Any) -> None:
-    while True:
-        try:
-            producer.produce(source.topic, value, key, source.partition, on_delivery)
-        except BufferError:
-            producer.poll(_FULL_QUEUE_WAIT_S)
-        except KafkaException as raised:
-            raise RetriableError(f"snapshot of {source.topic}[{source.partition}]: {raised.args[0].str()}") from raised
-        else:
-            return
-
-
-def _manifests_in(batch: RecordBatch) -> dict[bytes, tuple[int, bytes]]:
-    """Offset and content of the last record of each manifest key in a batch."""
+def _last_of_each_key(batch: RecordBatch) -> dict[bytes, tuple[int, bytes | None]]:
+    """Offset of the last record of each key, with its content for manifests, b"" for chunks, None for tombstones."""
     data = batch.data.tobytes()
-    found = {}
+    found: dict[bytes, tuple[int, bytes | None]] = {}
     for offset, (key, key_end), (value, value_end) in zip(
         batch.offsets.tolist(), batch.keys.tolist(), batch.values.tolist(), strict=True
     ):
-        if data[key:key_end] in _SLOTS and value >= 0:
-            found[data[key:key_end]] = (offset, data[value:value_end])
+        name = data[key:key_end]
+        content = data[value:value_end] if name in _SLOTS else b""
+        found[name] = (offset, content if value >= 0 else None)
     return found
 
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from stream.config import InputTopics, KafkaSettings
+from stream.engine.snapshot_format import Manifest, decode_manifest
 from stream.errors import RetriableError
+from stream.kafka import snapshots
 from stream.kafka.reader import Reader
 from stream.kafka.snapshots import TopicSnapshotStore
 from stream.records import TopicPartition
@@ -65,6 +67,34 @@ def test_rule_23_unchanged_chunks_are_not_written_again_and_forgotten_ones_get_a
     assert [key for key, _ in written if key.startswith(b"manifest")] == [b"manifest-a", b"manifest-b", b"manifest-a"]
     gone = [key for key, value in written if value is None]
     assert gone == [key for key, value in written if value == np.full(8, 1.0).tobytes()]
+
+
+def test_rule_23_chunks_whose_manifest_never_came_are_forgotten(
+    store: TopicSnapshotStore, settings: KafkaSettings, inputs: InputTopics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writers are killed between chunks and manifest, before any snapshot and after two: what they left gets tombstones,
+    once a newer manifest stands behind it."""
+
+    def killed(_: Manifest) -> bytes:
+        raise SystemExit
+
+    for cycles in ((1, 2, 3), (4, 5)):
+        with monkeypatch.context() as patch, pytest.raises(SystemExit):
+            patch.setattr(snapshots, "encode_manifest", killed)
+            store.publish(checkpoint(9, {"table": np.arange(1000) * cycles[0]}))
+        for cycle in cycles:
+            store.publish(checkpoint(cycle))
+        assert_same(store.load(0, WANTED).checkpoint, checkpoint(cycles[-1]))
+        assert_same(store.load(0, [(cycles[-2], f"digest{cycles[-2]}")]).checkpoint, checkpoint(cycles[-2]))
+
+    left = dict(records(settings, inputs))
+    referred = {
+        chunk.key.encode()
+        for key, value in left.items()
+        if key.startswith(b"manifest") and value is not None
+        for chunk in decode_manifest(value).chunks
+    }
+    assert {key for key, value in left.items() if value and not key.startswith(b"manifest")} == referred
 
 
 def test_rule_23_a_damaged_snapshot_is_reported_and_the_older_one_used(

@@ -12,6 +12,8 @@ from stream.records import RecordBatch, RejectReason
 REFUSALS_AT_MOST = 256
 # Of a refusal's message: a registry may answer with a page, and the answer stands in the journal and in dead letters.
 _MESSAGE_CHARACTERS = 1_000
+# Largest text of a writer's schema: it stands in one journal record, of which the topic takes a megabyte (rule 12).
+_LARGEST_SCHEMA_BYTES = 256 << 10
 
 
 class Source:
@@ -41,7 +43,10 @@ class Source:
         return self._decoder.decode(batch)
 
     def accept(self, at: int, schema_id: int, schema: str) -> SchemaAnswer:
-        """Make a writer's schema known; one that does not resolve to the reader's is refused."""
+        """Make a writer's schema known; one that does not resolve to the reader's, or is very large, is refused."""
+        if (size := len(schema.encode())) > _LARGEST_SCHEMA_BYTES:
+            message = f"a schema of {size} bytes, {_LARGEST_SCHEMA_BYTES} at most"
+            return self.refuse(at, schema_id, RejectReason.UNRESOLVABLE_SCHEMA, message)
         try:
             self._decoder.add_writer(schema_id, avro.parse_schema(schema))
         except SchemaError as error:

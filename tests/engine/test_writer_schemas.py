@@ -7,7 +7,7 @@ import pytest
 
 from stream.engine import journal
 from stream.engine.journal import SchemaAnswer
-from stream.engine.protocol import Assigned, FetchSchema, SchemaRefused, StopRequested
+from stream.engine.protocol import Assigned, FetchSchema, SchemaFetched, SchemaRefused, StopRequested
 from stream.engine.small_avro import decode_small
 from stream.engine.source import REFUSALS_AT_MOST
 from stream.engine.task import Task
@@ -137,3 +137,16 @@ def test_a_long_refusal_is_cut() -> None:
     assert (
         decode_small("journal", record.data[start + 10 : end].tobytes())["schemas"][-1]["refusal"] == "unknown_schema"
     )
+
+
+def test_a_schema_too_large_for_the_journal_is_refused() -> None:
+    """A cycle's record holds the schemas that it met: one of a megabyte would never be committed (rule 12)."""
+    task = task_of(plan_with_labels())
+    newer = batch("payments", [(b"card1", b"\0\0\0\0\x09....")])
+    task.process(newer, T0)
+    task.answer_schema(SchemaFetched(NEWER, orjson.dumps({**EVENT_SCHEMA, "doc": "x" * 1_000_000}).decode()))
+    task.process(newer, T0)
+
+    answer = task.close_cycle().journal.schemas[-1]
+    assert (answer.refusal, answer.schema) == ("unresolvable_schema", "")
+    assert answer.message.endswith(" bytes, 262144 at most")

@@ -13,10 +13,6 @@ class RetriableError(StreamError):
     """Something outside did not answer. Back off and call again, within a deadline."""
 
 
-class TaskMigrated(StreamError):
-    """The task belongs to another worker now. Drop it and commit nothing for it."""
-
-
 class TaskCorrupted(StreamError):
     """The task's state cannot be trusted. Discard it and restore it from a snapshot and the journal."""
 

@@ -1,4 +1,4 @@
-"""Hashes: XXH64 for byte strings, a finaliser and a combiner for 64-bit values, and Kafka's murmur2 for partitions."""
+"""Hashes: XXH64 for byte strings, a finaliser and a combiner for 64-bit values."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,6 @@ _PRIME_5 = np.uint64(0x27D4EB2F165667C5)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-
-_MURMUR_FACTOR = 0x5BD1E995
-_MURMUR_SEED = 0x9747B28C
-_LOW_32 = 0xFFFFFFFF
 
 
 @kernel
@@ -90,28 +86,3 @@ def hash_bytes(data: NDArray[np.uint8], start: int, end: int, seed: int) -> np.u
     value = (value ^ (value >> np.uint64(33))) * _PRIME_2
     value = (value ^ (value >> np.uint64(29))) * _PRIME_3
     return value ^ (value >> np.uint64(32))  # type: ignore[no-any-return]
-
-
-@kernel
-def murmur2(data: NDArray[np.uint8], start: int, end: int) -> np.int32:
-    """The hash by which Kafka's own clients choose partitions: org.apache.kafka.common.utils.Utils.murmur2."""
-    length = end - start
-    value = (_MURMUR_SEED ^ length) & _LOW_32
-    position = start
-    while position + 4 <= end:
-        word = int(np.int64(load_uint32(data, position))) * _MURMUR_FACTOR & _LOW_32
-        word = (word ^ (word >> 24)) * _MURMUR_FACTOR & _LOW_32
-        value = (value * _MURMUR_FACTOR & _LOW_32) ^ word
-        position += 4
-    if position < end:
-        for i in range(end - position):
-            value ^= int(np.int64(data[position + i])) << (8 * i)
-        value = value * _MURMUR_FACTOR & _LOW_32
-    value = (value ^ (value >> 13)) * _MURMUR_FACTOR & _LOW_32
-    return np.int32(value ^ (value >> 15))
-
-
-@kernel
-def partition_of(data: NDArray[np.uint8], start: int, end: int, partitions: int) -> int:
-    """The partition, 0 to partitions - 1, that Kafka's default partitioner gives the key data[start:end]."""
-    return (int(murmur2(data, start, end)) & 0x7FFFFFFF) % partitions

@@ -28,21 +28,6 @@ def before_write(pages: NDArray[np.uint8], row: int) -> None:
     pages[row >> PAGE_ROWS_SHIFT] = 1
 
 
-def marked_pages(pages: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Numbers of the pages written since the marks were cleared, ascending."""
-    return np.flatnonzero(pages).astype(np.int64)
-
-
-def rows_of_page(page: int, rows: int) -> slice:
-    """The rows of a table of `rows` rows that lie in `page`."""
-    return slice(page << PAGE_ROWS_SHIFT, min((page + 1) << PAGE_ROWS_SHIFT, rows))
-
-
-def clear_pages(pages: NDArray[np.uint8]) -> None:
-    """Forget which pages were written: what was marked has been copied."""
-    pages[:] = 0
-
-
 def grown_pages(pages: NDArray[np.uint8], rows: int) -> NDArray[np.uint8]:
     """Marks for a table that grew to `rows` rows: the old ones stay, new pages are unmarked until written."""
     grown = new_pages(rows)

@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.kernels.bits import high_product
 from stream.kernels.compile import kernel
 from stream.kernels.hashing import mix64, rotate_left
 
@@ -51,17 +50,3 @@ def next_uint64(state: NDArray[np.uint64]) -> np.uint64:
 def uniform(state: NDArray[np.uint64]) -> float:
     """A float64 in [0, 1), a multiple of 2**-53."""
     return np.int64(next_uint64(state) >> np.uint64(11)) * _TO_UNIT
-
-
-@kernel
-def integer_below(state: NDArray[np.uint64], n: int) -> int:
-    """A whole number in 0 .. n - 1, each equally likely; n at least 1 (Lemire 2019)."""
-    bound = np.uint64(n)
-    value = next_uint64(state)
-    low = value * bound
-    if low < bound:
-        threshold = (~bound + np.uint64(1)) % bound  # 2**64 mod n: below it lie the values that would count twice
-        while low < threshold:
-            value = next_uint64(state)
-            low = value * bound
-    return np.int64(high_product(value, bound))  # type: ignore[return-value]

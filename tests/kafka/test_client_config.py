@@ -3,12 +3,13 @@
 import importlib
 import pkgutil
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
+from confluent_kafka import KafkaError, Message, Producer
 
 import stream.kafka
 from stream.config import InputTopics, KafkaSettings
@@ -23,6 +24,7 @@ from stream.kafka.snapshots import TopicSnapshotStore
 from stream.kafka.transaction_producer import TransactionProducer
 from stream.kafka.transport import Transport
 from tests.checkpoints import checkpoint
+from tests.conftest import MakeTopic
 from tests.kafka.scripted import output
 
 CLIENTS = ("Consumer", "Producer", "AdminClient", "SchemaRegistryClient")
@@ -142,3 +144,37 @@ def test_a_setting_that_the_client_cannot_use_is_one_clear_error(setting: dict[s
     for connect in (lambda: Reader(settings), lambda: Admin(settings), lambda: producer.start(1.0)):
         with pytest.raises(ConfigError, match=rf"does not accept its settings: .*{said}.*\[librdkafka\]"):
             connect()
+
+
+# The vectors of Kafka's own UtilsTest: keys and their murmur2.
+HASHES = {
+    b"21": -973932308,
+    b"foobar": -790332482,
+    b"a-little-bit-long-string": -985981536,
+    b"a-little-bit-longer-string": -1486304829,
+    b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+    b"abc": 479470107,
+}
+
+
+@pytest.mark.parametrize("configure", [client_config.idempotent_producer, client_config.transactional_producer])
+def test_rule_6_keys_go_where_javas_producers_put_them(
+    settings: KafkaSettings, topic: MakeTopic, configure: Callable[[KafkaSettings], Mapping[str, Any]]
+) -> None:
+    """A prediction lies in the partition of its number that its event came from, whoever wrote that."""
+    found: dict[bytes, int] = {}
+
+    def delivered(error: KafkaError | None, message: Message) -> None:
+        assert error is None
+        found[message.key()] = message.partition()
+
+    producer: Any = Producer({**configure(settings), "delivery.report.only.error": False})
+    name = topic("predictions", 12)
+    if "transactional.id" in configure(settings):
+        producer.init_transactions(20)
+        producer.begin_transaction()
+    for key in HASHES:
+        producer.produce(name, b"", key, on_delivery=delivered)
+    assert producer.flush(20) == 0
+
+    assert found == {key: (hashed & 0x7FFFFFFF) % 12 for key, hashed in HASHES.items()}

@@ -255,19 +255,24 @@ def test_dead_letters_go_back_once(shop: str, producer: Producer) -> None:
     assert all(each["replayed"] for each in marked)
 
 
-def test_a_value_too_large_for_a_dead_letter_comes_from_its_source(shop: str, producer: Producer) -> None:
-    """Its letter has only a checksum; what goes back is the record that the source still has."""
+def test_records_too_large_for_a_dead_letter_come_from_their_source(shop: str, producer: Producer) -> None:
+    """Their letters have only checksums: the source's records go back, one of a large value, one of a large key."""
     run("topics", "create", "shop.py:app", "--inputs", "--partitions", "1")
     source = f"{shop}-orders"
     producer.produce(source, b"x" * 3000, b"key", 0)
+    producer.produce(source, b"small", b"k" * 3000, 0, headers=[("trace", b"7")])
     assert producer.flush(20) == 0
-    records = recent(batch(source, [(b"key", b"x" * 3000)]))
-    why = [Rejection(0, RejectReason.TRUNCATED, "amount", "8 bytes", "3")]
-    produce_batch(producer, dead_letters(f"{shop}.dead-letters", shop, records, why, 1_700_000_000_000, 2000))
+    records = recent(batch(source, [(b"key", b"x" * 3000), (b"k" * 3000, b"small")]))
+    why = [Rejection(row, RejectReason.TRUNCATED, "amount", "8 bytes", "3") for row in (0, 1)]
+    letters = dead_letters(f"{shop}.dead-letters", shop, records, why, 1_700_000_000_000, 2000)
+    produce_batch(producer, letters)
     assert producer.flush(20) == 0
 
-    assert json.loads(run("dead-letters", "replay", "shop.py:app", "--json").stdout)["sent"] == 1
-    assert [each["value"] for each in tail(source, "--from", "beginning")] == ["x" * 3000] * 2
+    assert len(letters.data) < 4000
+    assert json.loads(run("dead-letters", "replay", "shop.py:app", "--json").stdout)["sent"] == 2
+    back = tail(source, "--from", "beginning")
+    whole = [("key", "x" * 3000, {}), ("k" * 3000, "small", {"trace": "7"})]
+    assert [(each["key"], each["value"], each["headers"]) for each in back] == whole * 2
 
 
 def test_keys_may_be_avro(topic: MakeTopic, shop: str) -> None:

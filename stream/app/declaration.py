@@ -189,6 +189,9 @@ class App:
     ) -> Labels:
         """Declare the label topic: truths about events, that come later.
 
+        A label without an id, without a target or with one of no known class teaches nothing, and an event without an
+        id waits for no label. What became of each label is counted (`stream_labels_total`).
+
         Args:
             topic: its name; keyed as the event topic, with as many partitions.
             of: the event topic.
@@ -280,7 +283,10 @@ class App:
         self.monitors.append(Monitor(detector, tuple(on), policy or AlertPolicy()))
 
     def alert_on_rejections(self, above: float) -> None:
-        """Raise an alert when the share of rejected records among the last 1,000 passes this limit (0.05 if unsaid)."""
+        """Raise an alert when the share of rejected records among the last 1,000 passes this limit (0.05 if unsaid).
+
+        Likewise of the last 1,000 labels the share that teach nothing: rejected, or without an id or a usable target.
+        """
         if not 0 < above <= 1:
             raise ConfigError(f"alert_on_rejections: a share in (0, 1] is wanted, got {above}")
         self.rejection_limit = above

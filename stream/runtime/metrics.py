@@ -143,7 +143,8 @@ class WorkerMetrics:
             self._rejections.labels(reason.value)
 
     def _declare_learning(self) -> None:
-        self._labels = self._counter("stream_labels", "labels, by what became of them", ("outcome",))
+        outcomes = ", ".join(outcome.value for outcome in LabelOutcome)
+        self._labels = self._counter("stream_labels", f"labels, by what became of them: {outcomes}", ("outcome",))
         self._learned = self._counter("stream_learned", "events learned from, by model", ("model",))
         self._model_metric = self._gauge("stream_model_metric", "prequential metrics", ("partition", "model", "metric"))
         self._drift = self._gauge(

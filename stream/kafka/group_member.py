@@ -12,6 +12,9 @@ from stream.kafka.clients import make_client
 from stream.kafka.flows import Flows
 from stream.records import TopicPartition
 
+# Of rd_kafka_consumer_group_metadata_write (librdkafka 1.9 to 2.16).
+_METADATA_TAG = b"CGMDv2:"
+
 OnPartitions = Callable[[tuple[int, ...]], None]
 
 
@@ -46,12 +49,21 @@ class GroupMember:
         self._topic = topic
         self._on_assigned, self._on_revoked, self._on_lost = on_assigned, on_revoked, on_lost
         self.flows = Flows(self._consumer)
+        self._is_told = False
 
     def join(self) -> None:
         """Subscribe; the first assignment comes while `flows.consume` is called."""
         self._consumer.subscribe(
             [self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._was_lost
         )
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether the group has answered: with partitions, or that there are none for this member.
+
+        A classic member without partitions is told so; a KIP-848 one is not, but has an epoch then.
+        """
+        return self._is_told or _epoch(self.metadata()) > 0
 
     def metadata(self) -> Any:
         """The membership of this moment, for a transaction that begins (rule 7)."""
@@ -62,6 +74,7 @@ class GroupMember:
         self._consumer.close()
 
     def _assigned(self, _: Any, assigned: list[Any]) -> None:
+        self._is_told = True
         numbers = tuple(sorted(item.partition for item in assigned))
         self.flows.add(TopicPartition(self._topic, number) for number in numbers)
         if numbers:
@@ -74,3 +87,11 @@ class GroupMember:
         numbers = tuple(sorted(item.partition for item in lost))
         self.flows.remove(TopicPartition(self._topic, number) for number in numbers)
         self._on_lost(numbers)
+
+
+def _epoch(metadata: Any) -> int:
+    """Generation or member epoch in serialized group metadata: behind a tag, before the names; 0 if it is not there."""
+    serialized = bytes(metadata)
+    if not serialized.startswith(_METADATA_TAG):
+        return 0
+    return int.from_bytes(serialized[len(_METADATA_TAG) : len(_METADATA_TAG) + 4], "little", signed=True)

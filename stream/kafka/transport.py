@@ -85,17 +85,26 @@ class Transport:
         settings: see KafkaSettings.
         topics: what tasks read.
         handle: gives an event to the worker during a revocation and returns its instructions.
+        on_wait: called again and again while a revocation waits for its commit.
         open_store: makes a snapshot store; called once for each of the two helper threads that use one. By default
             the compacted topic `topics.snapshots`.
     """
 
     def __init__(
-        self, settings: KafkaSettings, topics: InputTopics, handle: Handle, open_store: OpenStore | None = None
+        self,
+        settings: KafkaSettings,
+        topics: InputTopics,
+        handle: Handle,
+        open_store: OpenStore | None = None,
+        on_wait: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._topics = topics
         self._handle = handle
-        self._open_store = open_store or (lambda: TopicSnapshotStore(settings, topics.snapshots))
+        self._on_wait = on_wait
+        self._open_store = open_store or (
+            lambda: TopicSnapshotStore(settings, topics.snapshots, lambda: self._is_closing)
+        )
         self._mailbox = Mailbox()
         self._events: list[Event] = []
         self._requests: dict[int, object] = {}  # FindTask asked for and not answered, by partition
@@ -182,6 +191,11 @@ class Transport:
             case Stop():
                 self.stopped = instruction
 
+    @property
+    def has_joined(self) -> bool:
+        """Whether the group has answered: with partitions, or that there are none for this worker."""
+        return self._member.has_joined
+
     def lags(self) -> dict[TopicPartition, int]:
         """Records, at most, that each input partition is behind its end, as of the last fetch."""
         return dict(chain(self._member.flows.lags(), self._labels.lags()))
@@ -243,6 +257,7 @@ class Transport:
             self._give(event)
         self._give(Revoked(partitions))
         while self._is_held(partitions):
+            self._on_wait()
             item = self._mailbox.take(_SLICE_S)
             admitted = None if item is None else self._admitted(item)
             if admitted is not None:

@@ -3,28 +3,35 @@
 import time
 from collections.abc import Callable
 
-# Twice Kafka's default session timeout (45 s, KIP-735): by then the group has given its partitions to others.
-STALL_LIMIT_S = 90.0
+# Kafka's default of max.poll.interval.ms: by then the group has given the partitions of a worker that hangs to others.
+STALL_LIMIT_S = 300.0
 
 
 class WorkerHealth:
     """`starting`, `restoring 62 %, 4 s left`, `running` or `stopping`; and whether the poll loop still turns.
 
     The worker's loop calls the methods, the HTTP server's threads read the answers.
+
+    Args:
+        stall_limit_s: how long the poll loop may take to turn; `max_poll_interval_ms`, in which a revocation waits.
+        clock: gives now, in seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, stall_limit_s: float = STALL_LIMIT_S, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stall_limit_s = stall_limit_s
         self._clock = clock
         self._phase = "starting"
         self._restoring: dict[int, tuple[float, float | None]] = {}
-        self._last_turn = clock()
+        self._last_turn: float | None = (
+            None  # before the first, it looks for brokers and compiles, for as long as takes
+        )
 
     def turned(self) -> None:
         """The poll loop went round once more."""
         self._last_turn = self._clock()
 
     def running(self) -> None:
-        """The worker has joined its group and takes records; one that stops stays so."""
+        """The group has answered, with partitions or with none for this worker; one that stops stays so."""
         if self._phase != "stopping":
             self._phase = "running"
 
@@ -41,9 +48,14 @@ class WorkerHealth:
         self._restoring = {other: state for other, state in self._restoring.items() if other != partition}
 
     @property
+    def restoring_partitions(self) -> set[int]:
+        """Tasks that do not run yet."""
+        return set(self._restoring)
+
+    @property
     def is_alive(self) -> bool:
-        """False once the poll loop has not turned for STALL_LIMIT_S: only a restart helps."""
-        return self._clock() - self._last_turn < STALL_LIMIT_S
+        """False once the poll loop has not turned for the limit: only a restart helps."""
+        return self._stalled_s < self._stall_limit_s
 
     @property
     def is_ready(self) -> bool:
@@ -63,4 +75,8 @@ class WorkerHealth:
 
     def stall_sentence(self) -> str:
         """What /healthz says when the loop hangs."""
-        return f"the poll loop has not turned for {self._clock() - self._last_turn:.0f} s"
+        return f"the poll loop has not turned for {self._stalled_s:.0f} s"
+
+    @property
+    def _stalled_s(self) -> float:
+        return 0.0 if self._last_turn is None else self._clock() - self._last_turn

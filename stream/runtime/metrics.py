@@ -136,7 +136,9 @@ class WorkerMetrics:
             "stream_process_seconds", "engine time of a batch", buckets=_LATENCY_BOUNDS_S, registry=self.registry
         )
         self._latency = ArrayHistogram(
-            "stream_latency_seconds", "from an event's Kafka timestamp to its prediction's commit", _LATENCY_BOUNDS_S
+            "stream_latency_seconds",
+            "from an event's Kafka timestamp to its prediction's commit, or to its sending where delivery is immediate",
+            _LATENCY_BOUNDS_S,
         )
         self.registry.register(self._latency)
         for reason in RejectReason:  # a series that starts at 0 lets rate() see the first one

@@ -1,7 +1,6 @@
 """The composition root of a worker, and its poll loop."""
 
 import gc
-import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import structlog
 from stream import kernels
 from stream.app.foreign_keys import foreign_key_problems
 from stream.avro import Framing, header
-from stream.config import InputTopics, TopicNames
+from stream.config import InputTopics
 from stream.engine.lifecycle import TaskState
 from stream.engine.plan import Plan
 from stream.engine.protocol import (
@@ -32,7 +31,8 @@ from stream.engine.snapshot_store import SnapshotStore
 from stream.engine.task import OutputFormat, Task
 from stream.engine.warm_up import warm_up
 from stream.engine.worker import Worker, WorkerSettings
-from stream.errors import ConfigError, RetriableError
+from stream.errors import ConfigError
+from stream.kafka.broker_probe import BrokerProbe
 from stream.kafka.reader import Reader
 from stream.kafka.transport import Transport
 from stream.resources import schema_text
@@ -40,6 +40,7 @@ from stream.runtime.health import WorkerHealth
 from stream.runtime.metrics import WorkerMetrics
 from stream.runtime.metrics_server import MetricsServer
 from stream.runtime.settings import Settings
+from stream.runtime.stopping import StopLimit, StopSignals
 from stream.storage.folder import FolderSnapshotStore
 
 _log = structlog.get_logger("stream.worker")
@@ -50,8 +51,6 @@ _FIRST_SLICE, _LARGEST_SLICE = 256, 65_536
 _IDLE_POLL_S = 0.01
 # How often lag and restore progress are looked at.
 _LOOK_EVERY_S = 1.0
-# A stop that finds no broker for so long ends without its last commit: service managers wait 10 to 30 s before kill -9.
-_STOP_WITHOUT_BROKER_S = 8.0
 
 
 def run_worker(plan: Plan, settings: Settings, on_progress: Callable[[str], None]) -> None:
@@ -67,7 +66,7 @@ def run_worker(plan: Plan, settings: Settings, on_progress: Callable[[str], None
     """
     began = time.perf_counter()
     use_kernel_cache(settings)
-    health = WorkerHealth()
+    health = WorkerHealth(settings.max_poll_interval_ms / 1000)
     metrics = WorkerMetrics(plan.app, [model.name for model in plan.models], _signals(plan))
     server = None
     if settings.metrics_port >= 0:
@@ -96,7 +95,7 @@ def prepare(plan: Plan, settings: Settings, on_progress: Callable[[str], None]) 
     check_partitions(plan, settings)
     output_format = register_outputs(plan, settings)
     on_progress("compiling kernels (none if the cache is warm)")
-    compile_kernels(plan)
+    compile_kernels(plan, output_format)
     return output_format
 
 
@@ -127,11 +126,14 @@ def register_outputs(plan: Plan, settings: Settings) -> OutputFormat:
     return OutputFormat(topics, header(Framing.CONFLUENT, ids[0]), header(Framing.CONFLUENT, ids[1]), limit)
 
 
-def compile_kernels(plan: Plan) -> None:
-    """Compile what the cache does not have of the kernels that a worker of this app calls; needs no broker."""
-    draft = OutputFormat(TopicNames.of(plan.app), header(Framing.CONFLUENT, 0), header(Framing.CONFLUENT, 0))
+def compile_kernels(plan: Plan, output_format: OutputFormat) -> None:
+    """Compile what the cache does not have of the kernels that a worker of this app calls; needs no broker.
+
+    Raises:
+        ConfigError: predictions of the app may be larger than `max_message_bytes`.
+    """
     with np.errstate(all="ignore"):
-        warm_up(plan, draft)
+        warm_up(plan, output_format)
 
 
 def use_kernel_cache(settings: Settings) -> None:
@@ -156,28 +158,6 @@ def input_topics(plan: Plan, settings: Settings) -> InputTopics:
     )
 
 
-class StopSignals:
-    """SIGTERM and SIGINT ask for a clean stop; a second one ends the process at once.
-
-    Args:
-        request: called at the first signal.
-    """
-
-    def __init__(self, request: Callable[[], None]) -> None:
-        self._request = request
-
-    def __enter__(self) -> None:
-        self._before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        self._request()
-
-
 class WorkerLoop:
     """Polls the transport, gives events to the worker, performs what it asks for, and tells the metrics.
 
@@ -193,32 +173,36 @@ class WorkerLoop:
         self, plan: Plan, settings: Settings, output_format: OutputFormat, health: WorkerHealth, metrics: WorkerMetrics
     ) -> None:
         self._event_topic = plan.events.topic
+        self._is_immediate = settings.delivery == "immediate"
         self._health = health
         self._metrics = metrics
         self._worker = Worker(
             lambda partition, epoch: Task(plan, partition, epoch, output_format),
             WorkerSettings(
-                is_immediate=settings.delivery == "immediate",
+                is_immediate=self._is_immediate,
                 commit_interval_ms=settings.commit_interval_ms,
                 snapshot_interval_ms=settings.snapshot_interval_s * 1000,
                 offset_reset=settings.offset_reset,
             ),
         )
+        self._kafka = settings.kafka(plan.app)
         self._transport = Transport(
-            settings.kafka(plan.app),
+            self._kafka,
             input_topics(plan, settings),
             handle=self._told,
+            on_wait=self._alive,
             open_store=snapshot_store(plan.app, settings),
         )
         self._slice = _FIRST_SLICE
         self._is_stop_wanted = False
-        self._stopping_since_s: float | None = None
+        self._stop: StopLimit | None = None
         self._looked_s = 0.0
         self._committing_since_s = 0.0
         self._handled: list[np.ndarray] = []  # timestamps of the events of the open cycle, and of the one in flight
         self._in_flight: list[np.ndarray] = []
         self._snapshots: dict[tuple[int, int], int] = {}
         self._partitions: set[int] = set()
+        self._has_joined = False
 
     def request_stop(self) -> None:
         """Stop after the slice at hand; may be called from a signal handler."""
@@ -236,33 +220,30 @@ class WorkerLoop:
         finally:
             self._health.stopping()
             self._transport.close()
+            if self._stop is not None:
+                self._stop.over()
         if self._transport.stopped.error is not None:
             raise self._transport.stopped.error
 
     def _turn(self) -> None:
-        self._health.turned()
+        self._alive()
         if self._is_stop_wanted:
             self._is_stop_wanted = False
-            self._stopping_since_s = time.monotonic()
             self._health.stopping()
             self._perform(self._told(StopRequested()))
-        self._give_up_without_broker()
         for event in self._transport.poll(0.0 if self._worker.has_work(now_ms()) else _IDLE_POLL_S):
             self._perform(self._told(event))
         self._work()
         if time.monotonic() - self._looked_s > _LOOK_EVERY_S:
             self._look()
 
-    def _give_up_without_broker(self) -> None:
-        """End a stop that waits for nobody."""
-        if self._stopping_since_s is None:
-            return
-        waited_s = min(time.monotonic() - self._stopping_since_s, self._transport.health.down_for_s)
-        if waited_s > _STOP_WITHOUT_BROKER_S:
-            raise RetriableError(
-                f"stopped without a last commit: no broker has answered for {waited_s:.0f} s. Nothing is lost: the "
-                "next start handles again what was not committed"
-            )
+    def _alive(self) -> None:
+        """The loop turns, or waits inside a revocation; a stop that nobody answers ends here."""
+        self._health.turned()
+        if self._is_stop_wanted and self._stop is None:
+            self._stop = StopLimit(BrokerProbe(self._kafka))
+        if self._stop is not None:
+            self._stop.check()
 
     def _work(self) -> None:
         began = time.perf_counter()
@@ -271,12 +252,20 @@ class WorkerLoop:
         handled = self._worker.take_handled()
         if handled is not None:
             self._metrics.record_batch(len(handled), took_s)
-            self._handled.append(handled.timestamps_ms)
+            if handled.topic == self._event_topic:
+                self._scored(handled.timestamps_ms)
             if len(handled) == self._slice or took_s > _SLICE_S:
                 fitting = len(handled) * _SLICE_S / max(took_s, 1e-6)
                 self._slice = int(max(1, min(_LARGEST_SLICE, 2 * self._slice, fitting)))
         self._note(instructions)
         self._perform(instructions)
+
+    def _scored(self, timestamps_ms: np.ndarray) -> None:
+        """Events whose predictions leave now, or with the commit of their cycle."""
+        if self._is_immediate:
+            self._metrics.record_latencies((now_ms() - timestamps_ms) / 1000.0)
+        else:
+            self._handled.append(timestamps_ms)
 
     def _told(self, event: Event) -> Sequence[Instruction]:
         if isinstance(event, Assigned):
@@ -337,6 +326,7 @@ class WorkerLoop:
         slots = {slot.task.partition: slot for slot in self._worker.slots}
         for gone in self._partitions - slots.keys():
             self._metrics.forget(gone)
+        for gone in self._health.restoring_partitions - slots.keys():
             self._health.restored(gone)
         self._partitions = set(slots)
         for partition, slot in slots.items():
@@ -349,7 +339,9 @@ class WorkerLoop:
         for source, records in self._transport.lags().items():
             if source.topic == self._event_topic:
                 self._metrics.record_lag(source.partition, records)
-        if self._transport.stopped is None:
+        # Looked at twice: the group's answer is known a moment before the partitions that it gave.
+        had_joined, self._has_joined = self._has_joined, self._transport.has_joined
+        if had_joined and self._transport.stopped is None:
             self._health.running()
 
 

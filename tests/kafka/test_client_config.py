@@ -17,6 +17,7 @@ from stream.errors import ConfigError, RetriableError
 from stream.kafka import client_config
 from stream.kafka.admin import Admin
 from stream.kafka.broker_health import BrokerHealth
+from stream.kafka.broker_probe import BrokerProbe
 from stream.kafka.reader import Reader
 from stream.kafka.registry import Registry
 from stream.kafka.sender import Sender
@@ -82,6 +83,7 @@ def test_every_client_has_the_security_settings(made: Made) -> None:
     with pytest.raises(RetriableError, match="not acknowledged"):
         TopicSnapshotStore(SETTINGS, "snapshots").publish(checkpoint(1))
     Admin(SETTINGS)
+    BrokerProbe(SETTINGS)
     Registry(SETTINGS)
 
     assert {where for where, configs in made.items() if not configs} == set()

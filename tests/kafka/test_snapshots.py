@@ -72,8 +72,7 @@ def test_rule_23_unchanged_chunks_are_not_written_again_and_forgotten_ones_get_a
 def test_rule_23_chunks_whose_manifest_never_came_are_forgotten(
     store: TopicSnapshotStore, settings: KafkaSettings, inputs: InputTopics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Writers are killed between chunks and manifest, before any snapshot and after two: what they left gets tombstones,
-    once a newer manifest stands behind it."""
+    """Killed before any snapshot, and after some: what is left gets tombstones once a newer manifest stands behind."""
 
     def killed(_: Manifest) -> bytes:
         raise SystemExit

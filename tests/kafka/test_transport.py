@@ -1,6 +1,8 @@
 """The transport on a real broker: what a worker asks for happens, and is told in order."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,6 +33,7 @@ from stream.engine.protocol import (
 from stream.errors import ConfigError, TaskCorrupted
 from stream.headers import unpack
 from stream.kafka.reader import Reader
+from stream.kafka.transport import Transport
 from stream.records import RejectReason, TopicPartition
 from tests.conftest import MakeTopic
 from tests.kafka.conftest import MakeWorker
@@ -248,6 +251,51 @@ def test_rule_16_a_revoked_partition_stays_until_the_open_transaction_is_committ
     assert isinstance(found, TaskFound)
     assert found.committed[TopicPartition(inputs.events, found.partition)].next_offset == 10
     assert committed_values(settings, out) == [b"last words"]
+
+
+def test_rule_16_while_a_revocation_waits_its_loop_is_alive(settings: KafkaSettings, inputs: InputTopics) -> None:
+    """However long the commit takes, whoever watches hears of it; needs no broker."""
+    waits: list[int] = []
+
+    def on_wait() -> None:
+        waits.append(len(waits))
+        if len(waits) == 3:
+            transport.perform(Release((0,)))
+
+    held = {TopicPartition(inputs.events, 0)}
+    transport = Transport(settings, inputs, handle=lambda _: (), on_wait=on_wait)
+    transport._member = SimpleNamespace(flows=Held(held))  # type: ignore[assignment]
+    transport._labels = Held(set())  # type: ignore[assignment]
+
+    give_up = threading.Timer(10, transport._mailbox.post, [AssertionError("nobody was told")])
+    give_up.start()
+    transport._on_revoked((0,))
+    give_up.cancel()
+
+    assert waits == [0, 1, 2]
+
+
+class Held(set[TopicPartition]):
+    """Partitions that flow."""
+
+    def __init__(self, partitions: set[TopicPartition]) -> None:
+        super().__init__(partitions)
+
+    def remove(self, gone: Iterable[TopicPartition]) -> None:  # type: ignore[override]
+        """As Flows does."""
+        self.difference_update(gone)
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_it_is_known_whether_the_group_has_answered(worker: MakeWorker, inputs: InputTopics, protocol: str) -> None:
+    """A worker more than partitions: it has none, and knows so."""
+    workers: list[Scripted] = []
+    release = lambda event: [Release(event.partitions)] if isinstance(event, Revoked) else []  # noqa: E731
+    for number in range(3):
+        workers.append(worker(release, group_protocol=protocol, transactional_id=f"{number}-{inputs.events}"))
+        assert not workers[-1].transport.has_joined
+        wait_for(lambda: workers[-1].transport.has_joined, *workers)
+        wait_for(lambda: len(set().union(*map(assigned, workers))) == 2, *workers)
 
 
 def test_rule_9_a_stale_member_is_refused_and_its_producer_goes_on(

@@ -11,7 +11,7 @@ import pytest
 from stream.engine.metrics import CycleMetrics, DriftStatistic, LabelOutcome, Losses
 from stream.errors import ConfigError
 from stream.records import RejectReason
-from stream.runtime.health import STALL_LIMIT_S, WorkerHealth
+from stream.runtime.health import WorkerHealth
 from stream.runtime.histogram import ArrayHistogram
 from stream.runtime.metrics import SIGNALS_MAX, WorkerMetrics
 from stream.runtime.metrics_server import MetricsServer
@@ -167,7 +167,7 @@ def get(port: int, path: str) -> tuple[int, str]:
 def test_the_server_shows_metrics_health_and_readiness() -> None:
     """Status codes are what a supervisor acts on; the bodies are for people."""
     clock = [0.0]
-    health = WorkerHealth(clock=lambda: clock[0])
+    health = WorkerHealth(120.0, clock=lambda: clock[0])
     metrics = WorkerMetrics("fraud", ["champion"], [])
     metrics.record_cycle(0, cycle())
     with MetricsServer("127.0.0.1", 0, metrics.registry, health) as server:
@@ -179,8 +179,13 @@ def test_the_server_shows_metrics_health_and_readiness() -> None:
         assert status == 200
         assert 'stream_events_total{partition="0"} 10.0' in text
         assert get(server.port, "/favicon.ico")[0] == 404
-        clock[0] = STALL_LIMIT_S
-        assert get(server.port, "/healthz") == (503, "the poll loop has not turned for 90 s\n")
+        clock[0] = 3600.0  # it compiles
+        assert get(server.port, "/healthz")[0] == 200
+        health.turned()
+        clock[0] += 119.0
+        assert get(server.port, "/healthz")[0] == 200
+        clock[0] += 1.0
+        assert get(server.port, "/healthz") == (503, "the poll loop has not turned for 120 s\n")
         health.turned()
         assert get(server.port, "/healthz")[0] == 200
 

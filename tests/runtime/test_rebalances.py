@@ -1,6 +1,8 @@
 """Workers that come and go under load, and a broker that does."""
 
+import os
 import signal
+import time
 
 import pytest
 
@@ -102,4 +104,30 @@ def test_a_stop_without_a_broker_ends_and_loses_nothing(deploy: Deploy, brisk_br
 
     check_outputs(app)
     check_journal(app)
+    check_states(app)
+
+
+def test_a_stop_while_the_broker_hangs_ends_within_the_patience_of_service_managers(
+    deploy: Deploy, brisk_broker: LocalBroker
+) -> None:
+    """SIGSTOP of Kafka: connections stay up and nobody answers; kill -9 would come after 30 s."""
+    app = deploy(broker=brisk_broker)
+    worker = app.start()
+    app.traffic.send(500)
+    worker.wait(lambda: sum(app.committed().values()) > 0, "commits")
+    os.kill(brisk_broker.pid, signal.SIGSTOP)
+    try:
+        asked_at = time.monotonic()
+        assert worker.end(signal.SIGTERM) == 1
+        assert time.monotonic() - asked_at < 25
+    finally:
+        os.kill(brisk_broker.pid, signal.SIGCONT)
+    assert "no broker has answered" in worker.log
+    assert "Traceback" not in worker.log
+    app.expect_end(worker)
+
+    second = app.start()
+    app.wait_until_handled()
+    app.stop(second)
+    check_outputs(app)
     check_states(app)

@@ -1,0 +1,126 @@
+"""What the loop tells health and metrics, with a scripted worker and transport."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stream.engine.lifecycle import TaskState
+from stream.engine.protocol import Assigned, Commit, CommitOutcome, CommitReturned
+from stream.records import RecordBatch
+from stream.runtime.health import WorkerHealth
+from stream.runtime.metrics import WorkerMetrics
+from stream.runtime.settings import Settings
+from stream.runtime.worker import WorkerLoop
+from tests.engine.build import FORMAT, T0, batch, plan_with_labels
+
+
+class Worker:
+    """Has the slots and the handled records that a test gives it."""
+
+    def __init__(self) -> None:
+        self.slots: list[Any] = []
+        self.handled: RecordBatch | None = None
+
+    def work(self, now_ms: int, records: int) -> list[Any]:
+        """Nothing to do."""
+        return []
+
+    def on(self, event: object, now_ms: int) -> list[Any]:
+        """Nothing follows."""
+        return []
+
+    def take_handled(self) -> RecordBatch | None:
+        """Once."""
+        handled, self.handled = self.handled, None
+        return handled
+
+    def take_committed(self) -> list[Any]:
+        """No cycle."""
+        return []
+
+
+def make_loop(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[WorkerLoop, Worker, Any]:
+    """A loop with a scripted worker and transport."""
+    plan, worker = plan_with_labels(), Worker()
+    health, metrics = WorkerHealth(), WorkerMetrics(plan.app, ["champion"], [])
+    loop = WorkerLoop(plan, Settings(**settings), FORMAT, health, metrics)
+    transport = SimpleNamespace(has_joined=False, stopped=None, lags=dict)
+    monkeypatch.setattr(loop, "_worker", worker)
+    monkeypatch.setattr(loop, "_transport", transport)
+    monkeypatch.setattr("stream.runtime.worker.now_ms", lambda: T0 + 1000)
+    return loop, worker, SimpleNamespace(transport=transport, health=health, registry=metrics.registry)
+
+
+def slot(partition: int, state: TaskState) -> SimpleNamespace:
+    """A task in this state."""
+    return SimpleNamespace(task=SimpleNamespace(partition=partition), state=state, restored_share=0.5)
+
+
+def test_a_worker_is_ready_once_its_first_assignment_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not before the group has answered: a rolling update would end the next old worker too early."""
+    loop, worker, outside = make_loop(monkeypatch)
+    for _ in range(3):
+        loop._look()
+        assert outside.health.sentence() == "starting"
+    outside.transport.has_joined = True
+    loop._told(Assigned((0,)))
+    worker.slots = [slot(0, TaskState.RESTORING)]
+    for _ in range(3):
+        loop._look()
+        assert (outside.health.is_ready, outside.health.sentence()) == (False, "restoring 50 %")
+    worker.slots = [slot(0, TaskState.RUNNING)]
+    loop._look()
+    assert (outside.health.is_ready, outside.health.sentence()) == (True, "running")
+
+
+def test_a_worker_without_partitions_is_ready_once_it_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the second look: what the group gave may come a moment behind its answer."""
+    loop, _, outside = make_loop(monkeypatch)
+    outside.transport.has_joined = True
+    loop._look()
+    assert not outside.health.is_ready
+    loop._look()
+    assert outside.health.is_ready
+
+
+def test_a_partition_that_went_before_it_was_looked_at_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Assigned and revoked within a second."""
+    loop, _, outside = make_loop(monkeypatch)
+    outside.transport.has_joined = True
+    loop._told(Assigned((0,)))
+    loop._look()
+    loop._look()
+    assert outside.health.is_ready
+
+
+def handle(loop: WorkerLoop, worker: Worker, topic: str, timestamp_ms: int) -> None:
+    """Two records of this time."""
+    worker.handled = batch(topic, [(None, None)] * 2)
+    worker.handled.timestamps_ms[:] = timestamp_ms
+    loop._work()
+
+
+def latencies(outside: Any) -> tuple[float, float]:
+    """Their count and sum."""
+    count, total = (outside.registry.get_sample_value(f"stream_latency_seconds_{name}") for name in ("count", "sum"))
+    return count or 0.0, total or 0.0
+
+
+@pytest.mark.parametrize(("delivery", "before_commit"), [("immediate", (2.0, 2.0)), ("exactly-once", (0.0, 0.0))])
+def test_latency_is_that_of_the_prediction_s_way_out(
+    monkeypatch: pytest.MonkeyPatch, delivery: str, before_commit: tuple[float, float]
+) -> None:
+    """Immediate predictions leave at once, others with their commit; labels have none."""
+    loop, worker, outside = make_loop(monkeypatch, delivery=delivery)
+    handle(loop, worker, "payments", T0)
+    handle(loop, worker, "chargebacks", T0)
+    assert latencies(outside) == before_commit
+
+    loop._note([Commit(1, {})])
+    monkeypatch.setattr("stream.runtime.worker.now_ms", lambda: T0 + 3000)
+    loop._told(CommitReturned(1, CommitOutcome.COMMITTED))
+
+    assert latencies(outside) == ((2.0, 2.0) if delivery == "immediate" else (2.0, 6.0))
+    assert np.isfinite(latencies(outside)).all()

@@ -6,6 +6,7 @@ The image's build runs it, so that a worker of the image compiles nothing. It ne
 import sys
 
 from stream import kernels
+from stream.engine.task import OutputFormat
 from stream.errors import StreamError
 from stream.runtime.loading import load_app
 from stream.runtime.settings import load_settings
@@ -14,9 +15,10 @@ from stream.runtime.worker import compile_kernels, use_kernel_cache
 
 def main(target: str) -> None:
     """Load the app and compile; the cache is that of the worker's settings."""
-    use_kernel_cache(load_settings().values)
+    settings = load_settings().values
+    use_kernel_cache(settings)
     plan = load_app(target).plan
-    compile_kernels(plan)
+    compile_kernels(plan, OutputFormat(settings.topics(plan.app), None, None))  # kernels do not depend on the format
     print(f"{plan.app}: {kernels.compilations()} kernels compiled in {kernels.compile_seconds():.1f} s")
 
 

@@ -30,9 +30,10 @@ def main() -> None:
     """Start, then live through a day: events of new cards, labels, a snapshot, a restore."""
     kernels.use_cache(Path(os.environ["STREAM_CACHE"]))
     plan = load_app("tests.deploy.small_app:app").plan
-    compile_kernels(plan)
+    output_format = OutputFormat(TopicNames.of(plan.app), HEADER, HEADER)
+    compile_kernels(plan, output_format)
     before = loaded()
-    task = Task(plan, 0, 1, OutputFormat(TopicNames.of(plan.app), HEADER, HEADER))
+    task = Task(plan, 0, 1, output_format)
     assert plan.labels is not None
     cards = [f"c{number}" for number in range(EVENTS)]
     process(task, plan.events, cards, [payment(number) for number in range(EVENTS)])
@@ -40,7 +41,7 @@ def main() -> None:
     task.close_cycle()
     assert task.state.labels is not None
     assert task.state.labels.counts.joined == EVENTS
-    task.load(task.checkpoint(0), False)
+    task.load(task.checkpoint(0))
     sys.stdout.write("\n".join(sorted(loaded() - before)))
 
 

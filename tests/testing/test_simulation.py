@@ -84,5 +84,5 @@ def test_a_planted_bug_is_caught(canary: type[Connection]) -> None:
     kind = type("Planted", (Simulation,), {"connection": canary})
 
     with pytest.raises(SimulationFailed):
-        for seed in range(5):
+        for seed in range(20):
             check(simulation(seed, kind).run())

@@ -80,7 +80,7 @@ class StampsSnapshotsWrong(Connection):
 
 @pytest.mark.parametrize("canary", [LosesLabels, CommitsOffsetsEarly, StampsSnapshotsWrong])
 def test_a_planted_bug_is_caught(canary: type[Connection]) -> None:
-    """A few seeds are enough to see it."""
+    """A dozen seeds are enough to see it."""
     kind = type("Planted", (Simulation,), {"connection": canary})
 
     with pytest.raises(SimulationFailed):

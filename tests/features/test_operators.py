@@ -94,7 +94,8 @@ def test_texts_enums_and_numbers_compare_with_literals() -> None:
     events: list[Event] = [
         {"time": 0, "merchant": "shop", "country": "DE", "terminal": 7},
         {"time": 1, "merchant": "shopping", "country": "PL", "terminal": 8},
-        {"time": 2},
+        {"time": 2, "merchant": "shot", "country": "DE", "terminal": 9},
+        {"time": 3},
     ]
     features = {
         "shop": col("merchant") == "shop",
@@ -103,10 +104,10 @@ def test_texts_enums_and_numbers_compare_with_literals() -> None:
         "seven": col("terminal").is_in([7, 9]),
     }
     got = dense_of(features, events)
-    np.testing.assert_equal(got["shop"], [1.0, 0.0, nan])
-    np.testing.assert_equal(got["not_shop"], [0.0, 1.0, nan])
-    np.testing.assert_equal(got["west"], [1.0, 0.0, nan])
-    np.testing.assert_equal(got["seven"], [1.0, 0.0, nan])
+    np.testing.assert_equal(got["shop"], [1.0, 0.0, 0.0, nan])
+    np.testing.assert_equal(got["not_shop"], [0.0, 1.0, 1.0, nan])
+    np.testing.assert_equal(got["west"], [1.0, 0.0, 1.0, nan])
+    np.testing.assert_equal(got["seven"], [1.0, 0.0, 1.0, nan])
 
 
 def test_lengths_and_lists() -> None:

@@ -20,10 +20,11 @@ def test_hash_puts_equal_values_into_one_bucket_and_null_nowhere() -> None:
 
 
 def test_one_hot_gives_indices_in_order_of_appearance_and_one_for_all_others() -> None:
-    """Given max_categories=2, the third category and the fourth share the last index."""
+    """Given max_categories=2, the third category and the fourth share the last index; the next group lies behind it."""
     merchants = ["x", "y", "x", "z", "w", "y"]
-    rows = sparse_of({"merchant": col("merchant").one_hot(2)}, [{"time": 0, "merchant": m} for m in merchants])
-    assert [list(row) for row in rows] == [[0], [1], [0], [2], [2], [1]]
+    features = {"merchant": col("merchant").one_hot(2), "again": col("merchant").one_hot(2)}
+    rows = sparse_of(features, [{"time": 0, "merchant": m} for m in merchants])
+    assert [list(row) for row in rows] == [[0, 3], [1, 4], [0, 3], [2, 5], [2, 5], [1, 4]]
 
 
 def test_one_hot_of_an_enum_has_its_symbols() -> None:

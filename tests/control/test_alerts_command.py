@@ -138,6 +138,7 @@ def test_without_a_broker_the_control_plane_says_so_once(tmp_path: Path) -> None
     assert "`stream broker up`" in error
 
 
+@pytest.mark.slow
 def test_without_a_control_plane_the_error_says_how_to_start_one(folder: Path) -> None:
     """One line on stderr, exit status 1, no traceback."""
     url = f"http://127.0.0.1:{free_port()}"
@@ -148,6 +149,7 @@ def test_without_a_control_plane_the_error_says_how_to_start_one(folder: Path) -
     assert ended.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_without_a_token_the_error_says_where_one_would_be(folder: Path) -> None:
     """No variable, no file: both are named."""
     ended = stream_alerts(folder, "list")

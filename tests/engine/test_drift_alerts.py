@@ -153,6 +153,7 @@ def test_alerts_and_their_order_do_not_depend_on_the_cut_into_batches() -> None:
     assert {alert["kind"] for alert in cut} == {"DRIFT", "OTHER"}
 
 
+@pytest.mark.slow
 def test_alerts_of_late_labels_do_not_depend_on_the_cut_either() -> None:
     """Labels come 500 events late, at once or one by one; what they reveal is placed in the events' offsets."""
     whole, cut = task_of(plan_of_labels()), task_of(plan_of_labels())

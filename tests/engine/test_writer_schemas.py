@@ -90,6 +90,7 @@ def test_between_snapshots_a_refused_schema_is_asked_for_once(empty_broker: Memo
     assert asked.count(NEWER) == 1
 
 
+@pytest.mark.slow
 def test_damaged_schema_ids_do_not_pile_up(empty_broker: MemoryBroker) -> None:
     """Ten thousand ids that nobody knows, some of them again: bounded memory, no trace in snapshots, one state."""
     broker = empty_broker

@@ -79,6 +79,7 @@ def test_processes_that_start_together_compile_once(tmp_path: Path) -> None:
     assert sum(compiled for _, compiled in results) == 2
 
 
+@pytest.mark.slow
 def test_different_kernels_are_compiled_at_once(tmp_path: Path) -> None:
     """While one process compiles a kernel (here: holds its lock), another one compiles its own and does not wait."""
     written(tmp_path)
@@ -90,6 +91,7 @@ def test_different_kernels_are_compiled_at_once(tmp_path: Path) -> None:
         use_cache(None)
 
 
+@pytest.mark.slow
 def test_processes_that_wait_for_each_other_go_on(tmp_path: Path) -> None:
     """Kernels that call each other, begun at either end by two processes: none waits for ever."""
     use_cache(tmp_path)

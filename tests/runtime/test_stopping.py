@@ -68,6 +68,7 @@ def test_a_stop_that_closed_in_time_ends_as_any_other(monkeypatch: pytest.Monkey
     assert not ended.wait(0.5)
 
 
+@pytest.mark.slow
 def test_a_broker_that_hangs_is_silent(hanging_broker: str) -> None:
     """Its connection stays up: the silence counts from the beginning."""
     probe = BrokerProbe(KafkaSettings("group", "id", hanging_broker))

@@ -1,5 +1,6 @@
 """What all tests share: one real Kafka a process, topics of their own, one folder of compiled kernels."""
 
+import gc
 import os
 import re
 import uuid
@@ -47,6 +48,12 @@ def pytest_configure() -> None:
     """
     os.environ["STREAM_CACHE"] = str(KERNELS)
     use_cache(KERNELS)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: the collector need not look through River and numba again and again (a fifth of a run)."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -159,9 +159,44 @@ def test_the_report_counts_kinds_and_keeps_the_rows(tmp_path: Path, schema: Sche
         for row in file.rows():
             misfit = encoder.encode(row)
             assert isinstance(misfit, Misfit)
-            report.add(misfit, row)
+            report.add(misfit, encoder.as_json(row))
     assert report.count == 3
-    assert report.lines()[0] == "  2 x amount: expected double, got 'x' (row 1)"
+    assert report.lines()[0] == "  2 x amount: expected double, got 'x' (row 1), 'y' (row 3)"
     kept = [json.loads(line) for line in (tmp_path / "rejects.jsonl").read_text().splitlines()]
     assert [each["row"] for each in kept] == [1, 2, 3]
-    assert kept[1]["record"] == {"id": "o2", "at": "never", "amount": "1"}
+    assert kept[1]["record"] == {"id": "o2", "at": "never", "amount": 1.0}
+
+
+def rejected(path: Path, schema: Schema) -> list[Any]:
+    """What the rejects file has of each row that does not fit."""
+    file = open_rows(path)
+    encoder = RowEncoder(schema, file, {})
+    with MisfitReport(path.with_suffix(".rejects")) as report:
+        for row in file.rows():
+            misfit = encoder.encode(row)
+            if isinstance(misfit, Misfit):
+                report.add(misfit, encoder.as_json(row))
+    return [json.loads(line)["record"] for line in path.with_suffix(".rejects").read_text().splitlines()]
+
+
+def test_rejected_rows_that_cannot_be_read_keep_their_content(tmp_path: Path, schema: Schema) -> None:
+    """The cells of rows that are too short or too long; lines that are no JSON, or no object."""
+    (tmp_path / "orders.csv").write_text("id,at,amount\no1,2025-01-01\no2,2025-01-01,9.5,more\n")
+    (tmp_path / "orders.jsonl").write_text('{"id": "o1", "at": 1}\n{"id": \n[1]\n')
+    assert rejected(tmp_path / "orders.csv", schema) == [["o1", "2025-01-01"], ["o2", "2025-01-01", "9.5", "more"]]
+    assert rejected(tmp_path / "orders.jsonl", schema) == ['{"id": \n', [1]]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_rejected_row_fits_once_it_is_repaired(suffix: str, tmp_path: Path, schema: Schema) -> None:
+    """As a line of JSON, in which times, numbers, booleans and what is missing are as they were."""
+    path = tmp_path / f"orders.{suffix}"
+    if suffix == "csv":
+        path.write_text("id,at,amount,paid,shop.city,note\n\xff,2025-01-01T00:00:00Z,,1,Bonn,x\n", "latin-1")
+    else:
+        at = datetime.fromisoformat("2025-01-01T00:00:00+00:00")
+        row = {"id": 1, "at": at, "amount": float("nan"), "paid": 1, "shop": {"city": "Bonn"}, "note": b"\xe9"}
+        parquet.write_table(pa.Table.from_pylist([row]), path)
+    (record,) = rejected(path, schema)
+    (tmp_path / "repaired.jsonl").write_text(json.dumps({**record, "id": "o1"}))
+    assert encoded(tmp_path / "repaired.jsonl", schema) == [order(amount=None, shop={"city": "Bonn"})]

@@ -136,7 +136,7 @@ def _preview(file: "RowFile", writer: "RecordWriter", report: "MisfitReport") ->
     for row in islice(file.rows(), _PREVIEWED):
         record = writer.write(row)
         if isinstance(record, Misfit):
-            report.add(record, row)
+            report.add(record, writer.rows.as_json(row))
             print(f"{row.number}\tdoes not fit: {record.field or 'row'}: expected {record.expected}, got {record.got}")
         else:
             shown = "-" if record.key is None else record.key.decode(errors="replace")
@@ -163,7 +163,7 @@ def _send(
             for done, row in enumerate(_rows(file, pace), 1):
                 record = writer.write(row)
                 if isinstance(record, Misfit):
-                    report.add(record, row)
+                    report.add(record, writer.rows.as_json(row))
                 else:
                     sender.send(record)
                 advance(done)

@@ -80,7 +80,7 @@ def load_events(
         advance(row.number)
         fitted = encoder.encode(row)
         if isinstance(fitted, Misfit):
-            report.add(fitted, row)
+            report.add(fitted, encoder.as_json(row))
             continue
         time_ms = _event_time(plan.events, fitted.value, time_ms)
         key = key_bytes([_field(fitted.value, column.name) for column in plan.events.key])
@@ -142,8 +142,8 @@ class _BesideEvents:
             reader = _LabelReader(self._plan.labels, file, self._plan.labels.event_id.name, self._source)
             for row in file.rows():
                 reader.add_from_file(row, self._ids, events.times_ms)
-        for misfit, row in reader.misfits:
-            report.add(misfit, row)
+        for misfit, record in reader.misfits:
+            report.add(misfit, record)
         return reader.stream(np.maximum.accumulate(events.times_ms))
 
 
@@ -173,13 +173,13 @@ class _LabelReader:
         self._recorder = Recorder(plan.topic, plan.schema, plan.framing)
         self._events: list[int] = []
         self._targets: list[float] = []
-        self.misfits: list[tuple[Misfit, Row]] = []
+        self.misfits: list[tuple[Misfit, Any]] = []  # with its row, as JSON has it
 
     def add_from_file(self, row: Row, ids: Mapping[str, int], event_times_ms: Ints) -> None:
         """A row of a label file."""
         fitted = self._encoder.encode(row)
         if isinstance(fitted, Misfit):
-            self.misfits.append((fitted, row))
+            self._reject(fitted, row)
             return
         event = ids.get(str(_field(fitted.value, self._plan.event_id.name)), -1)
         self.add(row, event, int(event_times_ms[event]) if event >= 0 else 0)
@@ -188,7 +188,7 @@ class _LabelReader:
         """A row that holds the label of this event; one without a target has no label."""
         fitted = self._encoder.encode(row)
         if isinstance(fitted, Misfit):
-            self.misfits.append((fitted, row))
+            self._reject(fitted, row)
             return
         time_ms: int | None = event_time_ms + self._delay_ms
         if self._time:
@@ -197,7 +197,7 @@ class _LabelReader:
                 return  # never became known
             time_ms = milliseconds(value, "timestamp-millis")
         if time_ms is None:
-            self.misfits.append((Misfit(row.number, self._time, "a time", repr(row.values.get(self._time))), row))
+            self._reject(Misfit(row.number, self._time, "a time", repr(row.values.get(self._time))), row)
             return
         self._recorder.add(row.number, None, fitted.data, time_ms)
         self._events.append(event)
@@ -211,6 +211,9 @@ class _LabelReader:
         return LabelStream(
             records.ordered(order), places[order], events[order], np.array(self._targets, np.float64)[order]
         )
+
+    def _reject(self, misfit: Misfit, row: Row) -> None:
+        self.misfits.append((misfit, self._encoder.as_json(row)))
 
     def _target(self, value: Any) -> float:
         classes = self._plan.target.classes

@@ -9,7 +9,7 @@ from stream.app.suggest import one_of
 from stream.avro import InvalidValue, Schema
 from stream.avro.schema import MISSING, Record, Union
 from stream.avro.values import ValueWriter
-from stream.cli.files.fitting import Fit, fit_text, fit_value
+from stream.cli.files.fitting import Fit, fit_text, fit_value, json_value
 from stream.cli.files.opening import Row, RowFile
 from stream.errors import ConfigError
 
@@ -73,6 +73,13 @@ class RowEncoder:
             return Misfit(row.number, error.field, error.expected, error.got)
         return Fitted(value, bytes(out))
 
+    def as_json(self, row: Row) -> Any:
+        """The row by column, as a file of JSON lines with these columns would hold it: what is null, a number or a
+        time in this file is so there too. What stands there, where the row cannot be read."""
+        if row.expected:
+            return row.raw
+        return json_value({**row.values, **_by_column(self._takes, row.values)})
+
 
 def parse_columns(text: str) -> dict[str, str]:
     """`amount=AMT,card_id` as {"amount": "AMT", "card_id": "card_id"}: the column of each field."""
@@ -110,6 +117,16 @@ def _value(takes: Iterable[_Taken], row: Mapping[str, Any]) -> dict[str, Any]:
         elif column in row:
             value[field] = fit(row[column])
     return value
+
+
+def _by_column(takes: Iterable[_Taken], row: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for _, column, fit, parts in takes:
+        if parts:
+            found |= _by_column(parts, row)
+        elif column in row:
+            found[column] = fit(row[column])
+    return found
 
 
 def _check_complete(record: Record, taken: set[str], file: RowFile, is_chosen: bool) -> None:

@@ -1,5 +1,6 @@
 """Values of a file as the schema's types take them. What cannot be one is left as it is: the encoder says why."""
 
+import math
 import re
 from collections.abc import Callable
 from datetime import date, datetime, time
@@ -56,6 +57,25 @@ def fit_value(of: Type) -> Fit:
             return lambda value: _fitted(value, fits)
         case _:
             return _same
+
+
+def json_value(value: Any) -> Any:
+    """A value of a file in the words that JSON has for it, which `stream.avro.encode_one` takes."""
+    match value:
+        case dict():
+            return {str(key): json_value(item) for key, item in value.items()}
+        case list() | tuple():
+            return [json_value(item) for item in value]
+        case datetime() | date() | time():
+            return value.isoformat()
+        case bytes():
+            return value.decode("latin-1")
+        case float() if not math.isfinite(value):
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        case str() | int() | float() | None:
+            return value
+        case _:
+            return str(value)  # decimals
 
 
 def _fitted(value: Any, fits: dict[str, Fit]) -> Any:

@@ -39,6 +39,7 @@ class Row(NamedTuple):
     values: Mapping[str, Any]
     expected: str = ""  # of a row that cannot be read at all
     got: str = ""
+    raw: Any = None  # what stands there instead: the cells of a row too short or too long, text, or another value
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def _csv(path: Path) -> RowFile:
                 if len(values) == len(columns):
                     yield Row(number, dict(zip(columns, values, strict=True)))
                 else:
-                    yield Row(number, {}, f"{len(columns)} values", f"{len(values)}")
+                    yield Row(number, {}, f"{len(columns)} values", f"{len(values)}", values)
 
     return RowFile(path, columns, None, True, rows)
 
@@ -121,12 +122,13 @@ def _json_lines(path: Path) -> RowFile:
                 try:
                     value = orjson.loads(line)
                 except orjson.JSONDecodeError as error:
-                    yield Row(number, {}, f"a JSON object ({error})", repr(line[:40].decode(errors="replace")))
+                    text = line.decode(errors="surrogateescape")
+                    yield Row(number, {}, f"a JSON object ({error})", repr(line[:40].decode(errors="replace")), text)
                     continue
                 if isinstance(value, dict):
                     yield Row(number, value)
                 else:
-                    yield Row(number, {}, "a JSON object", type(value).__name__)
+                    yield Row(number, {}, "a JSON object", type(value).__name__, value)
 
     columns = dict.fromkeys(name for row in islice(rows(), _LOOKED_AT_LINES) for name in row.values)
     if not columns:

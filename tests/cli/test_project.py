@@ -2,10 +2,12 @@
 
 import errno
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from stream.cli.dead_letters.letters import parse_offsets
 from stream.cli.templates import orders
 from stream.errors import ConfigError
 from tests.cli.commands import run
@@ -172,6 +174,46 @@ def test_a_preview_needs_no_broker(project: Path) -> None:
     said = run("produce", "orders.csv", "--topic", "t", "--schema", "order", "--key", "customer", "--preview").stdout
     first = said.splitlines()[1].split("\t")
     assert (first[0], json.loads(first[2])["customer"]) == ("1", first[1])
+
+
+@pytest.mark.parametrize(("limit", "shown"), [([], 5), (["--limit", "2"], 2), (["--limit", "7"], 7)])
+def test_a_preview_shows_as_many_as_the_limit_says(limit: list[str], shown: int, project: Path) -> None:
+    """Behind a line about the file."""
+    said = run("produce", "orders.csv", "--topic", "t", "--schema", "order", "--preview", *limit).stdout
+    assert len(said.splitlines()) == 1 + shown
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("payee", "--key payee: it is a record, which has no text. Name fields of it: payee.name, payee.bank"),
+        ("tags", "--key tags: it is an array, which has no text"),
+    ],
+)
+def test_a_key_without_a_text_is_told(key: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records go by other keys than what Python calls them."""
+    monkeypatch.chdir(tmp_path)
+    texts = [{"name": name, "type": "string"} for name in ("name", "bank")]
+    payee = {"name": "payee", "type": ["null", {"type": "record", "name": "Payee", "fields": texts}]}
+    tags = {"name": "tags", "type": {"type": "array", "items": "string"}}
+    (tmp_path / "pay.avsc").write_text(json.dumps({"type": "record", "name": "Pay", "fields": [payee, tags]}))
+    (tmp_path / "rows.jsonl").write_text('{"payee": {"name": "a", "bank": "b"}, "tags": []}\n')
+    done = run("produce", "rows.jsonl", "--topic", "t", "--schema", "pay", "--key", key, "--preview")
+    assert (done.exit_code, said in str(done.exception)) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("5-2", "--offsets 5-2: the first comes after the last; did you mean 2-5?"),
+        ("x", "--offsets x: an offset or FIRST-LAST was expected"),
+    ],
+)
+def test_offsets_that_are_none_are_told(text: str, said: str) -> None:
+    """Instead of no dead letters."""
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        parse_offsets(text)
+    assert parse_offsets("2-5") == (2, 5)
 
 
 @pytest.mark.parametrize(

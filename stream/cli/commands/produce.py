@@ -42,7 +42,9 @@ def entry(
     ),
     columns: str = typer.Option("", help="Take only these, FIELD=COLUMN or FIELD, separated by commas."),
     framing: str = typer.Option("confluent", help="confluent (with the registry), single-object or json."),
-    preview: bool = typer.Option(False, "--preview", help=f"Show the first {_PREVIEWED} records and send nothing."),
+    preview: bool = typer.Option(
+        False, "--preview", help=f"Show the first {_PREVIEWED} records, or --limit, and send nothing."
+    ),
     rate: float = typer.Option(0.0, min=0.0, help="Records a second; 0: as fast as possible."),
     loop: bool = typer.Option(False, "--loop", help="Begin again at the end of the file, until --limit or Ctrl-C."),
     limit: int | None = typer.Option(None, min=1, help="Read at most so many rows."),
@@ -53,7 +55,9 @@ def entry(
 ) -> None:
     """Send the rows of a file as Avro, keyed and partitioned as Java's producers do (murmur2).
 
-    Rows that do not fit the schema are left out and reported; the exit status is then 1.
+    Rows that do not fit the schema are left out and reported; the exit status is then 1. With the registry, the schema
+    is registered as the subject TOPIC-value, that of an Avro key as TOPIC-key: the registry decides, by the subject's
+    compatibility, whether it takes it.
 
     Example: stream produce orders.csv --topic orders --schema order --key customer --columns customer=client,amount
     """
@@ -61,7 +65,7 @@ def entry(
     from stream.cli.files.encoding import RowEncoder, parse_columns
     from stream.cli.files.misfits import MisfitReport
     from stream.cli.files.opening import open_rows
-    from stream.cli.producing.keys import KeyWriter, key_fields
+    from stream.cli.producing.keys import KeyWriter, check_text_key, key_fields
     from stream.cli.producing.records import RecordWriter, wire_format
     from stream.cli.producing.schemas import find_schema
 
@@ -72,13 +76,15 @@ def entry(
     encoder = RowEncoder(found, rows_file, parse_columns(columns))
     fields = key_fields(key, found)
     key_type = _key_schema(key_encoding, framing, fields, found)
+    if key_type is None:
+        check_text_key(fields, found)
     wire_format(framing, found, 0)  # a misspelt format is told before anything is asked of others
     pace = Pace(rate, limit, loop)
     with MisfitReport(rejects) as report:
         if preview:
             chosen, head = wire_format("single-object", found, 0)
             writer = RecordWriter(found, encoder, KeyWriter(fields), chosen, head)
-            _preview(rows_file, writer, report)
+            _preview(rows_file, writer, limit or _PREVIEWED, report)
             done: dict[str, Any] = {"topic": topic, "produced": 0}
         else:
             ids = _prepare(settings, topic, {"value": found, "key": key_type} if uses_registry else {})
@@ -127,13 +133,13 @@ def _rows(file: "RowFile", pace: Pace) -> "Iterator[Row]":
     return islice(chain.from_iterable(file.rows() for _ in rounds), pace.limit)
 
 
-def _preview(file: "RowFile", writer: "RecordWriter", report: "MisfitReport") -> None:
+def _preview(file: "RowFile", writer: "RecordWriter", count: int, report: "MisfitReport") -> None:
     from stream.avro import json_text
     from stream.cli.files.encoding import Misfit
 
     total = f", {file.count:,} rows" if file.count is not None else ""
     print(f"{file.path.name}{total}; columns: {', '.join(file.columns)}")
-    for row in islice(file.rows(), _PREVIEWED):
+    for row in islice(file.rows(), count):
         record = writer.write(row)
         if isinstance(record, Misfit):
             report.add(record, writer.rows.as_json(row))

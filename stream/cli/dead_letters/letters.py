@@ -90,6 +90,8 @@ def parse_offsets(text: str) -> tuple[int, int] | None:
     first, dash, last = text.partition("-")
     if not first.isdecimal() or (dash and not last.isdecimal()):
         raise ConfigError(f"--offsets {text}: an offset or FIRST-LAST was expected, e.g. 100-200")
+    if dash and int(last) < int(first):
+        raise ConfigError(f"--offsets {text}: the first comes after the last; did you mean {last}-{first}?")
     return int(first), int(last if dash else first)
 
 

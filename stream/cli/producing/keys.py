@@ -7,7 +7,7 @@ from typing import Any
 from stream.app.suggest import one_of
 from stream.avro import Schema, encode_one, parse_schema
 from stream.avro.canonical import canonical_form
-from stream.avro.schema import Field, Record, Type, Union, is_null
+from stream.avro.schema import Array, Field, Map, Record, Type, Union, is_null
 from stream.errors import ConfigError
 
 ENCODINGS = ("utf8", "avro")
@@ -49,6 +49,18 @@ def key_fields(text: str, schema: Schema) -> tuple[str, ...]:
     for field in fields:
         _type_of(schema.type, field)
     return fields
+
+
+def check_text_key(fields: Sequence[str], schema: Schema) -> None:
+    """Raises ConfigError for a field that has no text of its own: a record, an array or a map."""
+    for name in fields:
+        of = _without_null(_type_of(schema.type, name))
+        if isinstance(of, Record):
+            parts = ", ".join(f"{name}.{each.name}" for each in of.fields)
+            raise ConfigError(f"--key {name}: it is a record, which has no text. Name fields of it: {parts}")
+        if isinstance(of, Array | Map):
+            kind = "an array" if isinstance(of, Array) else "a map"
+            raise ConfigError(f"--key {name}: it is {kind}, which has no text: choose another field")
 
 
 def key_schema(fields: Sequence[str], schema: Schema) -> Schema:

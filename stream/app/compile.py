@@ -98,6 +98,11 @@ def compile_app(app: App, schemas: Mapping[str, str]) -> Plan:
 def _schema(source: SchemaSource, schemas: Mapping[str, str]) -> avro.Schema:
     if not isinstance(source, str):
         return avro.parse_schema(orjson.dumps(source).decode())
+    if source not in schemas:
+        raise ConfigError(
+            f"schema {source!r} is named by the app, and its text was not given: pass "
+            f'schemas={{"{source}": Path("{source}.avsc").read_text()}}'
+        )
     try:
         return avro.parse_schema(schemas[source])
     except SchemaError as error:

@@ -1,5 +1,6 @@
 """An app in memory, step by step, for its users' tests: the real engine and protocol, no Kafka, no waiting."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,12 +34,14 @@ class Driver:
 
     Args:
         app: the declaration.
-        schemas: text of each schema that the app names.
+        schemas: text of each schema that the app names, by that name.
         partitions: of the input topics.
         delivery: "exactly-once" or "immediate".
+        start_ms: where the clock begins, in milliseconds since 1970; None: the wall clock's now. Give it a number where
+            the test's times are written down: an event whose time is more than `ahead` past the clock is a dead letter.
 
     Raises:
-        ConfigError: the declaration is wrong, as `stream check` would say.
+        ConfigError: the declaration is wrong, as `stream check` would say, or the text of a schema is missing.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Driver:
         *,
         partitions: int = 1,
         delivery: str = "exactly-once",
+        start_ms: int | None = None,
     ) -> None:
         self._plan = compile_app(app, schemas or {})
         inputs: dict[str, EventPlan | LabelPlan] = {self._plan.events.topic: self._plan.events}
@@ -66,11 +70,12 @@ class Driver:
             workers=1,
             is_immediate=is_immediate,
             faults=NO_FAULTS,
+            start_ms=time.time_ns() // 1_000_000 if start_ms is None else start_ms,
         ).run()
 
     @property
     def now_ms(self) -> int:
-        """The clock: it moves a little with each step, and by `advance`."""
+        """The clock, in milliseconds since 1970: it moves a little with each step, and by `advance`."""
         return self._run.now_ms
 
     def send(

@@ -82,6 +82,7 @@ class Simulation:
         workers: processes to begin with.
         is_immediate: delivery="immediate".
         faults: how often what goes wrong.
+        start_ms: where the clock begins, in milliseconds since 1970.
     """
 
     session_ms = 200
@@ -101,6 +102,7 @@ class Simulation:
         workers: int = 2,
         is_immediate: bool = False,
         faults: Faults | None = None,
+        start_ms: int = _STARTED_MS,
     ) -> None:
         self.seed = seed
         self.plan = plan
@@ -110,7 +112,7 @@ class Simulation:
         self.broker = SimulatedBroker(
             inputs, self.format.topics.journal, partitions, schemas, self.transaction_timeout_ms
         )
-        self.now_ms = _STARTED_MS
+        self.now_ms = self._started_ms = start_ms
         self.faults = faults or Faults()
         self.happened: list[str] = []
         self._draw = random.Random(seed)
@@ -241,7 +243,7 @@ class Simulation:
             self._expire()
 
     def _note(self, text: str) -> None:
-        self.happened.append(f"{self.now_ms - _STARTED_MS} ms: {text}")
+        self.happened.append(f"{self.now_ms - self._started_ms} ms: {text}")
 
     def _crash(self, process: _Process) -> None:
         """kill -9: the group notices only once the session is over; the slot's next process fences what was open."""

@@ -1,7 +1,10 @@
 """An app as its users test it: records in, predictions, alerts and dead letters out, crashes between."""
 
+import time
+
 import pytest
 
+from stream import App, col, models
 from stream.avro import InvalidValue
 from stream.errors import ConfigError
 from stream.testing import Driver
@@ -60,6 +63,35 @@ def test_the_clock_moves_as_told() -> None:
 
     assert driver.now_ms - began_ms >= 3_600_000
     assert driver.predictions()[0]["processing_time"] >= began_ms + 3_600_000
+
+
+def test_events_of_today_are_predicted() -> None:
+    """Without `start_ms` the clock is the wall clock's; with it, an event beyond it and `ahead` is a dead letter."""
+    today_ms = time.time_ns() // 1_000_000
+    now, in_2023 = Driver(declare()), Driver(declare(), start_ms=T0)
+    for driver in (now, in_2023):
+        driver.send("payments", payment(1, at=today_ms))
+
+    assert [prediction["event_id"] for prediction in now.predictions()] == ["p1"]
+    assert abs(now.now_ms - today_ms) < 600_000
+    assert in_2023.predictions() == []
+    assert [dead["stream.error"] for dead in in_2023.dead_letters()] == ["time_ahead"]
+    assert 0 <= in_2023.now_ms - T0 < 600_000
+
+
+def test_a_named_schema_is_given_by_its_name() -> None:
+    """Without its text the mistake says what to pass; with it the app runs."""
+    text = '{"type": "record", "name": "Transfer", "fields": [{"name": "sum", "type": "double"}]}'
+    app = App("transfers")
+    app.events("transfers", schema="transfer").features(sum=col("sum"))
+    app.model("outliers", models.HalfSpaceTrees(seed=1))
+
+    with pytest.raises(ConfigError, match=r'pass schemas=\{"transfer": Path\("transfer.avsc"\).read_text\(\)\}'):
+        Driver(app)
+    driver = Driver(app, schemas={"transfer": text})
+    driver.send("transfers", {"sum": 2.5})
+
+    assert len(driver.predictions()) == 1
 
 
 def test_mistakes_are_named() -> None:

@@ -182,6 +182,16 @@ def test_rows_that_do_not_fit_are_left_out_and_kept(topic: MakeTopic, shop: str,
     assert len(tail(name)) == 4
 
 
+def test_tail_says_that_there_is_nothing(topic: MakeTopic, shop: str) -> None:
+    """On stderr, beside what programs read."""
+    name = topic("orders")
+    empty = run("tail", name, "--json")
+    produce("--limit", "1", topic=name)
+    behind = run("tail", name, "--from", "1000")
+    assert (empty.stdout, empty.stderr) == ("", f"{name} is empty\n")
+    assert (behind.stdout, behind.stderr) == ("", f"{name} has no record there\n")
+
+
 def test_a_rate_is_held(topic: MakeTopic, shop: str) -> None:
     """40 records at 80/s take half a second."""
     sent = produce("--rate", "80", "--limit", "40", topic=topic("orders"))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from stream.cli.evaluation.recorded import milliseconds, places_by_time
+from stream.errors import ConfigError
 from tests.cli.commands import run
 
 DAY_MS = 86_400_000
@@ -48,6 +49,7 @@ def test_rows_that_do_not_fit_are_reported_and_the_rest_is_evaluated(project: Pa
     assert "1 rows do not fit the schema" in done.stderr
     assert "payment: expected one of card, invoice, voucher, got 'cash' (row 50)" in done.stderr
     assert "49 events evaluated" in done.stdout
+    assert "labels:" not in done.stdout
 
 
 @pytest.mark.slow
@@ -70,6 +72,29 @@ def test_labels_arrive_when_they_became_known(tmp_path: Path) -> None:
     assert never["models"]["m"]["log_loss"] == pytest.approx(
         np.log(2)
     )  # 0.5 for every event: nothing was learned before the end
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "rows.csv has no column 'y', which is what l is about: say with --label which column holds it, or with "),
+        (["--labels", "known.csv"], "known.csv has no column 'y', which is what l is about: say with --label which "),
+        (["--labels", "other.csv"], "other.csv (labels of l): there is no column 'id'; did you mean 'idd'?"),
+    ],
+)
+def test_labels_that_are_not_there_are_asked_for(
+    options: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the options that name them, not by one that nobody gave."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "late.py").write_text(LATE_APP)
+    (tmp_path / "rows.csv").write_text("id,x,at\n1,0.5,1000\n")
+    (tmp_path / "other.csv").write_text("idd,y\n1,true\n")
+    (tmp_path / "known.csv").write_text("id,z\n1,true\n")
+    failed = run("eval", "late.py:app", "rows.csv", *options).exception
+    assert isinstance(failed, ConfigError)
+    assert said in str(failed)
+    assert "--columns" not in str(failed)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """`stream tail`: the records of a topic, decoded."""
 
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -46,9 +47,14 @@ def entry(
         raise ConfigError(f"{topic} has {state.partitions} partitions, numbered from 0: there is no {partition}")
     partitions = range(state.partitions) if partition is None else [partition]
     with value_reader(settings, Path.cwd()) as values, TopicReader(settings, topic, partitions) as reader:
+        is_silent = True
         for message in _messages(reader, start, count, follow):
+            is_silent = False
             record = as_object(message, values)
             say(to_json(record) if as_json else as_line(record))
+        if is_silent and count != 0:
+            is_empty = all(each.low == each.high for each in reader.bounds().values())
+            print(f"{topic} is empty" if is_empty else f"{topic} has no record there", file=sys.stderr)
 
 
 def _messages(reader: "TopicReader", start: str, count: int | None, follow: bool) -> Iterator[Any]:

@@ -161,6 +161,13 @@ class _LabelReader:
         target = source.column or plan.target.column.name
         if source.column:
             one_of(source.column, file.columns, "--label", "column")
+        elif target not in file.columns:
+            others = "" if source.file else ", or with --labels the file that has the labels"
+            raise ConfigError(
+                f"{file.path.name} has no column {target!r}, which is what {plan.topic} is about: say with --label "
+                f"which column holds it{others}. There are {', '.join(file.columns)}"
+            )
+        one_of(id_column, file.columns, f"{file.path.name} (labels of {plan.topic})", "column")
         if source.time:
             one_of(source.time, file.columns, "--label-time", "column")
         self._plan = plan

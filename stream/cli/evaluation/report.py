@@ -53,7 +53,7 @@ def summary_lines(found: Evaluation) -> list[str]:
         lines.append("no event has a known label: nothing to evaluate (see --label, --labels)")
     else:
         lines.append(f"{found.measured.evaluated:,} events evaluated, each scored before its label was learned")
-    if ran.labels:
+    if any(ran.labels.values()):
         lines.append("labels: " + ", ".join(f"{count:,} {name}" for name, count in ran.labels.items() if count))
     return lines
 

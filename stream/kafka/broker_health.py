@@ -39,12 +39,27 @@ class _RepeatFilter(logging.Filter):
         return True
 
 
-def librdkafka_logger() -> logging.Logger:
-    """The logger to give to every client."""
-    logger = logging.getLogger("stream.kafka.librdkafka")
-    if not any(isinstance(each, _RepeatFilter) for each in logger.filters):
-        logger.addFilter(_RepeatFilter())
-    return logger
+class LibrdkafkaLog:
+    """What every client gets as its `logger`.
+
+    After a fatal error (this producer was fenced) confluent-kafka goes on to call `log` with the error pending, which
+    Python code must not run with: a method that is inherited, as in structlog's loggers, is then not found, and the
+    AttributeError stands in for the error. So `log` is this class's own, and takes the pending error up first.
+    """
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger("stream.kafka.librdkafka")
+        if not any(isinstance(each, _RepeatFilter) for each in self._logger.filters):
+            self._logger.addFilter(_RepeatFilter())
+
+    def log(self, level: int, text: str, *arguments: object) -> None:
+        """Log one line; a pending error is raised again behind it, for the call into the client to raise."""
+        try:
+            object()  # CPython looks for a pending error behind every call of a type's tp_new
+        except SystemError as found:
+            self._logger.log(level, text, *arguments)
+            raise (found.__cause__ or found) from None
+        self._logger.log(level, text, *arguments)
 
 
 class BrokerHealth:

@@ -6,7 +6,7 @@ from typing import Any
 from confluent_kafka import KafkaException
 
 from stream.errors import ConfigError
-from stream.kafka.broker_health import librdkafka_logger
+from stream.kafka.broker_health import LibrdkafkaLog
 
 
 def make_client(kind: Callable[..., Any], config: Mapping[str, object]) -> Any:
@@ -20,7 +20,7 @@ def make_client(kind: Callable[..., Any], config: Mapping[str, object]) -> Any:
         ConfigError: librdkafka does not know a setting, or cannot use it (a file of certificates that is not there).
     """
     try:
-        return kind(dict(config), logger=librdkafka_logger())
+        return kind(dict(config), logger=LibrdkafkaLog())
     except KafkaException as raised:
         raise ConfigError(
             f"the Kafka client does not accept its settings: {raised.args[0].str()}. Check `compression`, and what is "

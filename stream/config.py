@@ -14,7 +14,7 @@ FIXED_BY_PROTOCOL: Mapping[str, str] = {
     "group.id": "set `group_id` instead",
     "group.protocol": "set `group_protocol` instead (rule 18)",
     "group.instance.id": "set `group_instance_id` instead (rule 18)",
-    "transactional.id": "set `transactional_id` instead (rule 6)",
+    "transactional.id": "set `slot` instead (rule 6)",
     "transaction.timeout.ms": "set `transaction_timeout_ms` instead (rule 6)",
     "session.timeout.ms": "set `session_timeout_ms` instead (rule 18)",
     "max.poll.interval.ms": "set `max_poll_interval_ms` instead (rule 16)",

@@ -85,7 +85,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _cannot_bind(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"metrics port {port} on {host} is in use: choose another one (metrics_port), or 0 for any free port"
+        return (
+            f"metrics port {port} on {host} is in use: choose another one (metrics_port), or 0 for any free port. "
+            "A second worker on this machine also needs a slot of its own (`--slot 1 --metrics-port 0`); "
+            "`stream run APP --workers 2` gives both"
+        )
     if error.errno == errno.EACCES:
         return f"metrics port {port} on {host} needs more rights: choose one above 1023 (metrics_port)"
     return f"metrics cannot be served on {host}:{port} ({error.strerror or error}): check metrics_host and metrics_port"

@@ -196,5 +196,7 @@ def test_a_port_in_use_is_one_clear_error() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=f"metrics port {port} on 127.0.0.1 is in use"):
+        with pytest.raises(ConfigError, match=f"metrics port {port} on 127.0.0.1 is in use") as caught:
             MetricsServer("127.0.0.1", port, WorkerMetrics("fraud", [], []).registry, WorkerHealth())
+    assert "a slot of its own (`--slot 1 --metrics-port 0`)" in str(caught.value)
+    assert "`stream run APP --workers 2` gives both" in str(caught.value)

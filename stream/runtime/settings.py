@@ -1,6 +1,7 @@
 """Settings of a worker: defaults, one TOML file, the environment, in this order; each knows where it came from."""
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -13,6 +14,8 @@ from stream.errors import ConfigError
 
 FILE = "stream.toml"
 PREFIX = "STREAM_"
+_LAST_PORT = 65_535
+_ONE_SLASH = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")  # s3:/x; but file:/x and C:/x name a folder
 # Tables of the file, and prefixes of the environment, that pass through to librdkafka: `security.protocol` is
 # STREAM_LIBRDKAFKA_SECURITY_PROTOCOL.
 PASSED_THROUGH = ("librdkafka", "librdkafka_consumer", "librdkafka_producer", "registry")
@@ -25,7 +28,7 @@ class Settings:
     bootstrap_servers: str = "127.0.0.1:9092"  # brokers to begin with, HOST:PORT,HOST:PORT
     registry_url: str = "http://127.0.0.1:8081/apis/ccompat/v7"  # the schema registry's Confluent-compatible API
     group_id: str = ""  # the consumer group; the prefix and the app's name where empty
-    slot: str = "0"  # this worker among those of the app: a StatefulSet's ordinal, or any stable name
+    slot: str = "0"  # this worker among those of the app, each in its own: a StatefulSet's ordinal, any stable name
     topic_prefix: str = ""  # what the app's topics, group and transactional ids begin with
     predictions_topic: str = ""  # the prefix and `APP.predictions` where empty
     alerts_topic: str = ""  # likewise, `APP.alerts`
@@ -74,6 +77,14 @@ class Settings:
 
     def kafka(self, app: str) -> KafkaSettings:
         """What the transport wants to know."""
+        if not self.slot:
+            raise ConfigError("slot is empty: name this worker among those of the app, e.g. 0")
+        if not -1 <= self.metrics_port <= _LAST_PORT:
+            raise ConfigError(
+                f"metrics_port must be a port up to {_LAST_PORT}, 0 for any free one or -1 for none, "
+                f"got {self.metrics_port}"
+            )
+        _check_snapshots(self.snapshots)
         shared = {each.name for each in fields(KafkaSettings)} & {each.name for each in fields(self)}
         values = {name: getattr(self, name) for name in shared}
         values["group_id"] = self.group_id or f"{self.topic_prefix}{app}"
@@ -167,3 +178,20 @@ def _typed(name: str, value: Any, where: str) -> Any:
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ConfigError(f"{name}={value!r} is not one of {', '.join(allowed)}")
+
+
+def _check_snapshots(value: str) -> None:
+    """Whether `snapshots` is "kafka", a path, or a URL of a kind that fsspec knows."""
+    protocol, separator, _ = value.partition("://")
+    if not value or _ONE_SLASH.match(value):
+        raise ConfigError(f'snapshots={value!r} is neither "kafka" nor a path nor a URL, e.g. s3://bucket/folder')
+    if not separator:
+        return
+    from fsspec import available_protocols  # here, because it takes a tenth of a second that few need
+
+    for each in protocol.split("::"):
+        if each not in available_protocols():
+            raise ConfigError(
+                f"snapshots={value!r}: there is no kind of URL {each}://; use e.g. file:///folder or "
+                's3://bucket/folder, or "kafka"'
+            )

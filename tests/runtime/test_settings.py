@@ -69,6 +69,13 @@ def test_any_setting_of_librdkafka_passes_through(folder: Path, monkeypatch: pyt
         ("slot = 3", "slot is a text"),
         ("slot = ", "is not valid TOML"),
         ("librdkafka = 5", "librdkafka is a table"),
+        ('slot = ""', "slot is empty"),
+        ("metrics_port = 70000", "metrics_port must be a port up to 65535"),
+        ("metrics_port = -2", "metrics_port must be a port up to 65535"),
+        ('snapshots = "nosuch://b/x"', "there is no kind of URL nosuch://"),
+        ('snapshots = "nosuch::s3://b/x"', "there is no kind of URL nosuch://"),
+        ('snapshots = "s3:/b/x"', "snapshots='s3:/b/x' is neither"),
+        ('snapshots = ""', "snapshots='' is neither"),
     ],
 )
 def test_a_mistake_is_one_error_that_names_the_key(folder: Path, text: str, told: str) -> None:
@@ -77,6 +84,21 @@ def test_a_mistake_is_one_error_that_names_the_key(folder: Path, text: str, told
     with pytest.raises(ConfigError) as caught:
         load_settings()
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "place", ["kafka", "folder/x", "/a/b", "C:/x", "file:/a", "file:///a", "s3://b/x", "simplecache::s3://b/x"]
+)
+def test_snapshots_go_to_kafka_a_path_or_a_url(folder: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """Of every kind that fsspec knows, whether its driver is installed or not: other commands need none."""
+    monkeypatch.setenv("STREAM_SNAPSHOTS", place)
+    assert load_settings().values.snapshots == place
+
+
+@pytest.mark.parametrize("port", [-1, 0, 65535])
+def test_any_port_and_none_are_ports_for_metrics(folder: Path, port: int) -> None:
+    """-1 is none, 0 any free one."""
+    assert load_settings(metrics_port=port).values.metrics_port == port
 
 
 def test_topics_are_named_after_prefix_and_app_unless_set(folder: Path) -> None:

@@ -104,10 +104,7 @@ class TopicSnapshotStore:
             try:
                 return StoredSnapshots(decode_checkpoint(manifest, self._read_file(source, manifest)), tuple(damaged))
             except TaskCorrupted as error:
-                damaged.append(f"{self._topic}[{partition}]: {error}")
-                _log.warning(
-                    "a damaged snapshot is left out", topic=self._topic, partition=partition, reason=str(error)
-                )
+                _leave_out(source, str(error), damaged)
         return StoredSnapshots(None, tuple(damaged))
 
     def close(self) -> None:
@@ -237,8 +234,13 @@ def _decoded(
         try:
             manifests[slot] = decode_manifest(content)
         except TaskCorrupted as error:
-            damaged.append(f"{source.topic}[{source.partition}] offset {offset}: {error}")
+            _leave_out(source, f"offset {offset}: {error}", damaged)
     return manifests
+
+
+def _leave_out(source: TopicPartition, reason: str, damaged: list[str]) -> None:
+    damaged.append(f"{source.topic}[{source.partition}]: {reason}")
+    _log.warning("a damaged snapshot is left out", topic=source.topic, partition=source.partition, reason=reason)
 
 
 def _slot_to_write(manifests: Mapping[bytes, Manifest]) -> bytes:

@@ -78,8 +78,7 @@ class FolderSnapshotStore:
             try:
                 return StoredSnapshots(decode_checkpoint(manifest, self._read(path)), tuple(damaged))
             except (TaskCorrupted, FileNotFoundError) as error:
-                damaged.append(f"{path}: {error}")
-                _log.warning("a damaged snapshot is left out", path=path, reason=str(error))
+                _leave_out(path, error, damaged)
         return StoredSnapshots(None, tuple(damaged))
 
     def close(self) -> None:
@@ -95,7 +94,7 @@ class FolderSnapshotStore:
             except FileNotFoundError:
                 continue
             except TaskCorrupted as error:
-                damaged.append(f"{path}: {error}")
+                _leave_out(path, error, damaged)
         return sorted(found, key=lambda item: (item[1].cycle, item[1].created_ms), reverse=True)
 
     def _slot_to_write(self, partition: int) -> str:
@@ -133,6 +132,11 @@ class FolderSnapshotStore:
 
     def _path(self, partition: int, slot: str, kind: str) -> str:
         return f"{self._root}/{partition}.{slot}.{kind}"
+
+
+def _leave_out(path: str, error: Exception, damaged: list[str]) -> None:
+    damaged.append(f"{path}: {error}")
+    _log.warning("a damaged snapshot is left out", path=path, reason=str(error))
 
 
 def _sync(file: BinaryIO) -> None:

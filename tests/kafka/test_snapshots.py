@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from stream.config import InputTopics, KafkaSettings
 from stream.engine.snapshot_format import Manifest, decode_manifest
@@ -105,9 +106,12 @@ def test_rule_23_a_damaged_snapshot_is_reported_and_the_older_one_used(
     with_damage = [value for key, value in records(settings, inputs) if key == b"manifest-b"]
     assert with_damage[0] is not None
     store._write(TopicPartition(inputs.snapshots, 0), [(b"manifest-b", with_damage[0][:-5] + b"xxxxx")])
-    found = store.load(0, WANTED)
+    with capture_logs() as lines:
+        found = store.load(0, WANTED)
     assert_same(found.checkpoint, checkpoint(1))
     assert "checksum does not match" in found.damaged[0]
+    assert [(line["event"], line["topic"]) for line in lines] == [("a damaged snapshot is left out", inputs.snapshots)]
+    assert "checksum does not match" in lines[0]["reason"]
     store.publish(checkpoint(3))
     assert_same(store.load(0, WANTED).checkpoint, checkpoint(3))
     assert_same(store.load(0, [(1, "digest1")]).checkpoint, checkpoint(1))

@@ -2,8 +2,11 @@
 
 import io
 import re
+import sys
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from stream.cli.demo.demos import DEMOS
@@ -136,6 +139,31 @@ def test_the_ending_says_where_the_change_was_and_where_it_was_placed() -> None:
     assert "change of the pattern: at offset 15,000; the first alert behind it places it at 15,100" in said
     assert "first prediction: 9.5 s after the start" in said
     assert "stream demo spam" in said
+
+
+def test_commands_work_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a clone whose environment is not activated, from elsewhere, and where `stream` is on the PATH."""
+
+    def other_stream() -> str:
+        console = plain()
+        print_ending(Result(DEMOS["fraud"], figures(15.0), 9.5, 0.0), console)
+        (line,) = [line for line in lines(console) if "another stream" in line]
+        return line.split()[2]
+
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "stream").touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.chdir(tmp_path)
+    assert other_stream() == ".venv/bin/stream"
+
+    (tmp_path / "shop").mkdir()
+    monkeypatch.chdir(tmp_path / "shop")
+    assert other_stream() == f"{programs}/stream"
+
+    monkeypatch.setenv("PATH", str(programs))
+    assert other_stream() == "stream"
 
 
 def test_downloads_are_told_apart_from_the_start() -> None:

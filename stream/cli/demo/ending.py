@@ -1,5 +1,10 @@
 """What a demo leaves behind: a table, what to try next, or one JSON object."""
 
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -53,16 +58,26 @@ def _rows(result: Result) -> list[tuple[str, str]]:
 
 
 def _next_steps(result: Result) -> list[str]:
-    others = " or ".join(f"stream demo {name}" for name in DEMOS if name != result.demo.name)
+    stream = _command()
+    others = " or ".join(f"{stream} demo {name}" for name in DEMOS if name != result.demo.name)
     end = [f"All {result.demo.rows:,} rows were sent; the stream ends there."] if _is_exhausted(result) else []
     return [
         *end,
         "Next:",
         f"  read the app        {result.demo.source}",
         f"  another stream      {others}",
-        f"  a higher rate       stream demo {result.demo.name} --rate {result.demo.rate * 5:.0f}",
-        "  your own app        stream init myapp",
+        f"  a higher rate       {stream} demo {result.demo.name} --rate {result.demo.rate * 5:.0f}",
+        f"  your own app        {stream} init myapp",
     ]
+
+
+def _command() -> str:
+    """This command as it is typed from here: `make demo` runs one that is not on the PATH."""
+    own, found = Path(sys.executable).with_name("stream"), shutil.which("stream")
+    if found is not None and Path(found).parent == own.parent:
+        return "stream"
+    here = os.path.relpath(own) if own.is_relative_to(Path.cwd()) else str(own)
+    return shlex.quote(here)
 
 
 def _is_exhausted(result: Result) -> bool:

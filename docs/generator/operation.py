@@ -11,10 +11,10 @@ import orjson
 import typer
 
 from docs.generator.docstrings import markdown_of
-from docs.generator.python_api import field_comments
+from docs.generator.python_api import field_comments, member_comments
 from stream.cli.main import COMMANDS, make_app
 from stream.config import FIXED_BY_PROTOCOL, TopicNames
-from stream.engine.metrics import CycleMetrics, DriftStatistic, Losses
+from stream.engine.metrics import CycleMetrics, DriftStatistic, LabelOutcome, Losses
 from stream.kafka.topic_plan import topics_of_app
 from stream.runtime import settings as runtime_settings
 from stream.runtime.metrics import WorkerMetrics
@@ -191,8 +191,17 @@ def prometheus_page() -> str:
             "([settings](settings.md)). The dashboard in `deploy/grafana` and the rules in `deploy/prometheus` use "
             "them.",
             table(rows),
+            "## What became of a label",
+            "The `outcome` of `stream_labels_total`, where labels come on a topic of their own. Only a label that meets "
+            "its event, at once or after it was early, is learned from.",
+            table([["outcome", "meaning"], *_outcomes()]),
         )
     )
+
+
+def _outcomes() -> list[list[str]]:
+    notes = member_comments(LabelOutcome)
+    return [[f"`{outcome.value}`", notes[outcome.name]] for outcome in LabelOutcome]
 
 
 def _sample_metrics() -> WorkerMetrics:

@@ -54,19 +54,34 @@ def field_comments(cls: type) -> dict[str, str]:
     if not is_dataclass(cls):
         return {}
     source = textwrap.dedent(inspect.getsource(cls))
-    comments = {
-        token.start[0]: token.string.lstrip("# ")
-        for token in tokenize.generate_tokens(io.StringIO(source).readline)
-        if token.type == tokenize.COMMENT
-    }
+    comments = _comments(source)
     lines = {node.target.id: node.end_lineno or 0 for node in _annotated(source)}
     return {field.name: comments.get(lines.get(field.name, 0), "") for field in fields(cls)}
 
 
+def member_comments(cls: type[Enum]) -> dict[str, str]:
+    """Every member of an enum with the comment at the end of its line, "" where there is none."""
+    source = textwrap.dedent(inspect.getsource(cls))
+    comments = _comments(source)
+    assigned = [node for node in _body(source) if isinstance(node, ast.Assign)]
+    lines = {ast.unparse(node.targets[0]): node.end_lineno or 0 for node in assigned}
+    return {name: comments.get(lines.get(name, 0), "") for name in cls.__members__}
+
+
+def _comments(source: str) -> dict[int, str]:
+    """Comments by their line, from 1 on."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
+
+
 def _annotated(source: str) -> Iterator[Any]:
+    return (node for node in _body(source) if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name))
+
+
+def _body(source: str) -> list[ast.stmt]:
     body = ast.parse(source).body[0]
     assert isinstance(body, ast.ClassDef)
-    return (node for node in body.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name))
+    return body.body
 
 
 def _is_title(line: str) -> bool:

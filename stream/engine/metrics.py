@@ -13,8 +13,8 @@ class LabelOutcome(Enum):
     JOINED = "joined"  # its event was waiting: learned from
     EARLY = "early"  # came before its event: kept until the event comes
     DUPLICATE = "duplicate"  # the event has its label already; the first one wins
-    LATE = "late"  # its event's horizon is over
-    UNKNOWN = "unknown"  # no such event within the horizon
+    LATE = "late"  # came behind its horizon, or its event was dropped for the byte budget: not learned
+    UNKNOWN = "unknown"  # was early, and no event with its id came within two horizons: not learned
     INVALID = "invalid"  # says nothing usable: id or target null, or a target of no known class
 
 

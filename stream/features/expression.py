@@ -1,5 +1,9 @@
 """Expressions over columns, in the manner of Polars: what a declaration is written in.
 
+    from stream import col, distance_km, lit, speed_kmh, udf, when
+
+Everything else is a method of an expression.
+
 An expression is only a description. It gets its types, and its mistakes their errors, when the features are compiled
 against a schema (`stream.features.compile_features`). Null and NaN are one thing, written null here: every operator
 whose operand is null gives null, unless it says otherwise. A result that is not finite becomes null where it leaves

@@ -16,7 +16,7 @@ from tests.engine.running import EVENTS, LABELS
 
 
 @pytest.fixture
-def broker() -> MemoryBroker:
+def memory() -> MemoryBroker:
     """400 events with 100 labels behind them."""
     made = MemoryBroker(
         ["payments", "chargebacks"],

@@ -34,9 +34,9 @@ from tests.engine.running import Running, state_of, state_of_journal
 
 
 @pytest.mark.parametrize("refusals", [0, 3])
-def test_rule_22_a_snapshot_leaves_only_after_its_commit(broker: MemoryBroker, refusals: int) -> None:
+def test_rule_22_a_snapshot_leaves_only_after_its_commit(memory: MemoryBroker, refusals: int) -> None:
     """While the commit of a cycle is refused, or not yet answered, its snapshot waits."""
-    running = Running(broker, refusals=[CommitOutcome.REFUSED] * refusals, snapshot_interval_ms=0)
+    running = Running(memory, refusals=[CommitOutcome.REFUSED] * refusals, snapshot_interval_ms=0)
     running.tell(Assigned((0,)))
     running.finish()
 
@@ -54,9 +54,9 @@ def test_rule_22_a_snapshot_leaves_only_after_its_commit(broker: MemoryBroker, r
     assert commits > refusals
 
 
-def test_rule_22_a_snapshot_of_a_cycle_that_was_never_committed_is_dropped(broker: MemoryBroker) -> None:
+def test_rule_22_a_snapshot_of_a_cycle_that_was_never_committed_is_dropped(memory: MemoryBroker) -> None:
     """The partition is lost while its commit is refused: nothing of that cycle is published."""
-    running = Running(broker, commit_interval_ms=1_000_000, snapshot_interval_ms=0)
+    running = Running(memory, commit_interval_ms=1_000_000, snapshot_interval_ms=0)
     running.tell(Assigned((0,)))
     running.step()
     running.worker._committed_ms = 0
@@ -71,18 +71,18 @@ def test_rule_22_a_snapshot_of_a_cycle_that_was_never_committed_is_dropped(broke
     assert not running.worker.is_committing
 
 
-def test_the_journal_says_how_often_a_worker_has_owned_the_task(broker: MemoryBroker) -> None:
+def test_the_journal_says_how_often_a_worker_has_owned_the_task(memory: MemoryBroker) -> None:
     """Assigned, given back and assigned again: the cycles of the second time carry epoch 2."""
-    running = Running(broker)
+    running = Running(memory)
     running.tell(Assigned((0,)))
     running.step()
     running.step()
     running.tell(Revoked((0,)))
-    before = len(broker.values(FORMAT.topics.journal))
+    before = len(memory.values(FORMAT.topics.journal))
     running.tell(Assigned((0,)))
     running.finish()
 
-    epochs = [journal.decode(value).epoch for value in broker.values(FORMAT.topics.journal) if value]
+    epochs = [journal.decode(value).epoch for value in memory.values(FORMAT.topics.journal) if value]
     assert before > 0
     assert epochs == [1] * before + [2] * (len(epochs) - before)
     assert len(epochs) > before
@@ -100,9 +100,9 @@ def test_effects_carry_the_epoch_of_their_task() -> None:
     assert (effects.epoch, effects.journal.epoch) == (7, 7)
 
 
-def test_a_commit_that_is_refused_again_and_again_stops_the_worker_with_the_reason(broker: MemoryBroker) -> None:
+def test_a_commit_that_is_refused_again_and_again_stops_the_worker_with_the_reason(memory: MemoryBroker) -> None:
     """Rule 12: after 20 refusals in a row of the same effects the last reason is told, and nothing is lost."""
-    running = Running(broker, refusals=[CommitOutcome.REFUSED] * 21)
+    running = Running(memory, refusals=[CommitOutcome.REFUSED] * 21)
     running.tell(Assigned((0,)))
     for _ in range(100):
         running.step()
@@ -114,23 +114,23 @@ def test_a_commit_that_is_refused_again_and_again_stops_the_worker_with_the_reas
     assert str(running.connection.stopped.error) == (
         "20 commits in a row were refused, the last with: refused by the test"
     )
-    assert broker.committed == {}
-    again = Running(broker).finish_from_the_start()
-    assert state_of(again) == state_of_journal(broker)
+    assert memory.committed == {}
+    again = Running(memory).finish_from_the_start()
+    assert state_of(again) == state_of_journal(memory)
 
 
-def test_twenty_refusals_in_a_row_are_borne(broker: MemoryBroker) -> None:
+def test_twenty_refusals_in_a_row_are_borne(memory: MemoryBroker) -> None:
     """One less: the twenty-first attempt succeeds, and counting begins anew with the next commit."""
-    running = Running(broker, refusals=[CommitOutcome.REFUSED] * 20)
+    running = Running(memory, refusals=[CommitOutcome.REFUSED] * 20)
     running.finish_from_the_start()
 
     assert running.connection.refusals == []
-    assert state_of(running) == state_of_journal(broker)
+    assert state_of(running) == state_of_journal(memory)
 
 
-def test_a_refusal_sends_again_what_the_next_cycle_sent_meanwhile(broker: MemoryBroker) -> None:
+def test_a_refusal_sends_again_what_the_next_cycle_sent_meanwhile(memory: MemoryBroker) -> None:
     """What did not arrive may be of either cycle: the client's flush before a commit covers all that was sent."""
-    running = Running(broker, is_immediate=True, commit_interval_ms=1_000_000)
+    running = Running(memory, is_immediate=True, commit_interval_ms=1_000_000)
     running.tell(Assigned((0,)))
     running.step()
     running.worker._committed_ms = 0
@@ -145,9 +145,9 @@ def test_a_refusal_sends_again_what_the_next_cycle_sent_meanwhile(broker: Memory
     assert again == [first, second]
 
 
-def test_what_is_lost_in_a_revocation_and_assigned_again_stays(broker: MemoryBroker) -> None:
+def test_what_is_lost_in_a_revocation_and_assigned_again_stays(memory: MemoryBroker) -> None:
     """The answer to a commit of before releases nothing of the new assignment."""
-    running = Running(broker, commit_interval_ms=1_000_000)
+    running = Running(memory, commit_interval_ms=1_000_000)
     running.tell(Assigned((0,)))
     running.step()
     running.worker._committed_ms = running.now_ms
@@ -163,9 +163,9 @@ def test_what_is_lost_in_a_revocation_and_assigned_again_stays(broker: MemoryBro
     assert [slot.task.partition for slot in running.worker.slots] == [0]
 
 
-def test_only_committed_cycles_are_told_to_the_metrics(broker: MemoryBroker) -> None:
+def test_only_committed_cycles_are_told_to_the_metrics(memory: MemoryBroker) -> None:
     """A cycle whose task is lost while its commit is refused was for nothing."""
-    running = Running(broker, commit_interval_ms=1_000_000)
+    running = Running(memory, commit_interval_ms=1_000_000)
     running.tell(Assigned((0,)))
     running.step()
     running.worker.take_committed()
@@ -179,20 +179,20 @@ def test_only_committed_cycles_are_told_to_the_metrics(broker: MemoryBroker) -> 
     assert running.worker.take_committed() == []
 
 
-def test_a_replay_that_lacks_a_schema_is_corrupt(broker: MemoryBroker) -> None:
+def test_a_replay_that_lacks_a_schema_is_corrupt(memory: MemoryBroker) -> None:
     """Its records are not passed over: the state would be another one, without a word."""
-    Running(broker).finish_from_the_start()
+    Running(memory).finish_from_the_start()
     topic = TopicPartition(FORMAT.topics.journal, 0)
-    cycles = [journal.decode(value) for value in broker.values(topic.topic) if value is not None]
-    broker.topics[topic], previous = [], ""
+    cycles = [journal.decode(value) for value in memory.values(topic.topic) if value is not None]
+    memory.topics[topic], previous = [], ""
     for cycle in cycles:
         forgetful = replace(cycle, schemas=(), previous=previous).sealed()
         previous = forgetful.digest
-        broker.topics[topic].append(Stored(None, journal.encode(forgetful), None, T0))
-    for source, at in broker.committed.items():
-        broker.committed[source] = CommittedOffset(at.next_offset, metadata_of(cycles[-1].cycle, previous))
+        memory.topics[topic].append(Stored(None, journal.encode(forgetful), None, T0))
+    for source, at in memory.committed.items():
+        memory.committed[source] = CommittedOffset(at.next_offset, metadata_of(cycles[-1].cycle, previous))
 
-    second = Running(broker)
+    second = Running(memory)
     second.tell(Assigned((0,)))
     while second.connection.stopped is None and second.step():
         pass

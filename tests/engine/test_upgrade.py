@@ -92,10 +92,10 @@ def larger_plan() -> Plan:
 class Running:
     """A worker of one plan on a broker in memory; dropping it is a crash."""
 
-    def __init__(self, broker: MemoryBroker, plan: Plan, snapshot_interval_ms: int = 1_000_000) -> None:
+    def __init__(self, memory: MemoryBroker, plan: Plan, snapshot_interval_ms: int = 1_000_000) -> None:
         settings = WorkerSettings(commit_interval_ms=1, snapshot_interval_ms=snapshot_interval_ms)
         self.worker = Worker(lambda partition, epoch: Task(plan, partition, epoch, FORMAT), settings)
-        self.connection = MemoryConnection(broker)
+        self.connection = MemoryConnection(memory)
         self.now_ms = T0
         self._events: deque[Event] = deque()
         self.tell(Assigned((0,)))
@@ -139,7 +139,7 @@ class Running:
 
 
 @pytest.fixture
-def broker() -> MemoryBroker:
+def memory() -> MemoryBroker:
     """The first 250 events with 100 labels behind them."""
     made = MemoryBroker(["payments", "chargebacks"], FORMAT.topics.journal, SCHEMAS)
     append_events(made, 0, FIRST)
@@ -148,15 +148,15 @@ def broker() -> MemoryBroker:
     return made
 
 
-def append_events(broker: MemoryBroker, first: int, end: int) -> None:
+def append_events(memory: MemoryBroker, first: int, end: int) -> None:
     """Produce these of the events."""
     for number, (key, value) in enumerate(payments(ALL)[first:end], start=first):
-        broker.append(EVENTS, key, value, T0 + number)
+        memory.append(EVENTS, key, value, T0 + number)
 
 
-def run_and_stop(broker: MemoryBroker, plan: Plan) -> dict[str, Array]:
+def run_and_stop(memory: MemoryBroker, plan: Plan) -> dict[str, Array]:
     """Run a version to the end of what there is and stop it cleanly; returns the arrays it left."""
-    running = Running(broker, plan).finish()
+    running = Running(memory, plan).finish()
     left = running.arrays()
     running.tell(StopRequested())
     assert running.error is None
@@ -165,9 +165,9 @@ def run_and_stop(broker: MemoryBroker, plan: Plan) -> dict[str, Array]:
 
 def run_whole(plan: Plan) -> Running:
     """A run of one plan over all events, from the first on."""
-    broker = MemoryBroker(["payments", "chargebacks"], FORMAT.topics.journal, SCHEMAS)
-    append_events(broker, 0, ALL)
-    return Running(broker, plan).finish()
+    memory = MemoryBroker(["payments", "chargebacks"], FORMAT.topics.journal, SCHEMAS)
+    append_events(memory, 0, ALL)
+    return Running(memory, plan).finish()
 
 
 def last_features(running: Running) -> dict[str, Floats]:
@@ -179,31 +179,31 @@ def last_features(running: Running) -> dict[str, Floats]:
     return {name: waiting[:, first + place].copy().view(np.float64) for place, name in enumerate(names)}
 
 
-def test_unchanged_features_go_on_as_if_the_new_app_had_always_run(broker: MemoryBroker) -> None:
+def test_unchanged_features_go_on_as_if_the_new_app_had_always_run(memory: MemoryBroker) -> None:
     """Their values at the events behind the change are the same, bit for bit."""
-    run_and_stop(broker, old_plan())
-    append_events(broker, FIRST, ALL)
-    got, expected = last_features(Running(broker, new_plan()).finish()), last_features(run_whole(new_plan()))
+    run_and_stop(memory, old_plan())
+    append_events(memory, FIRST, ALL)
+    got, expected = last_features(Running(memory, new_plan()).finish()), last_features(run_whole(new_plan()))
     assert len(got["spend"]) == len(expected["spend"]) > 100
     for name in ("unusual", "spend", "filled"):
         assert got[name].tobytes() == expected[name].tobytes(), name
 
 
-def test_new_and_changed_features_start_anew(broker: MemoryBroker) -> None:
+def test_new_and_changed_features_start_anew(memory: MemoryBroker) -> None:
     """They are null once more at each card's first event behind the change, though the card was known before."""
-    run_and_stop(broker, old_plan())
-    append_events(broker, FIRST, ALL)
-    got, expected = last_features(Running(broker, new_plan()).finish()), last_features(run_whole(new_plan()))
+    run_and_stop(memory, old_plan())
+    append_events(memory, FIRST, ALL)
+    got, expected = last_features(Running(memory, new_plan()).finish()), last_features(run_whole(new_plan()))
     for name in ("added", "changed"):
         assert not np.isnan(expected[name]).any(), name
         assert np.count_nonzero(np.isnan(got[name])) >= 20, name  # cards; late events enter no state
         assert not np.isnan(got[name][-20:]).any(), name
 
 
-def test_what_starts_anew_is_told(broker: MemoryBroker) -> None:
+def test_what_starts_anew_is_told(memory: MemoryBroker) -> None:
     """The task names features, models and label rows; the detector of an unchanged feature keeps its window."""
-    left = run_and_stop(broker, old_plan())
-    started = Running(broker, new_plan())
+    left = run_and_stop(memory, old_plan())
+    started = Running(memory, new_plan())
     restored = started.slot.restored
     assert restored.anew == ("features/added", "features/changed", "model/champion", "labels")
     assert restored.label_rows_dropped == rows_waiting(left["labels/marks"]) > 100
@@ -213,10 +213,10 @@ def test_what_starts_anew_is_told(broker: MemoryBroker) -> None:
     assert carry(new_plan(), facts_of(old_plan())).anew == restored.anew
 
 
-def test_a_model_and_a_monitor_more_leave_the_others_as_they_were(broker: MemoryBroker) -> None:
+def test_a_model_and_a_monitor_more_leave_the_others_as_they_were(memory: MemoryBroker) -> None:
     """Features, the champion with its metrics, and the old monitor, which stands second now, keep every bit."""
-    left = run_and_stop(broker, old_plan())
-    started = Running(broker, with_challenger())
+    left = run_and_stop(memory, old_plan())
+    started = Running(memory, with_challenger())
     assert started.slot.restored.anew == ("model/challenger", "monitor/0")
     now = started.arrays()
     kept = ("features/", "model/champion/", "evaluation/champion/", "share/")
@@ -225,23 +225,23 @@ def test_a_model_and_a_monitor_more_leave_the_others_as_they_were(broker: Memory
     assert_same({name: array for name, array in moved.items() if name.startswith("monitor/")}, now)
 
 
-def test_labels_of_dropped_rows_are_counted_and_do_no_harm(broker: MemoryBroker) -> None:
+def test_labels_of_dropped_rows_are_counted_and_do_no_harm(memory: MemoryBroker) -> None:
     """A label whose event's row was dropped is one of an unknown event; later events are learned from as ever."""
-    run_and_stop(broker, old_plan())
-    append_events(broker, FIRST, ALL)
-    assert learned_late(Running(broker, new_plan()), broker) == (2, 2)
+    run_and_stop(memory, old_plan())
+    append_events(memory, FIRST, ALL)
+    assert learned_late(Running(memory, new_plan()), memory) == (2, 2)
 
 
-def test_waiting_events_keep_their_rows_when_a_model_joins(broker: MemoryBroker) -> None:
+def test_waiting_events_keep_their_rows_when_a_model_joins(memory: MemoryBroker) -> None:
     """Both models learn from a label that comes behind the change; only the one that scored the event is measured."""
-    left = run_and_stop(broker, old_plan())
-    append_events(broker, FIRST, ALL)
-    after = Running(broker, with_challenger())
+    left = run_and_stop(memory, old_plan())
+    append_events(memory, FIRST, ALL)
+    after = Running(memory, with_challenger())
     assert after.slot.restored.label_rows_dropped == 0
     labels = after.slot.task.state.labels
     assert labels is not None and labels.waiting == rows_waiting(left["labels/marks"])
     before = labels.counts
-    assert learned_late(after, broker) == (before.joined + 4, before.early)
+    assert learned_late(after, memory) == (before.joined + 4, before.early)
     figures = after.slot.task.state.evaluation.figures()
     assert figures["champion"]["labelled"] == before.joined + 4
     assert figures["challenger"]["labelled"] == 2
@@ -269,21 +269,21 @@ def test_rows_that_no_longer_fit_beside_more_scores_go_oldest_first() -> None:
     assert wide.counts.too_late == 1
 
 
-def learned_late(running: Running, broker: MemoryBroker) -> tuple[int, int]:
+def learned_late(running: Running, memory: MemoryBroker) -> tuple[int, int]:
     """Labels joined and early, after two for events before the change and two for later ones."""
     running.finish()
     for number, (key, value) in enumerate(chargebacks([200, 201, 300, 301])):
-        broker.append(LABELS, key, value, T0 + ALL + number)
+        memory.append(LABELS, key, value, T0 + ALL + number)
     running.finish()
     labels = running.slot.task.state.labels
     assert labels is not None
     return labels.counts.joined, labels.counts.early
 
 
-def test_an_unchanged_app_starts_nothing_anew(broker: MemoryBroker) -> None:
+def test_an_unchanged_app_starts_nothing_anew(memory: MemoryBroker) -> None:
     """Every bit is as it was left."""
-    left = run_and_stop(broker, old_plan())
-    started = Running(broker, old_plan())
+    left = run_and_stop(memory, old_plan())
+    started = Running(memory, old_plan())
     assert started.slot.restored == Restored((), 0)
     assert_same(left, started.arrays())
 
@@ -294,59 +294,59 @@ def test_a_model_starts_anew_when_what_a_feature_means_changes() -> None:
     assert carry(redefined, facts_of(old_plan())).anew == ("features/changed", "model/champion", "labels")
 
 
-def test_a_larger_budget_alone_starts_no_part_anew(broker: MemoryBroker) -> None:
+def test_a_larger_budget_alone_starts_no_part_anew(memory: MemoryBroker) -> None:
     """A budget is no part of a definition: features, models, detectors and waiting rows are kept."""
-    left = run_and_stop(broker, old_plan())
-    started = Running(broker, larger_plan())
+    left = run_and_stop(memory, old_plan())
+    started = Running(memory, larger_plan())
     assert started.slot.restored == Restored((), 0)
     kept = {name: array for name, array in left.items() if not name.startswith("features/")}
     assert_same(kept, started.arrays())
 
 
-def test_after_a_crash_a_changed_app_is_refused(broker: MemoryBroker) -> None:
+def test_after_a_crash_a_changed_app_is_refused(memory: MemoryBroker) -> None:
     """No replay across versions: the error says what to do, and the old version can do it."""
-    run_and_stop(broker, old_plan())
-    append_events(broker, FIRST, 300)
-    Running(broker, old_plan()).finish()  # its snapshot is that of the stop before
-    refused = Running(broker, new_plan())
+    run_and_stop(memory, old_plan())
+    append_events(memory, FIRST, 300)
+    Running(memory, old_plan()).finish()  # its snapshot is that of the stop before
+    refused = Running(memory, new_plan())
     assert isinstance(refused.error, ConfigError)
     assert "Run the old version once more and stop it" in str(refused.error)
-    run_and_stop(broker, old_plan())
-    assert Running(broker, new_plan()).finish().connection.stopped is None
+    run_and_stop(memory, old_plan())
+    assert Running(memory, new_plan()).finish().connection.stopped is None
 
 
 @pytest.mark.parametrize("snapshot_interval_ms", [1_000_000, 3])
-def test_a_crash_behind_the_change_rebuilds_the_same_state(broker: MemoryBroker, snapshot_interval_ms: int) -> None:
+def test_a_crash_behind_the_change_rebuilds_the_same_state(memory: MemoryBroker, snapshot_interval_ms: int) -> None:
     """With a snapshot of its own or, before there is one, from the old version's last: never by replaying that one's
     cycles with the new app."""
-    run_and_stop(broker, old_plan())
-    append_events(broker, FIRST, ALL)
-    crashed = Running(broker, new_plan(), snapshot_interval_ms).finish()
-    again = Running(broker, new_plan()).finish()
+    run_and_stop(memory, old_plan())
+    append_events(memory, FIRST, ALL)
+    crashed = Running(memory, new_plan(), snapshot_interval_ms).finish()
+    again = Running(memory, new_plan()).finish()
     assert_same(crashed.arrays(), again.arrays())
 
 
-def test_a_version_that_comes_back_does_not_load_its_old_snapshot(broker: MemoryBroker) -> None:
+def test_a_version_that_comes_back_does_not_load_its_old_snapshot(memory: MemoryBroker) -> None:
     """Old, new, old: the second old one begins where the new one stopped."""
-    run_and_stop(broker, old_plan())
-    append_events(broker, FIRST, 300)
-    run_and_stop(broker, new_plan())
-    append_events(broker, 300, ALL)
-    back = Running(broker, old_plan()).finish()
-    assert_same(back.arrays(), Running(broker, old_plan()).finish().arrays())
-    assert broker.committed[EVENTS].next_offset == ALL
+    run_and_stop(memory, old_plan())
+    append_events(memory, FIRST, 300)
+    run_and_stop(memory, new_plan())
+    append_events(memory, 300, ALL)
+    back = Running(memory, old_plan()).finish()
+    assert_same(back.arrays(), Running(memory, old_plan()).finish().arrays())
+    assert memory.committed[EVENTS].next_offset == ALL
 
 
-def test_a_label_topic_may_come_and_go(broker: MemoryBroker) -> None:
+def test_a_label_topic_may_come_and_go(memory: MemoryBroker) -> None:
     """Offsets are those of the topics that the running version reads; a new topic is read from its beginning."""
-    run_and_stop(broker, declare(FEATURES, has_labels=False))
-    assert LABELS not in broker.committed
-    with_labels = Running(broker, old_plan())
+    run_and_stop(memory, declare(FEATURES, has_labels=False))
+    assert LABELS not in memory.committed
+    with_labels = Running(memory, old_plan())
     assert set(with_labels.slot.restored.anew) == {"model/champion", "labels"}
     with_labels.finish().tell(StopRequested())
-    assert broker.committed[LABELS].next_offset == 100
-    append_events(broker, FIRST, ALL)
-    without = Running(broker, declare(FEATURES, has_labels=False)).finish()
+    assert memory.committed[LABELS].next_offset == 100
+    append_events(memory, FIRST, ALL)
+    without = Running(memory, declare(FEATURES, has_labels=False)).finish()
     assert set(without.slot.task.next_offsets) == {EVENTS}
 
 

@@ -28,50 +28,50 @@ from tests.engine.build import (
 from tests.engine.running import EVENTS, LABELS, Running, predicted_offsets, state_of, state_of_journal
 
 
-def test_every_event_is_predicted_once_and_state_is_the_journal_s(broker: MemoryBroker) -> None:
+def test_every_event_is_predicted_once_and_state_is_the_journal_s(memory: MemoryBroker) -> None:
     """The plain run: 400 events in, each a prediction or a dead letter, and the state is a function of the journal."""
-    running = Running(broker)
+    running = Running(memory)
     running.tell(Assigned((0,)))
     running.finish()
 
-    offsets = predicted_offsets(broker)
+    offsets = predicted_offsets(memory)
     assert len(offsets) == len(set(offsets))
-    assert len(offsets) + len(broker.values("app.dead-letters")) == 400
-    assert broker.committed[EVENTS].next_offset == 400
-    assert broker.committed[LABELS].next_offset == 100
-    assert state_of(running) == state_of_journal(broker)
+    assert len(offsets) + len(memory.values("app.dead-letters")) == 400
+    assert memory.committed[EVENTS].next_offset == 400
+    assert memory.committed[LABELS].next_offset == 100
+    assert state_of(running) == state_of_journal(memory)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_crash_between_any_two_steps_loses_and_repeats_nothing(broker: MemoryBroker, seed: int) -> None:
+def test_a_crash_between_any_two_steps_loses_and_repeats_nothing(memory: MemoryBroker, seed: int) -> None:
     """Crashes at random places, with snapshots now and then: the end is that of an engine run over the journal."""
     draw = random.Random(seed)
     for _ in range(5):
-        crashing = Running(broker, snapshot_interval_ms=4)
+        crashing = Running(memory, snapshot_interval_ms=4)
         crashing.tell(Assigned((0,)))
         for _ in range(draw.randrange(8)):
             crashing.step(draw.randrange(1, 60))
         crashing.perform(crashing.worker.work(crashing.now_ms, 20), but_the_last=draw.randrange(1, 3))
-    last = Running(broker)
+    last = Running(memory)
     last.tell(Assigned((0,)))
     last.finish()
 
-    offsets = predicted_offsets(broker)
+    offsets = predicted_offsets(memory)
     assert len(offsets) == len(set(offsets))
-    assert len(offsets) + len(broker.values("app.dead-letters")) == 400
-    assert state_of(last) == state_of_journal(broker)
+    assert len(offsets) + len(memory.values("app.dead-letters")) == 400
+    assert state_of(last) == state_of_journal(memory)
 
 
-def test_a_refused_commit_is_sent_again_and_state_is_untouched(broker: MemoryBroker) -> None:
+def test_a_refused_commit_is_sent_again_and_state_is_untouched(memory: MemoryBroker) -> None:
     """Rule 9: the same effects in a new transaction; nothing is computed anew."""
-    calm = Running(broker, refusals=[CommitOutcome.REFUSED, CommitOutcome.REFUSED])
+    calm = Running(memory, refusals=[CommitOutcome.REFUSED, CommitOutcome.REFUSED])
     calm.tell(Assigned((0,)))
     calm.finish()
 
     assert calm.connection.refusals == []
-    assert len(set(predicted_offsets(broker))) == len(predicted_offsets(broker))
-    assert len(predicted_offsets(broker)) + len(broker.values("app.dead-letters")) == 400
-    assert state_of(calm) == state_of_journal(broker)
+    assert len(set(predicted_offsets(memory))) == len(predicted_offsets(memory))
+    assert len(predicted_offsets(memory)) + len(memory.values("app.dead-letters")) == 400
+    assert state_of(calm) == state_of_journal(memory)
 
 
 class LosingConnection(MemoryConnection):
@@ -87,22 +87,22 @@ class LosingConnection(MemoryConnection):
         return super().perform(instruction)
 
 
-def test_immediate_predictions_that_did_not_arrive_are_sent_again(broker: MemoryBroker) -> None:
+def test_immediate_predictions_that_did_not_arrive_are_sent_again(memory: MemoryBroker) -> None:
     """The first batch is lost on its way, for which the commit is refused: its predictions come with the next try."""
-    running = Running(broker, is_immediate=True)
-    running.connection = losing = LosingConnection(broker, [CommitOutcome.REFUSED])
+    running = Running(memory, is_immediate=True)
+    running.connection = losing = LosingConnection(memory, [CommitOutcome.REFUSED])
     running.tell(Assigned((0,)))
     running.finish()
 
     assert losing.has_lost
-    offsets = predicted_offsets(broker)
-    assert len(set(offsets)) + len(broker.values("app.dead-letters")) == 400
-    assert state_of(running) == state_of_journal(broker)
+    offsets = predicted_offsets(memory)
+    assert len(set(offsets)) + len(memory.values("app.dead-letters")) == 400
+    assert state_of(running) == state_of_journal(memory)
 
 
-def test_a_revocation_commits_before_it_releases(broker: MemoryBroker) -> None:
+def test_a_revocation_commits_before_it_releases(memory: MemoryBroker) -> None:
     """Rule 16: the open cycle is committed, then the partition is given back; the next owner goes on there."""
-    first = Running(broker, commit_interval_ms=1_000_000)
+    first = Running(memory, commit_interval_ms=1_000_000)
     first.tell(Assigned((0,)))
     first.step()
     first.worker._committed_ms = first.now_ms
@@ -111,45 +111,45 @@ def test_a_revocation_commits_before_it_releases(broker: MemoryBroker) -> None:
 
     assert isinstance(first.seen[-1], Release)
     assert any(isinstance(instruction, Commit) for instruction in first.seen)
-    second = Running(broker)
+    second = Running(memory)
     second.tell(Assigned((0,)))
     second.finish()
-    assert len(predicted_offsets(broker)) == len(set(predicted_offsets(broker)))
-    assert state_of(second) == state_of_journal(broker)
+    assert len(predicted_offsets(memory)) == len(set(predicted_offsets(memory)))
+    assert state_of(second) == state_of_journal(memory)
 
 
-def test_a_lost_partition_leaves_nothing_behind(broker: MemoryBroker) -> None:
+def test_a_lost_partition_leaves_nothing_behind(memory: MemoryBroker) -> None:
     """What was computed for a lost task never reaches a transaction that commits."""
-    first = Running(broker, commit_interval_ms=1_000_000)
+    first = Running(memory, commit_interval_ms=1_000_000)
     first.tell(Assigned((0,)))
     first.worker._committed_ms = first.now_ms
     first.step()
     first.tell(Lost((0,)))
     first.step()
 
-    assert broker.committed == {}
-    assert predicted_offsets(broker) == []
+    assert memory.committed == {}
+    assert predicted_offsets(memory) == []
 
 
-def test_a_clean_stop_leaves_a_snapshot_of_the_last_cycle(broker: MemoryBroker) -> None:
+def test_a_clean_stop_leaves_a_snapshot_of_the_last_cycle(memory: MemoryBroker) -> None:
     """The next start replays nothing."""
-    running = Running(broker)
+    running = Running(memory)
     running.tell(Assigned((0,)))
     running.finish()
     running.tell(StopRequested())
 
     assert running.connection.stopped == Stop(None)
     assert running.count(PublishSnapshot) == 1
-    again = Running(broker)
+    again = Running(memory)
     again.tell(Assigned((0,)))
     (slot,) = again.worker.slots
     assert slot.restored_share == 1.0
-    assert state_of(again) == state_of_journal(broker)
+    assert state_of(again) == state_of_journal(memory)
 
 
-def test_a_stop_in_the_middle_commits_what_was_handled(broker: MemoryBroker) -> None:
+def test_a_stop_in_the_middle_commits_what_was_handled(memory: MemoryBroker) -> None:
     """SIGTERM: the open cycle is committed and a snapshot taken; what was only fetched is left for the next run."""
-    running = Running(broker, commit_interval_ms=1_000_000)
+    running = Running(memory, commit_interval_ms=1_000_000)
     running.tell(Assigned((0,)))
     running.worker._committed_ms = running.now_ms
     running.step(20)
@@ -157,20 +157,20 @@ def test_a_stop_in_the_middle_commits_what_was_handled(broker: MemoryBroker) -> 
     running.tell(StopRequested())
 
     assert running.connection.stopped == Stop(None)
-    assert broker.committed[EVENTS].next_offset == len(predicted_offsets(broker)) + len(
-        broker.values("app.dead-letters")
+    assert memory.committed[EVENTS].next_offset == len(predicted_offsets(memory)) + len(
+        memory.values("app.dead-letters")
     )
-    assert broker.checkpoints[0][-1].cycle == 1
+    assert memory.checkpoints[0][-1].cycle == 1
 
 
-def test_a_journal_that_lost_its_end_is_corrupt(broker: MemoryBroker) -> None:
+def test_a_journal_that_lost_its_end_is_corrupt(memory: MemoryBroker) -> None:
     """Rule 21: the committed cycle must stand in the journal; otherwise the worker stops and says what to do."""
-    running = Running(broker)
+    running = Running(memory)
     running.tell(Assigned((0,)))
     running.finish()
-    broker.topics[TopicPartition(FORMAT.topics.journal, 0)].pop()
+    memory.topics[TopicPartition(FORMAT.topics.journal, 0)].pop()
 
-    again = Running(broker)
+    again = Running(memory)
     again.tell(Assigned((0,)))
 
     assert again.connection.stopped is not None
@@ -178,9 +178,9 @@ def test_a_journal_that_lost_its_end_is_corrupt(broker: MemoryBroker) -> None:
     assert "Reset the task" in str(again.connection.stopped.error)
 
 
-def test_outputs_of_the_next_cycle_wait_for_the_commit_before_them(broker: MemoryBroker) -> None:
+def test_outputs_of_the_next_cycle_wait_for_the_commit_before_them(memory: MemoryBroker) -> None:
     """Rule 11: while cycle n is being committed nothing of n + 1 is produced."""
-    running = Running(broker)
+    running = Running(memory)
     running.tell(Assigned((0,)))
     for event in running.connection.fetch(100):
         running.tell(event)

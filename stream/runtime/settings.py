@@ -19,6 +19,15 @@ _ONE_SLASH = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")  # s3:/x; bu
 # Tables of the file, and prefixes of the environment, that pass through to librdkafka: `security.protocol` is
 # STREAM_LIBRDKAFKA_SECURITY_PROTOCOL.
 PASSED_THROUGH = ("librdkafka", "librdkafka_consumer", "librdkafka_producer", "registry")
+# Variables that are no settings: options of the commands.
+OPTIONS = (
+    *("CONFIG", "DOWNLOADS", "BROKER_FOLDER"),
+    *("CONTROL_ADVERTISED_URL", "CONTROL_HOST", "CONTROL_KEEP_RESOLVED_DAYS", "CONTROL_PORT", "CONTROL_REPLICATION"),
+    *("CONTROL_TOKEN", "CONTROL_TOKENS", "CONTROL_TOKENS_FILE", "CONTROL_URL"),
+)
+# As difflib measures it: STREAM_TOPICS_PREFIX is near a setting (0.96), and STREAM_SERVICE_HOST, which Kubernetes sets
+# for a service named stream, is not (0.75).
+_NEAR = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,14 @@ class Settings:
         _one_of("log_level", self.log_level, ("debug", "info", "warning", "error"))
         if self.snapshot_interval_s <= 0:
             raise ConfigError(f"snapshot_interval_s must be above 0, got {self.snapshot_interval_s}")
+        if not self.slot:
+            raise ConfigError("slot is empty: name this worker among those of the app, e.g. 0")
+        if not -1 <= self.metrics_port <= _LAST_PORT:
+            raise ConfigError(
+                f"metrics_port must be a port up to {_LAST_PORT}, 0 for any free one or -1 for none, "
+                f"got {self.metrics_port}"
+            )
+        _check_snapshots(self.snapshots)
 
     def topics(self, app: str) -> TopicNames:
         """Names of the topics that the app writes."""
@@ -77,14 +94,6 @@ class Settings:
 
     def kafka(self, app: str) -> KafkaSettings:
         """What the transport wants to know."""
-        if not self.slot:
-            raise ConfigError("slot is empty: name this worker among those of the app, e.g. 0")
-        if not -1 <= self.metrics_port <= _LAST_PORT:
-            raise ConfigError(
-                f"metrics_port must be a port up to {_LAST_PORT}, 0 for any free one or -1 for none, "
-                f"got {self.metrics_port}"
-            )
-        _check_snapshots(self.snapshots)
         shared = {each.name for each in fields(KafkaSettings)} & {each.name for each in fields(self)}
         values = {name: getattr(self, name) for name in shared}
         values["group_id"] = self.group_id or f"{self.topic_prefix}{app}"
@@ -128,6 +137,20 @@ def load_settings(file: Path | None = None, **overrides: Any) -> LoadedSettings:
         if value is not None:
             values[name], origins[name] = value, "command line"
     return LoadedSettings(Settings(**values), origins)
+
+
+def misspelt_variables() -> list[str]:
+    """What to tell of variables of the environment that are no settings, but nearly. Others may be anybody's."""
+    known = [each.name.upper() for each in fields(Settings) if each.name not in PASSED_THROUGH] + [*OPTIONS]
+    through = tuple(f"{name.upper()}_" for name in PASSED_THROUGH)
+    told = []
+    for variable in sorted(os.environ):
+        name = variable.removeprefix(PREFIX)
+        if name == variable or name in known or name.startswith(through):
+            continue
+        if near := get_close_matches(name, known, n=1, cutoff=_NEAR):
+            told.append(f"{variable} is no setting; did you mean {PREFIX}{near[0]}?")
+    return told
 
 
 def _read_file(path: Path) -> dict[str, Any]:

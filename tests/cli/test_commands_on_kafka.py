@@ -63,8 +63,9 @@ def tail(topic: str, *options: str) -> list[dict[str, object]]:
 def test_topics_are_created_and_then_nothing_is_wrong(shop: str) -> None:
     """First the missing topics are findings, then they are created with the partitions of the events, once."""
     before = run("check", "shop.py:app", "--json")
-    missing = [each["subject"] for each in json.loads(before.stdout)["findings"] if "is not there" in each["text"]]
+    missing = [each["text"] for each in json.loads(before.stdout)["findings"] if "is not there" in each["text"]]
     assert (before.exit_code, len(missing)) == (1, 6)
+    assert all("`stream topics create shop.py:app" in text for text in missing)
 
     refused = run("topics", "create", "shop.py:app")
     created = json.loads(run("topics", "create", "shop.py:app", "--inputs", "--partitions", "2", "--json").stdout)

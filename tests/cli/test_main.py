@@ -16,7 +16,7 @@ from typer.main import get_group
 from stream.cli import main as command_line
 from stream.cli.guard import Guard
 from stream.errors import ConfigError
-from stream.runtime.settings import Settings
+from stream.runtime.settings import OPTIONS, Settings
 
 
 def stream(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -89,18 +89,28 @@ def test_a_service_says_its_error_in_its_log() -> None:
         assert (done.returncode, line["level"], line["event"]) == (1, "error", "there is no file nowhere.py")
 
 
+@pytest.mark.slow
+def test_a_worker_warns_of_misspelt_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it does anything else."""
+    monkeypatch.setenv("STREAM_COMIT_INTERVAL_MS", "50")
+    warning, _ = map(json.loads, stream("run", "nowhere.py:app").stderr.splitlines())
+    assert (warning["level"], "STREAM_COMMIT_INTERVAL_MS?" in warning["event"]) == ("warning", True)
+
+
 def test_a_variable_has_one_meaning() -> None:
     """An option that has a setting's variable is that setting: what a worker reads, no command reads otherwise."""
     settings = {f"STREAM_{each.name.upper()}" for each in fields(Settings)}
-    shared = {}
+    shared, found = {}, set()
     for name in command_line.COMMANDS:
         entry = import_module(f"stream.cli.commands.{name.replace('-', '_')}").entry
         group = get_group(typer_app(entry))
         for command in group.commands.values():
             for option in command.params:
+                found |= {option.envvar} - {None}
                 for variable in {option.envvar} & settings:
                     shared[f"{name} {option.opts[-1]}"] = variable
     assert shared == {"demo --cache": "STREAM_CACHE"}
+    assert found - settings == {f"STREAM_{name}" for name in OPTIONS}
 
 
 def typer_app(entry: Any) -> typer.Typer:

@@ -102,6 +102,23 @@ def test_check_builds_what_a_worker_builds(project: Path, monkeypatch: pytest.Mo
     assert "max_message_bytes: a prediction of this app may take" in wrong["text"]
 
 
+def test_check_ends_with_what_it_found(project: Path) -> None:
+    """Behind settings and costs, so that nobody scrolls for it."""
+    lines = run("check", "shop.py:app", "--offline").stdout.splitlines()
+    assert lines[-2:] == ["ok\tdeclaration\tshop\t8 features, 2 models compile", "nothing is wrong"]
+    assert lines[0].startswith("bootstrap_servers\t")
+
+
+def test_check_tells_misspelt_variables(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would be ignored, and nothing else would say so."""
+    monkeypatch.setenv("STREAM_COMIT_INTERVAL_MS", "50")
+    done = run("check", "shop.py:app", "--offline")
+    said = "STREAM_COMIT_INTERVAL_MS is no setting; did you mean STREAM_COMMIT_INTERVAL_MS?"
+    assert done.exit_code == 1
+    assert done.stdout.splitlines()[-1] == "1 problem"
+    assert f"wrong\tsettings\tenvironment\t{said}" in done.stdout
+
+
 def test_a_target_that_cannot_be_learned_is_told(project: Path) -> None:
     """With what to declare; the models wait for it, the monitors do not."""
     (project / "bad.py").write_text(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stream.errors import ConfigError
-from stream.runtime.settings import load_settings
+from stream.runtime.settings import load_settings, misspelt_variables
 
 
 @pytest.fixture
@@ -99,6 +99,21 @@ def test_snapshots_go_to_kafka_a_path_or_a_url(folder: Path, monkeypatch: pytest
 def test_any_port_and_none_are_ports_for_metrics(folder: Path, port: int) -> None:
     """-1 is none, 0 any free one."""
     assert load_settings(metrics_port=port).values.metrics_port == port
+
+
+def test_misspelt_variables_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings and options of commands by the name that is near; what others set for themselves is not."""
+    for name in ("COMIT_INTERVAL_MS", "KAFKA_BOOTSTRAP_SERVERS", "CONTROL_TOKNS"):
+        monkeypatch.setenv(f"STREAM_{name}", "1")
+    others = ("SLOT", "CONFIG", "TEST_APP", "APP", "APP_FOLDER", "PORT", "SERVICE_HOST", "PORT_9464_TCP_ADDR")
+    passed = ("LIBRDKAFKA_SASL_USERNAME", "LIBRDKAFKA_CONSUMER_FETCH_MIN_BYTES", "REGISTRY_TIMEOUT", "REGISTRY_URL")
+    for name in others + passed:
+        monkeypatch.setenv(f"STREAM_{name}", "1")
+    assert misspelt_variables() == [
+        "STREAM_COMIT_INTERVAL_MS is no setting; did you mean STREAM_COMMIT_INTERVAL_MS?",
+        "STREAM_CONTROL_TOKNS is no setting; did you mean STREAM_CONTROL_TOKENS?",
+        "STREAM_KAFKA_BOOTSTRAP_SERVERS is no setting; did you mean STREAM_BOOTSTRAP_SERVERS?",
+    ]
 
 
 def test_topics_are_named_after_prefix_and_app_unless_set(folder: Path) -> None:

@@ -20,8 +20,8 @@ _DAY_MS = 86_400_000
 _RETENTION_INTERVALS = 10
 
 
-def check_cluster(plan: Plan, settings: Settings, findings: Findings) -> None:
-    """Look at brokers and topics."""
+def check_cluster(plan: Plan, settings: Settings, target: str, findings: Findings) -> None:
+    """Look at brokers and topics; `target` is the app as commands name it."""
     kafka = settings.kafka(plan.app)
     sources = (plan.events.topic, *([plan.labels.topic] if plan.labels else []))
     keeps_snapshots = settings.snapshots == "kafka"
@@ -35,9 +35,9 @@ def check_cluster(plan: Plan, settings: Settings, findings: Findings) -> None:
         return
     findings.ok("broker", settings.bootstrap_servers, f"answers: {', '.join(admin.brokers())}")
     for name in sources:
-        _check_source(name, states[name], settings, findings)
+        _check_source(name, states[name], settings, target, findings)
     for spec in owned:
-        _check_owned(spec, states[spec.name], findings)
+        _check_owned(spec, states[spec.name], target, findings)
     _check_partitions({name: state for name, state in states.items() if state is not None}, findings)
     _check_keys(plan, states[plan.events.topic], findings)
 
@@ -71,12 +71,12 @@ def _check_schemas(
             _check_output_schema(f"{topic}-value", schema_text(subject), registry, findings)
 
 
-def _check_source(name: str, state: TopicState | None, settings: Settings, findings: Findings) -> None:
+def _check_source(name: str, state: TopicState | None, settings: Settings, target: str, findings: Findings) -> None:
     if state is None:
         findings.wrong(
             "topics",
             name,
-            f"topic {name} is not there: whoever sends events creates it, or `stream topics create APP --inputs`",
+            f"topic {name} is not there: whoever sends events creates it, or `stream topics create {target} --inputs`",
         )
         return
     if "compact" in state.config.get("cleanup.policy", ""):
@@ -100,9 +100,9 @@ def _check_source(name: str, state: TopicState | None, settings: Settings, findi
         findings.ok("topics", name, f"{state.partitions} partitions, {state.replication} replicas, kept {kept}")
 
 
-def _check_owned(spec: TopicSpec, state: TopicState | None, findings: Findings) -> None:
+def _check_owned(spec: TopicSpec, state: TopicState | None, target: str, findings: Findings) -> None:
     if state is None:
-        findings.wrong("topics", spec.name, f"topic {spec.name} is not there: `stream topics create APP`")
+        findings.wrong("topics", spec.name, f"topic {spec.name} is not there: `stream topics create {target}`")
         return
     wrong = {
         name: (value, state.config.get(name, ""))

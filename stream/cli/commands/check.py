@@ -27,7 +27,8 @@ def entry(
 ) -> None:
     """Check declaration, schemas, features, models, topics, broker and registry; show settings and state costs.
 
-    All mistakes of the declaration are shown at once, then all of the cluster's. The exit status is 1 if there are any.
+    All mistakes of the declaration are shown at once, then all of the cluster's; they come last. The exit status is 1
+    if there are any.
 
     Example: stream check fraud:app --offline
     """
@@ -37,7 +38,7 @@ def entry(
     from stream.cli.checks.findings import Findings
     from stream.errors import StreamError
     from stream.runtime.loading import find_app
-    from stream.runtime.settings import Settings, load_settings
+    from stream.runtime.settings import Settings, load_settings, misspelt_variables
     from stream.runtime.worker import use_kernel_cache
 
     findings, plan, loaded, costs = Findings(), None, None, None
@@ -46,6 +47,8 @@ def entry(
         use_kernel_cache(loaded.values)
     except StreamError as error:
         findings.wrong("settings", str(config or "stream.toml"), str(error))
+    for text in misspelt_variables():
+        findings.wrong("settings", "environment", text)
     try:
         app, folder = find_app(target)
         plan = check_declaration(app, folder, findings)
@@ -56,7 +59,7 @@ def entry(
         costs = costs_of(plan)
         if loaded is not None and not offline:
             _check_settings(plan.app, loaded, findings)
-            check_cluster(plan, loaded.values, findings)
+            check_cluster(plan, loaded.values, target, findings)
             check_registry(plan, loaded.values, findings)
     elif not offline:
         findings.skipped("cluster", target, "looked at once the declaration compiles")
@@ -107,16 +110,15 @@ def _print(findings: "Findings", loaded: "LoadedSettings | None", costs: "Costs 
     found = [[each.status.value, each.area, each.subject, each.text] for each in findings.found]
     settings = [[name, str(value), origin] for name, value, origin in _settings(loaded)]
     if sys.stdout.isatty():
-        _print_tables(found, settings, _cost_rows(costs))
+        _print_tables(found, settings, costs)
     else:
+        if settings:
+            print("\n".join([*("\t".join(row) for row in settings), ""]))
+        if costs is not None:
+            print("\n".join(plain_table(["state", "bytes a key", "bytes an event"], _cost_rows(costs))))
+            print("\n".join([*_budget_lines(costs), ""]))
         for row in found:
             print("\t".join(row))
-        if costs is not None:
-            print("\n".join(["", *plain_table(["state", "bytes a key", "bytes an event"], _cost_rows(costs))]))
-        if settings:
-            print("\n".join(["", *("\t".join(row) for row in settings)]))
-    if costs is not None:
-        print("\n".join(_budget_lines(costs)))
     noun = "problem" if findings.problems == 1 else "problems"
     print(f"{findings.problems} {noun}" if findings.problems else "nothing is wrong")
 
@@ -148,25 +150,26 @@ def _budget_lines(costs: "Costs") -> list[str]:
     return lines
 
 
-def _print_tables(found: list[list[str]], settings: list[list[str]], costs: list[list[str]]) -> None:
+def _print_tables(found: list[list[str]], settings: list[list[str]], costs: "Costs | None") -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console()
-    table = Table("", "area", "what", "")
-    for status, area, subject, text in found:
-        table.add_row(Text(status, _STYLES[status]), area, Text(subject), Text(text))
-    console.print(table)
-    if costs:
-        table = Table("state", title="kept in memory")
-        table.add_column("bytes a key", justify="right")
-        table.add_column("bytes an event", justify="right")
-        for row in costs:
-            table.add_row(*row)
-        console.print(table)
     if settings:
         table = Table("setting", "value", "origin")
         for name, value, origin in settings:
             table.add_row(name, Text(value), Text(origin), style="dim" if origin == "default" else None)
         console.print(table)
+    if costs is not None:
+        table = Table("state", title="kept in memory")
+        table.add_column("bytes a key", justify="right")
+        table.add_column("bytes an event", justify="right")
+        for row in _cost_rows(costs):
+            table.add_row(*row)
+        console.print(table)
+        console.print("\n".join(_budget_lines(costs)), markup=False, highlight=False, soft_wrap=True)
+    table = Table("", "area", "what", "")
+    for status, area, subject, text in found:
+        table.add_row(Text(status, _STYLES[status]), area, Text(subject), Text(text))
+    console.print(table)

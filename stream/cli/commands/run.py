@@ -27,7 +27,7 @@ def entry(
     Example: stream run fraud:app --workers 2
     """
     from stream.runtime.loading import load_app
-    from stream.runtime.settings import load_settings
+    from stream.runtime.settings import load_settings, misspelt_variables
 
     logs.configure_logs()  # so that mistakes in the settings, which say how much is logged, are in the log too
     settings = load_settings(config, slot=slot, delivery=delivery, metrics_port=metrics_port).values
@@ -38,6 +38,8 @@ def entry(
         options += ["--delivery", delivery] if delivery else []
         raise typer.Exit(_run_several(workers, [target, *options], settings.metrics_port))
     logs.configure_logs(settings.log_level)
+    for text in misspelt_variables():
+        structlog.get_logger("stream.run").warning(text)
     # Imported behind the settings, whose mistakes are then told at once: numba takes a second.
     from stream.runtime.worker import run_worker
 

@@ -51,7 +51,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is imported stays: the collector need not look through River and numba again and again (a fifth of a run)."""
+    """What is imported stays: the collector need not look through River and numba again and again."""
     gc.collect()
     gc.freeze()
 

@@ -3,12 +3,12 @@
 import ssl
 from pathlib import Path
 
-import certifi
 import pytest
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from stream.control.security import credentials
 from stream.errors import ConfigError
+from tests.runtime.certificates import write_certificates
 
 SASL = {"security.protocol": "sasl_plaintext", "sasl.username": "worker", "sasl.password": "secret"}
 
@@ -32,13 +32,15 @@ def test_sasl_reaches_the_client(name: str, mechanism: str) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["SSL", "SASL_SSL"])
-def test_tls_verifies_the_broker_by_the_authority_that_was_named(protocol: str) -> None:
-    """The context knows the certificates of the file, and checks certificate and host name."""
-    kafka = {**SASL, "sasl.mechanism": "PLAIN", "security.protocol": protocol, "ssl.ca.location": certifi.where()}
+def test_tls_verifies_the_broker_by_the_authority_that_was_named(protocol: str, tmp_path: Path) -> None:
+    """The context knows the certificate of the file and no other, and checks certificate and host name."""
+    authority, _ = write_certificates(tmp_path)
+    kafka = {**SASL, "sasl.mechanism": "PLAIN", "security.protocol": protocol, "ssl.ca.location": str(authority)}
     auth = credentials_to_aiokafka_auth(credentials(kafka))
 
     assert auth["security_protocol"] == protocol
-    assert auth["ssl_context"].get_ca_certs()
+    (known,) = auth["ssl_context"].get_ca_certs()
+    assert known["subject"] == ((("commonName", "authority"),),)
     assert (auth["ssl_context"].verify_mode, auth["ssl_context"].check_hostname) == (ssl.CERT_REQUIRED, True)
 
 

@@ -89,6 +89,8 @@ def test_metrics_of_a_cycle_say_what_models_are_worth() -> None:
     assert figures["roc_auc"] > 0.9
     assert figures["log_loss"] < figures["prior_log_loss"]
     assert task.metrics.events == 3000
+    assert task.metrics.state_bytes > 10_000
+    assert task.metrics.state_keys == 1
     assert task.metrics.learned == {"champion": 3000}
     standing = {statistic.signal: statistic.value for statistic in task.metrics.drift}
     assert standing["feature:amount"] == pytest.approx(np.log1p(amounts).mean(), rel=0.05)

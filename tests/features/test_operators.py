@@ -46,6 +46,7 @@ OPERATORS: dict[str, tuple[Any, Callable[..., float]]] = {
     "sqrt": (amount.sqrt(), lambda a, b: math.sqrt(a)),
     "clip": (amount.clip(-5.0, 50.0), lambda a, b: min(max(a, -5.0), 50.0)),
     "less": (amount < latitude, lambda a, b: a < b),
+    "less_equal_itself": (amount <= amount + 0.0, lambda a, b: True),
     "greater_equal": (amount >= 20.0, lambda a, b: a >= 20.0),
     "equal": (amount == amount + 0.0, lambda a, b: 1.0),
     "not_equal": (amount != latitude, lambda a, b: a != b),

@@ -32,6 +32,7 @@ from stream.engine.protocol import (
 )
 from stream.errors import ConfigError, TaskCorrupted
 from stream.headers import unpack
+from stream.kafka.admin import Admin
 from stream.kafka.reader import Reader
 from stream.kafka.transport import Transport
 from stream.records import RejectReason, TopicPartition
@@ -164,10 +165,12 @@ def test_an_aborted_transaction_leaves_nothing_to_see(
     worker: MakeWorker, settings: KafkaSettings, topic: MakeTopic, inputs: InputTopics
 ) -> None:
     """Its outputs are dropped, and the next transaction goes on."""
-    out = topic("out")
+    out, admin = topic("out"), Admin(settings)
     one = worker()
     wait_for(lambda: assigned(one) == {0, 1}, one)
-    one.perform(Produce(1, (output(out, [b"never"]),)), Abort(1))
+    one.perform(Produce(1, (output(out, [b"never"]),)))
+    wait_for(lambda: admin.end(TopicPartition(out, 0)) > 0, one)  # it has left the client
+    one.perform(Abort(1))
     assert one.commit(2, (output(out, [b"kept"]),), **{inputs.events: 1}).outcome is CommitOutcome.COMMITTED
     assert committed_values(settings, out) == [b"kept"]
 

@@ -22,7 +22,9 @@ from stream.engine.protocol import (
     CommitReturned,
     Event,
     Instruction,
+    Lost,
     PublishSnapshot,
+    Revoked,
     SnapshotPublished,
     StopRequested,
     TaskFound,
@@ -224,12 +226,14 @@ class WorkerLoop:
                 self._stop.over()
         if self._transport.stopped.error is not None:
             raise self._transport.stopped.error
+        _log.info("stopped: all that was handled is committed")
 
     def _turn(self) -> None:
         self._alive()
         if self._is_stop_wanted:
             self._is_stop_wanted = False
             self._health.stopping()
+            _log.info("stopping: the last commit and snapshots follow")
             self._perform(self._told(StopRequested()))
         for event in self._transport.poll(0.0 if self._worker.has_work(now_ms()) else _IDLE_POLL_S):
             self._perform(self._told(event))
@@ -268,6 +272,7 @@ class WorkerLoop:
             self._handled.append(timestamps_ms)
 
     def _told(self, event: Event) -> Sequence[Instruction]:
+        self._log_event(event)
         if isinstance(event, Assigned):
             for partition in event.partitions:
                 self._health.restoring(partition, 0.0)
@@ -281,6 +286,19 @@ class WorkerLoop:
             self._log_restored(event.partition)
         self._note(instructions)
         return instructions
+
+    def _log_event(self, event: Event) -> None:
+        match event:
+            case Assigned(partitions) if partitions:
+                _log.info("partitions gained", partitions=list(partitions))
+            case Revoked(partitions) if partitions:
+                _log.info("partitions asked back", partitions=list(partitions))
+            case Lost(partitions) if partitions:
+                _log.warning("partitions lost", partitions=list(partitions))
+            case SnapshotPublished(partition, cycle, error) if not error:
+                # Once a minute and partition, too many lines but for the last ones.
+                tell = _log.debug if self._stop is None else _log.info
+                tell("snapshot written", partition=partition, cycle=cycle)
 
     def _log_restored(self, partition: int) -> None:
         """Say what a changed app could not take over from the snapshot."""
@@ -334,6 +352,8 @@ class WorkerLoop:
                 self._health.restoring(partition, slot.restored_share)
                 _log.info("restoring", partition=partition, share=f"{slot.restored_share:.0%}")
             else:
+                if partition in self._health.restoring_partitions:
+                    _log.info("restored", partition=partition)
                 self._health.restored(partition)
             self._metrics.record_restore(partition, slot.restored_share)
         for source, records in self._transport.lags().items():

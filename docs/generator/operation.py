@@ -192,8 +192,8 @@ def prometheus_page() -> str:
             "them.",
             table(rows),
             "## What became of a label",
-            "The `outcome` of `stream_labels_total`, where labels come on a topic of their own. Only a label that meets "
-            "its event, at once or after it was early, is learned from.",
+            "The `outcome` of `stream_labels_total`, where labels come on a topic of their own. Only a label that "
+            "meets its event, at once or after it was early, is learned from.",
             table([["outcome", "meaning"], *_outcomes()]),
         )
     )

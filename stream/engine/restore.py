@@ -11,9 +11,10 @@ from stream.engine.snapshot import Checkpoint
 from stream.errors import ConfigError, TaskCorrupted
 from stream.records import TopicPartition
 
+_RESET = 'docs/guarantees.md, "Starting a task anew"'
 _CHANGED_OFFSETS = (
     "To go on where the journal ends, delete the group's offsets (kafka-consumer-groups --delete-offsets): they are "
-    "then taken from the journal. To read from elsewhere, reset the task: delete the journal and the snapshots too"
+    f"then taken from the journal. To read from elsewhere, reset the task: delete the journal too ({_RESET})"
 )
 
 
@@ -85,7 +86,7 @@ def _committed_journal(found: TaskFound) -> list[JournalRecord]:
         cycle, digest = max(committed)
         raise TaskCorrupted(
             f"partition {found.partition}: cycle {cycle} ({digest}) is committed, but its record is not in the "
-            "journal: the journal topic was deleted or trimmed. Reset the task, and choose where it is to read from"
+            f"journal: the journal topic was deleted or trimmed. Reset the task ({_RESET}): its group's offsets too"
         )
     if committed and known[-1] not in committed:
         raise TaskCorrupted(
@@ -138,7 +139,7 @@ def _records_after(
         damaged = f" ({'; '.join(found.damaged)})" if found.damaged else ""
         raise TaskCorrupted(
             f"partition {found.partition}: no usable snapshot{damaged}, and the journal begins at cycle "
-            f"{records[0].cycle}: the state cannot be rebuilt. Reset the task, or bring a snapshot back"
+            f"{records[0].cycle}: the state cannot be rebuilt. Bring a snapshot back, or reset the task ({_RESET})"
         )
     return tuple(records)
 
@@ -161,7 +162,7 @@ def _check_retention(found: TaskFound, starts: Mapping[TopicPartition, int]) -> 
             raise TaskCorrupted(
                 f"{source.topic}[{source.partition}]: records from offset {start} on are needed to rebuild the state, "
                 f"but the topic begins at {found.beginnings[source]}: its retention is shorter than the time between "
-                "snapshots. Raise retention.ms, or reset the task"
+                f"snapshots. Raise retention.ms, and reset the task ({_RESET})"
             )
 
 

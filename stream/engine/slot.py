@@ -186,7 +186,8 @@ class Slot:
         if outputs.taken < len(batch):
             raise TaskCorrupted(
                 f"{item.topic}[{item.partition}]: record {int(batch.offsets[outputs.taken])} is of the schema "
-                f"{outputs.needs_schema}, and neither snapshot nor journal says what that is. Reset the task"
+                f"{outputs.needs_schema}, and neither snapshot nor journal says what that is. Reset the task "
+                '(docs/guarantees.md, "Starting a task anew")'
             )
         replay.take(int(batch.offsets[0]), int(batch.offsets[-1]), len(batch))
         self._drop(item.source, len(batch))

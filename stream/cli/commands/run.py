@@ -24,6 +24,9 @@ def entry(
 ) -> None:
     """Run a worker: it reads events, predicts, learns, and commits all of it together. SIGTERM or Ctrl-C stops it.
 
+    A stop commits, takes a last snapshot and exits with 0; a second signal ends the worker at once, which costs nothing
+    that is committed.
+
     Example: stream run fraud:app --workers 2
     """
     from stream.runtime.loading import load_app

@@ -140,7 +140,7 @@ def test_the_sections_with_a_broker(followed: Followed) -> None:
     assert len(predictions.text.splitlines()) == 3
     for word in ('"decision":', '"scores":[{"model":"champion",', '"contributions":[{"feature":'):
         assert predictions.text.count(word) == 3
-    assert (alerts.status, alerts.text) == (0, "")
+    assert (alerts.status, alerts.text) == (0, "shop.alerts is empty\n")
 
     _, _, one_of_three, not_avro, listed, dry = followed.said["4."]
     assert one_of_three.status == 1

@@ -162,10 +162,10 @@ class _LabelReader:
         if source.column:
             one_of(source.column, file.columns, "--label", "column")
         elif target not in file.columns:
-            others = "" if source.file else ", or with --labels the file that has the labels"
+            or_file = "" if source.file else ", or with --labels the file that has the labels"
             raise ConfigError(
                 f"{file.path.name} has no column {target!r}, which is what {plan.topic} is about: say with --label "
-                f"which column holds it{others}. There are {', '.join(file.columns)}"
+                f"which column holds it{or_file}. There are {', '.join(file.columns)}"
             )
         one_of(id_column, file.columns, f"{file.path.name} (labels of {plan.topic})", "column")
         if source.time:

@@ -1,8 +1,10 @@
 """What a task tells operators: drift, too many rejections, keys that do not fit."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
 from stream.engine.monitoring import ShareWatch, errors_of
@@ -43,6 +45,23 @@ def test_a_share_of_rejections_above_the_limit_raises_one_alert() -> None:
     assert alert["offset"] in (997, 998, 999)  # the schema's own records were counted first
     assert "6.0% of 1000 records" in alert["sentence"]
     assert alert["id"].startswith("app/payments/0/")
+
+
+def test_json_alerts_say_what_avro_alerts_say() -> None:
+    """output_format="json": the same fields, with the same values."""
+    plan = plan_with_label_field()
+    keys = [event(number, key=f"other{number}") for number in range(1000)]
+    as_json = task_of(plan, format=replace(FORMAT, prediction_header=None, alert_header=None))
+
+    outputs = as_json.process(batch("payments", keys), T0).transactional
+
+    (text,) = (
+        each.data[start:end].tobytes()
+        for each in outputs
+        if each.topic == FORMAT.topics.alerts
+        for start, end in each.values
+    )
+    assert [orjson.loads(text)] == alerts_of(task_of(plan), batch("payments", keys))
 
 
 def test_a_record_key_that_is_not_the_key_field_raises_an_alert() -> None:

@@ -11,12 +11,12 @@ from tests.engine.running import Running
 INTERVAL_MS = 1_000_000
 
 
-def test_rule_7_outputs_of_a_task_never_enter_a_transaction_begun_before_it_was_assigned(broker: MemoryBroker) -> None:
+def test_rule_7_outputs_of_a_task_never_enter_a_transaction_begun_before_it_was_assigned(memory: MemoryBroker) -> None:
     """Such a transaction's membership is older than the assignment: the new task waits until it is over."""
     other = TopicPartition("payments", 1)
     for number, (key, value) in enumerate(payments(100, seed=9)):
-        broker.append(other, key, value, T0 + number)
-    running = Running(broker, commit_interval_ms=INTERVAL_MS)
+        memory.append(other, key, value, T0 + number)
+    running = Running(memory, commit_interval_ms=INTERVAL_MS)
     running.tell(Assigned((0,)))
     while not produced(running, transaction=2):
         running.step(20)

@@ -142,28 +142,28 @@ def test_metadata_of_other_tools_names_no_cycle(metadata: str) -> None:
 @pytest.mark.parametrize("gone", [(EVENTS,), (LABELS,), (EVENTS, LABELS)])
 @pytest.mark.parametrize("snapshot_interval_ms", [1_000_000, 5])
 def test_rule_4_a_worker_whose_offsets_are_gone_goes_on(
-    broker: MemoryBroker, gone: tuple[TopicPartition, ...], snapshot_interval_ms: int
+    memory: MemoryBroker, gone: tuple[TopicPartition, ...], snapshot_interval_ms: int
 ) -> None:
     """Half is handled, then a crash, and the offsets expire: the rest is handled once, and a third start is like it."""
-    first = Running(broker, snapshot_interval_ms=snapshot_interval_ms)
+    first = Running(memory, snapshot_interval_ms=snapshot_interval_ms)
     first.tell(Assigned((0,)))
     for _ in range(5):
         first.step()
-    before = len(predicted_offsets(broker))
+    before = len(predicted_offsets(memory))
     for _ in range(2):
         for source in gone:
-            del broker.committed[source]
-        running = Running(broker, snapshot_interval_ms=snapshot_interval_ms).finish_from_the_start()
+            del memory.committed[source]
+        running = Running(memory, snapshot_interval_ms=snapshot_interval_ms).finish_from_the_start()
 
-    offsets = predicted_offsets(broker)
+    offsets = predicted_offsets(memory)
     assert 0 < before < len(offsets)
     assert offsets == sorted(set(offsets))
-    assert state_of(running) == state_of_journal(broker)
+    assert state_of(running) == state_of_journal(memory)
 
 
-def test_rule_4_every_commit_carries_all_inputs_of_a_task_with_its_cycle(broker: MemoryBroker) -> None:
+def test_rule_4_every_commit_carries_all_inputs_of_a_task_with_its_cycle(memory: MemoryBroker) -> None:
     """Offsets of a topic that did not move would otherwise expire after a week: the group does not subscribe to it."""
-    running = Running(broker)
+    running = Running(memory)
     running.tell(Assigned((0,)))
     running.finish()
 

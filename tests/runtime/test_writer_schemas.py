@@ -23,7 +23,7 @@ def test_new_writer_schemas_are_used_without_a_restart_and_waited_for_while_the_
         traffic.send(100)
         noted = traffic.register(f"{app.events}-value", WITH_NOTE)
         traffic.send_payment(traffic.payment("card1", WITH_NOTE, noted, note="lunch"), "predict")
-        traffic.send(100)
+        traffic.send(101)  # the last is damaged, and asks for its schema; the next such one is 150 later
         app.wait_until_handled()
 
         shopping = traffic.register(f"{app.events}-value", WITH_SHOP)

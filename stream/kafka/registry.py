@@ -79,13 +79,19 @@ class Registry:
             ConfigError: it is invalid, not compatible with the subject's last version, or may not be registered.
             RetriableError: no answer.
         """
+        wanted = Schema(schema, "AVRO")
         try:
-            schema_id: int = self._client.register_schema(subject, Schema(schema, "AVRO"))
+            try:
+                return int(self._client.register_schema(subject, wanted))
+            except SchemaRegistryError as error:
+                if error.http_status_code != _INCOMPATIBLE_STATUS:
+                    raise
+            # Incompatible, or another worker made the subject at this very moment, and it is found now.
+            return int(self._client.register_schema(subject, wanted))
         except SchemaRegistryError as error:
             raise self._refused(subject, error) from error
         except (httpx2.HTTPError, OSError) as error:
             raise self._no_answer(error) from error
-        return schema_id
 
     def latest(self, subject: str) -> SchemaFetched | None:
         """The newest schema of a subject with its id; None where the registry has no such subject.

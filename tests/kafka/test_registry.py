@@ -1,6 +1,7 @@
 """The schema registry: what it has, what it has not, and when it does not answer."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import orjson
 import pytest
@@ -64,6 +65,15 @@ def test_a_schema_that_is_none_is_not_registered(registry: Registry) -> None:
     """The registry's own words come along."""
     with pytest.raises(ConfigError, match="does not accept the schema"):
         registry.register("broken-value", '{"type":"nonsense"}')
+
+
+def test_workers_that_start_together_register_one_schema(registry: Registry, topic: MakeTopic) -> None:
+    """All ask for a new subject at once: each gets the one id."""
+    for number in range(5):
+        subject = f"{topic('together')}-{number}-value"
+        with ThreadPoolExecutor(8) as workers:
+            ids = list(workers.map(registry.register, [subject] * 8, ['"long"'] * 8))
+        assert len(set(ids)) == 1
 
 
 def test_an_incompatible_schema_is_not_registered(registry: Registry, topic: MakeTopic) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-import structlog
 from confluent_kafka.admin import AdminClient, NewTopic
 from hypothesis import HealthCheck, settings
 
@@ -55,13 +54,6 @@ def pytest_collection_finish() -> None:
     """What is imported stays: the collector need not look through River and numba again and again."""
     gc.collect()
     gc.freeze()
-
-
-@pytest.fixture(autouse=True)
-def logs_of_its_own() -> Iterator[None]:
-    """A command that a test runs in this process leaves its choice of what is logged behind."""
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from stream.config import InputTopics, KafkaSettings
@@ -106,6 +107,7 @@ def test_rule_23_a_damaged_snapshot_is_reported_and_the_older_one_used(
     with_damage = [value for key, value in records(settings, inputs) if key == b"manifest-b"]
     assert with_damage[0] is not None
     store._write(TopicPartition(inputs.snapshots, 0), [(b"manifest-b", with_damage[0][:-5] + b"xxxxx")])
+    structlog.reset_defaults()  # commands that tests run in this process log errors alone
     with capture_logs() as lines:
         found = store.load(0, WANTED)
     assert_same(found.checkpoint, checkpoint(1))

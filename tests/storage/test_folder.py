@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
@@ -73,6 +74,7 @@ def test_what_is_damaged_is_in_the_log(tmp_path: Path, name: str) -> None:
     store.publish(checkpoint(2))
     path = tmp_path / "app" / name
     path.write_bytes(b"garbage")
+    structlog.reset_defaults()  # commands that tests run in this process log errors alone
     with capture_logs() as lines:
         assert_same(store.load(0, WANTED).checkpoint, checkpoint(1))
     assert [(line["event"], line["path"]) for line in lines] == [("a damaged snapshot is left out", str(path))]

@@ -4,13 +4,15 @@ import gc
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
+import structlog
 from confluent_kafka.admin import AdminClient, NewTopic
 from hypothesis import HealthCheck, settings
+from structlog.testing import capture_logs
 
 from stream.cli.broker.local import LocalBroker
 from stream.kernels import use_cache
@@ -71,6 +73,14 @@ def kernels_are_kept() -> Iterator[None]:
     """A test may keep kernels elsewhere; those behind it do not."""
     yield
     use_cache(KERNELS)
+
+
+@pytest.fixture
+def logged() -> Iterator[list[MutableMapping[str, Any]]]:
+    """What is logged from here on, whatever a command that an earlier test ran in this process wanted logged."""
+    structlog.reset_defaults()
+    with capture_logs() as lines:
+        yield lines
 
 
 @pytest.fixture(scope="session")

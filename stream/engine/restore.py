@@ -11,10 +11,10 @@ from stream.engine.snapshot import Checkpoint
 from stream.errors import ConfigError, TaskCorrupted
 from stream.records import TopicPartition
 
-_RESET = 'docs/guarantees.md, "Starting a task anew"'
+HOW_TO_RESET = 'docs/guarantees.md, "Starting a task anew"'  # for errors that a reset ends
 _CHANGED_OFFSETS = (
     "To go on where the journal ends, delete the group's offsets (kafka-consumer-groups --delete-offsets): they are "
-    f"then taken from the journal. To read from elsewhere, reset the task: delete the journal too ({_RESET})"
+    f"then taken from the journal. To read from elsewhere, reset the task: delete the journal too ({HOW_TO_RESET})"
 )
 
 
@@ -86,7 +86,8 @@ def _committed_journal(found: TaskFound) -> list[JournalRecord]:
         cycle, digest = max(committed)
         raise TaskCorrupted(
             f"partition {found.partition}: cycle {cycle} ({digest}) is committed, but its record is not in the "
-            f"journal: the journal topic was deleted or trimmed. Reset the task ({_RESET}): its group's offsets too"
+            "journal: the journal topic was deleted or trimmed. Reset the task, its group's offsets too "
+            f"({HOW_TO_RESET})"
         )
     if committed and known[-1] not in committed:
         raise TaskCorrupted(
@@ -139,7 +140,8 @@ def _records_after(
         damaged = f" ({'; '.join(found.damaged)})" if found.damaged else ""
         raise TaskCorrupted(
             f"partition {found.partition}: no usable snapshot{damaged}, and the journal begins at cycle "
-            f"{records[0].cycle}: the state cannot be rebuilt. Bring a snapshot back, or reset the task ({_RESET})"
+            f"{records[0].cycle}: the state cannot be rebuilt. Bring a snapshot back, or reset the task "
+            f"({HOW_TO_RESET})"
         )
     return tuple(records)
 
@@ -162,7 +164,7 @@ def _check_retention(found: TaskFound, starts: Mapping[TopicPartition, int]) -> 
             raise TaskCorrupted(
                 f"{source.topic}[{source.partition}]: records from offset {start} on are needed to rebuild the state, "
                 f"but the topic begins at {found.beginnings[source]}: its retention is shorter than the time between "
-                f"snapshots. Raise retention.ms, and reset the task ({_RESET})"
+                f"snapshots. Raise retention.ms, and reset the task ({HOW_TO_RESET})"
             )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from stream.engine.effects import Outputs
 from stream.engine.lifecycle import TaskState, transition
 from stream.engine.protocol import Instruction, Pause, Resume, SchemaFetched, SchemaRefused, TaskFound
-from stream.engine.restore import Replay, find_beginning
+from stream.engine.restore import HOW_TO_RESET, Replay, find_beginning
 from stream.engine.snapshot import Checkpoint
 from stream.engine.task import Task
 from stream.engine.upgrade import Restored
@@ -187,7 +187,7 @@ class Slot:
             raise TaskCorrupted(
                 f"{item.topic}[{item.partition}]: record {int(batch.offsets[outputs.taken])} is of the schema "
                 f"{outputs.needs_schema}, and neither snapshot nor journal says what that is. Reset the task "
-                '(docs/guarantees.md, "Starting a task anew")'
+                f"({HOW_TO_RESET})"
             )
         replay.take(int(batch.offsets[0]), int(batch.offsets[-1]), len(batch))
         self._drop(item.source, len(batch))

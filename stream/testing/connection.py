@@ -253,7 +253,7 @@ class Connection:
     def _abort(self, number: int) -> Job[None]:
         yield
         if self._open is not None and self._open[0] == number:
-            self._end(is_committed=False)
+            self._abort_open()
         return None
 
     def _commit(self, commit: Commit, generation: int) -> Job[CommitReturned]:
@@ -265,7 +265,7 @@ class Connection:
         assert self._open is not None
         lost, self._has_lost_send = self._has_lost_send, False
         if lost or not self._group.is_current(self, generation):
-            self._end(is_committed=False)
+            self._abort_open()
             return CommitReturned(commit.transaction, CommitOutcome.REFUSED, "a batch did not arrive" if lost else "")
         return (yield from self.finish(commit))
 
@@ -304,8 +304,8 @@ class Connection:
         outcome = CommitOutcome.COMMITTED if is_committed else CommitOutcome.REFUSED
         return CommitReturned(commit.transaction, outcome)
 
-    def _end(self, *, is_committed: bool) -> None:
+    def _abort_open(self) -> None:
         assert self._open is not None
         transaction, self._open = self._open[1], None
         if transaction.is_committed is None:
-            self.broker.end_transaction(transaction, is_committed=is_committed)
+            self.broker.end_transaction(transaction, is_committed=False)

@@ -3,7 +3,6 @@
 import orjson
 import pytest
 
-from stream.testing.memory_broker import MemoryBroker
 from tests.engine.build import (
     EVENT_SCHEMA,
     FORMAT,
@@ -12,6 +11,7 @@ from tests.engine.build import (
     chargebacks,
     payments,
 )
+from tests.engine.memory_broker import MemoryBroker
 from tests.engine.running import EVENTS, LABELS
 
 

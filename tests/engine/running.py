@@ -13,12 +13,12 @@ from stream.engine.small_avro import decode_small
 from stream.engine.task import Task
 from stream.engine.worker import Worker, WorkerSettings
 from stream.records import TopicPartition
-from stream.testing.memory_broker import MemoryBroker, MemoryConnection
 from tests.engine.build import (
     FORMAT,
     T0,
     plan_with_labels,
 )
+from tests.engine.memory_broker import MemoryBroker, MemoryConnection
 
 EVENTS, LABELS = TopicPartition("payments", 0), TopicPartition("chargebacks", 0)
 

@@ -4,8 +4,8 @@ from stream.engine.effects import OutputBatch
 from stream.engine.protocol import Assigned, Commit, Produce
 from stream.engine.small_avro import decode_small
 from stream.records import TopicPartition
-from stream.testing.memory_broker import MemoryBroker
 from tests.engine.build import FORMAT, T0, payments
+from tests.engine.memory_broker import MemoryBroker
 from tests.engine.running import Running
 
 INTERVAL_MS = 1_000_000

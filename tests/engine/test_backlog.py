@@ -6,12 +6,12 @@ from stream.engine.protocol import (
     Event,
     Fetched,
 )
-from stream.testing.memory_broker import MemoryBroker
 from tests.engine.build import (
     FORMAT,
     T0,
     payments,
 )
+from tests.engine.memory_broker import MemoryBroker
 from tests.engine.running import EVENTS, LABELS, Running
 
 

@@ -11,8 +11,8 @@ from stream.engine.restore import find_beginning, metadata_of
 from stream.engine.snapshot import Checkpoint
 from stream.errors import TaskCorrupted
 from stream.records import TopicPartition
-from stream.testing.memory_broker import MemoryBroker
 from tests.engine.build import T0
+from tests.engine.memory_broker import MemoryBroker
 from tests.engine.running import EVENTS, LABELS, Running, predicted_offsets, state_of, state_of_journal
 
 SOURCES = (EVENTS, LABELS)

@@ -20,7 +20,6 @@ from stream.engine.protocol import (
 from stream.engine.restore import metadata_of
 from stream.errors import TaskCorrupted
 from stream.records import TopicPartition
-from stream.testing.memory_broker import MemoryBroker
 from stream.testing.partition_log import Stored
 from tests.engine.build import (
     FORMAT,
@@ -30,6 +29,7 @@ from tests.engine.build import (
     plan_with_labels,
     task_of,
 )
+from tests.engine.memory_broker import MemoryBroker
 from tests.engine.running import Running, state_of, state_of_journal
 
 

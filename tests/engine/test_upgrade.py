@@ -21,8 +21,8 @@ from stream.engine.worker import Worker, WorkerSettings
 from stream.errors import ConfigError
 from stream.features import Expression
 from stream.records import Array, FeatureBatch, FeatureLayout, Floats, TopicPartition
-from stream.testing.memory_broker import MemoryBroker, MemoryConnection
 from tests.engine.build import EVENT_SCHEMA, FORMAT, LABEL_SCHEMA, T0, chargebacks, payments
+from tests.engine.memory_broker import MemoryBroker, MemoryConnection
 
 EVENTS, LABELS = TopicPartition("payments", 0), TopicPartition("chargebacks", 0)
 SCHEMAS = {1: orjson.dumps(EVENT_SCHEMA).decode(), 2: orjson.dumps(LABEL_SCHEMA).decode()}

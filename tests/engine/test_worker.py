@@ -21,10 +21,10 @@ from stream.engine.protocol import (
 )
 from stream.errors import TaskCorrupted
 from stream.records import TopicPartition
-from stream.testing.memory_broker import MemoryBroker, MemoryConnection
 from tests.engine.build import (
     FORMAT,
 )
+from tests.engine.memory_broker import MemoryBroker, MemoryConnection
 from tests.engine.running import EVENTS, LABELS, Running, predicted_offsets, state_of, state_of_journal
 
 

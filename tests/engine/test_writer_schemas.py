@@ -12,8 +12,8 @@ from stream.engine.small_avro import decode_small
 from stream.engine.source import REFUSALS_AT_MOST
 from stream.engine.task import Task
 from stream.records import RejectReason
-from stream.testing.memory_broker import MemoryBroker
 from tests.engine.build import EVENT_SCHEMA, FORMAT, LABEL_SCHEMA, T0, batch, encoded, plan_with_labels, task_of
+from tests.engine.memory_broker import MemoryBroker
 from tests.engine.running import EVENTS, Running, predicted_offsets, state_of, state_of_journal
 
 NEWER = 9  # an id that the registry does not know at first

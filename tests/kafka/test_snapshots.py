@@ -1,12 +1,10 @@
 """Snapshots in a compacted topic (rule 23)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import numpy as np
 import pytest
-import structlog
-from structlog.testing import capture_logs
 
 from stream.config import InputTopics, KafkaSettings
 from stream.engine.snapshot_format import Manifest, decode_manifest
@@ -99,7 +97,10 @@ def test_rule_23_chunks_whose_manifest_never_came_are_forgotten(
 
 
 def test_rule_23_a_damaged_snapshot_is_reported_and_the_older_one_used(
-    store: TopicSnapshotStore, inputs: InputTopics, produce: Any, settings: KafkaSettings
+    store: TopicSnapshotStore,
+    inputs: InputTopics,
+    settings: KafkaSettings,
+    logged: list[MutableMapping[str, Any]],
 ) -> None:
     """A manifest that cannot be read is left out with the reason, and the next snapshot replaces it."""
     store.publish(checkpoint(1))
@@ -107,13 +108,11 @@ def test_rule_23_a_damaged_snapshot_is_reported_and_the_older_one_used(
     with_damage = [value for key, value in records(settings, inputs) if key == b"manifest-b"]
     assert with_damage[0] is not None
     store._write(TopicPartition(inputs.snapshots, 0), [(b"manifest-b", with_damage[0][:-5] + b"xxxxx")])
-    structlog.reset_defaults()  # commands that tests run in this process log errors alone
-    with capture_logs() as lines:
-        found = store.load(0, WANTED)
+    found = store.load(0, WANTED)
     assert_same(found.checkpoint, checkpoint(1))
     assert "checksum does not match" in found.damaged[0]
-    assert [(line["event"], line["topic"]) for line in lines] == [("a damaged snapshot is left out", inputs.snapshots)]
-    assert "checksum does not match" in lines[0]["reason"]
+    assert [(line["event"], line["topic"]) for line in logged] == [("a damaged snapshot is left out", inputs.snapshots)]
+    assert "checksum does not match" in logged[0]["reason"]
     store.publish(checkpoint(3))
     assert_same(store.load(0, WANTED).checkpoint, checkpoint(3))
     assert_same(store.load(0, [(1, "digest1")]).checkpoint, checkpoint(1))

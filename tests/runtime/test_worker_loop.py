@@ -1,11 +1,11 @@
 """What the loop tells health and metrics, with a scripted worker and transport."""
 
+from collections.abc import MutableMapping
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from structlog.testing import capture_logs
 
 from stream.engine.lifecycle import TaskState
 from stream.engine.protocol import Assigned, Commit, CommitOutcome, CommitReturned, Lost, Revoked, SnapshotPublished
@@ -96,20 +96,21 @@ def test_a_partition_that_went_before_it_was_looked_at_is_not_waited_for(monkeyp
     assert outside.health.is_ready
 
 
-def test_partitions_that_come_and_go_are_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partitions_that_come_and_go_are_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, logged: list[MutableMapping[str, Any]]
+) -> None:
     """With the end of a restore, and the snapshots of a stop."""
     loop, worker, _ = make_loop(monkeypatch)
-    with capture_logs() as lines:
-        loop._told(Assigned((0, 1)))
-        worker.slots = [slot(0, TaskState.RUNNING), slot(1, TaskState.RUNNING)]
-        loop._look()
-        loop._look()
-        loop._told(SnapshotPublished(0, 3))
-        loop._told(Revoked((0,)))
-        loop._told(Lost((1,)))
-        monkeypatch.setattr(loop, "_stop", object())
-        loop._told(SnapshotPublished(0, 4))
-    assert [(line["event"], line["log_level"], line.get("partitions", line.get("partition"))) for line in lines] == [
+    loop._told(Assigned((0, 1)))
+    worker.slots = [slot(0, TaskState.RUNNING), slot(1, TaskState.RUNNING)]
+    loop._look()
+    loop._look()
+    loop._told(SnapshotPublished(0, 3))
+    loop._told(Revoked((0,)))
+    loop._told(Lost((1,)))
+    monkeypatch.setattr(loop, "_stop", object())
+    loop._told(SnapshotPublished(0, 4))
+    assert [(line["event"], line["log_level"], line.get("partitions", line.get("partition"))) for line in logged] == [
         ("partitions gained", "info", [0, 1]),
         ("restored", "info", 0),
         ("restored", "info", 1),

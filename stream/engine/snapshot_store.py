@@ -16,7 +16,7 @@ class StoredSnapshots:
 
 
 class SnapshotStore(Protocol):
-    """Keeps the two newest snapshots of each task (rule 23). Both methods block and belong to a helper thread."""
+    """Keeps the two newest snapshots of each task (rule 23). All methods block and belong to a helper thread."""
 
     def publish(self, checkpoint: Checkpoint) -> None:
         """Store a snapshot of a committed cycle in place of the older one; the newer one stays whatever happens.
@@ -36,6 +36,15 @@ class SnapshotStore(Protocol):
         Raises:
             RetriableError: the store does not answer.
             ConfigError: the store is not there or may not be read.
+        """
+        ...
+
+    def forget(self, partition: int) -> None:
+        """Delete all snapshots of a task that nobody runs: it is to start anew.
+
+        Raises:
+            RetriableError: not all are deleted; call again.
+            ConfigError: the store is not there or may not be written.
         """
         ...
 

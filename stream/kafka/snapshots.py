@@ -107,6 +107,15 @@ class TopicSnapshotStore:
                 _leave_out(source, str(error), damaged)
         return StoredSnapshots(None, tuple(damaged))
 
+    def forget(self, partition: int) -> None:
+        """See SnapshotStore.forget: a tombstone for every key, the manifests' first."""
+        source = TopicPartition(self._topic, partition)
+        tail = self._read_tail(source, [])
+        chunks = {chunk.key.encode() for manifest in tail.manifests.values() for chunk in manifest.chunks}
+        low, high = self._reader.watermarks(source)
+        if low < high:
+            self._write(source, [(key, None) for key in (*_SLOTS, *sorted(tail.chunks | chunks))])
+
     def close(self) -> None:
         """Let go of connections."""
         self._reader.close()

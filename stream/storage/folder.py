@@ -81,6 +81,15 @@ class FolderSnapshotStore:
                 _leave_out(path, error, damaged)
         return StoredSnapshots(None, tuple(damaged))
 
+    def forget(self, partition: int) -> None:
+        """See SnapshotStore.forget: the manifests go first, so that none describes a file that is gone."""
+        try:
+            for kind in ("manifest", "safetensors"):
+                for slot in _SLOTS:
+                    self._remove(self._path(partition, slot, kind))
+        except OSError as error:
+            raise RetriableError(f"snapshots of partition {partition} in {self._root} stay: {error}") from error
+
     def close(self) -> None:
         """Nothing is kept open."""
 

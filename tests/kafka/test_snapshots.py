@@ -139,3 +139,18 @@ def test_a_snapshot_that_cannot_be_written_says_so_and_the_store_goes_on(
     store.publish(checkpoint(2))
     assert_same(store.load(0, WANTED).checkpoint, checkpoint(2))
     store.close()
+
+
+def test_a_forgotten_task_has_a_tombstone_for_every_key(
+    store: TopicSnapshotStore, settings: KafkaSettings, inputs: InputTopics
+) -> None:
+    """To start anew: nothing is loaded any more, compaction leaves nothing, and a later snapshot is stored again."""
+    store.forget(0)  # nothing is there
+    assert records(settings, inputs) == []
+    for cycle in (1, 2, 3):
+        store.publish(checkpoint(cycle))
+    store.forget(0)
+    assert store.load(0, WANTED).checkpoint is None
+    assert set(dict(records(settings, inputs)).values()) == {None}
+    store.publish(checkpoint(4))
+    assert_same(store.load(0, WANTED).checkpoint, checkpoint(4))

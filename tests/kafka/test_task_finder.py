@@ -36,6 +36,9 @@ class EmptyStore:
         self.wanted.append(wanted)
         return StoredSnapshots(None, ("one was damaged",))
 
+    def forget(self, partition: int) -> None:
+        """Never called."""
+
     def close(self) -> None:
         """Nothing to do."""
 

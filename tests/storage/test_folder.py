@@ -1,6 +1,7 @@
 """Snapshots in a folder: two kept, each whole or not there."""
 
 from collections.abc import MutableMapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +151,17 @@ def test_an_array_that_did_not_change_gives_the_same_chunks_wherever_it_lies() -
     assert chunks_of_kept <= {bytes(piece) for piece in before}
     assert chunks_of_kept <= {bytes(piece) for piece in after}
     assert all(len(piece) <= 1024 for piece in before + after)
+
+
+def test_a_forgotten_task_has_no_snapshot_and_its_neighbour_keeps_its_own(tmp_path: Path) -> None:
+    """To start anew: both slots of one partition are gone, and a later snapshot is stored as the first was."""
+    store = FolderSnapshotStore(str(tmp_path), "app")
+    for cycle in (1, 2):
+        store.publish(checkpoint(cycle))
+        store.publish(replace(checkpoint(cycle), partition=1))
+    store.forget(0)
+    assert store.load(0, WANTED).checkpoint is None
+    assert sorted(path.name[0] for path in (tmp_path / "app").iterdir()) == ["1"] * 4
+    assert_same(store.load(1, WANTED).checkpoint, replace(checkpoint(2), partition=1))
+    store.publish(checkpoint(3))
+    assert_same(store.load(0, WANTED).checkpoint, checkpoint(3))

@@ -153,8 +153,8 @@ def _at_upgrade(found: TaskFound, last: JournalRecord) -> Checkpoint:
             return checkpoint
     raise ConfigError(
         f"partition {found.partition}: the app, its budgets or a library changed since the last run, and that run did "
-        f"not stop cleanly (no snapshot of its last cycle {last.cycle}). Run the old version once more and stop it "
-        "with Ctrl-C or SIGTERM, then start this one"
+        f"not stop cleanly (no snapshot of its last cycle {last.cycle}). Run `stream state catch-up APP` with the old "
+        "version of app and libraries, then start this one (rule 5)"
     )
 
 

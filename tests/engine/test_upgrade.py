@@ -310,7 +310,7 @@ def test_after_a_crash_a_changed_app_is_refused(memory: MemoryBroker) -> None:
     Running(memory, old_plan()).finish()  # its snapshot is that of the stop before
     refused = Running(memory, new_plan())
     assert isinstance(refused.error, ConfigError)
-    assert "Run the old version once more and stop it" in str(refused.error)
+    assert "Run `stream state catch-up APP` with the old version" in str(refused.error)
     run_and_stop(memory, old_plan())
     assert Running(memory, new_plan()).finish().connection.stopped is None
 

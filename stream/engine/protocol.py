@@ -9,7 +9,7 @@ live in the partition of that number of their topics.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from stream.engine.effects import OutputBatch
@@ -49,6 +49,14 @@ class CommittedOffset:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicIdentity:
+    """What tells a topic from one of the same name that was made later, or from itself with more partitions."""
+
+    topic_id: str
+    partitions: int
+
+
+@dataclass(frozen=True, slots=True)
 class TaskFound:
     """Answer to `FindTask`: all that Kafka remembers of a task, read at stable positions (rules 17 and 21)."""
 
@@ -59,6 +67,7 @@ class TaskFound:
     damaged: tuple[str, ...]  # why snapshots were left out
     beginnings: Mapping[TopicPartition, int]  # first offset still there, of every input partition
     ends: Mapping[TopicPartition, int]  # last stable offset
+    topics: Mapping[str, TopicIdentity] = field(default_factory=dict)  # of the inputs, as they are now (rule 20)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection
 from confluent_kafka import TopicPartition as Position
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
 from stream.config import KafkaSettings
+from stream.engine.protocol import TopicIdentity
 from stream.errors import ConfigError, RetriableError
 from stream.kafka import client_config
 from stream.kafka.broker_health import BrokerHealth
@@ -20,6 +21,9 @@ from stream.records import TopicPartition
 
 _REQUEST_S = 15.0
 _VISIBLE_AGAIN_S = 0.05
+_NOT_THERE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+# What an ordinary worker may lack, and does without: Describe on a topic does not include the right to its settings.
+_NOT_ALLOWED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class TopicState:
     name: str
     partitions: int
     replication: int
-    config: Mapping[str, str]  # every setting with its value in force
+    config: Mapping[str, str]  # every setting with its value in force; empty without the right DescribeConfigs
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +119,58 @@ class Admin:
 
     def end(self, source: TopicPartition) -> int:
         """The end of a partition, records of transactions that are not over included."""
-        wanted = Position(*source)
-        answer = self._client.list_offsets(
-            {wanted: OffsetSpec.latest()},
-            isolation_level=IsolationLevel.READ_UNCOMMITTED,
-            request_timeout=self._timeout_s,
-        )[wanted]
+        return self.ends([source])[source]
+
+    def ends(self, sources: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The ends of partitions, records of transactions that are not over included."""
+        return {source: at.offset for source, at in self._offsets(sources, OffsetSpec.latest()).items()}
+
+    def log_starts(self, sources: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The first offset that is still there, of every partition."""
+        return {source: at.offset for source, at in self._offsets(sources, OffsetSpec.earliest()).items()}
+
+    def first_since(self, sources: Iterable[TopicPartition], time_ms: int) -> dict[TopicPartition, int]:
+        """The first offset whose record is of this time or later; -1 where there is none."""
+        return {source: at.offset for source, at in self._offsets(sources, OffsetSpec.for_timestamp(time_ms)).items()}
+
+    def newest_times_ms(self, sources: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The largest timestamp in every partition; -1 in an empty one.
+
+        Ends of transactions count, whose time is the broker's own clock (seen on Kafka 4.1).
+        """
+        return {source: at.timestamp for source, at in self._offsets(sources, OffsetSpec.max_timestamp()).items()}
+
+    def identities(self, names: Iterable[str]) -> dict[str, TopicIdentity | None]:
+        """Id and partition count of topics by name; None for one that is not there."""
+        wanted = list(names)
+        answers = self._client.describe_topics(TopicCollection(wanted), request_timeout=self._timeout_s)
+        found: dict[str, TopicIdentity | None] = {}
+        for name in wanted:
+            try:
+                topic = answers[name].result(self._timeout_s)
+            except KafkaException as raised:
+                if raised.args[0].code() not in _NOT_THERE:
+                    raise self._problem(raised.args[0], f"topic {name}") from raised
+                found[name] = None
+            else:
+                found[name] = TopicIdentity(str(topic.topic_id), len(topic.partitions))
+        return found
+
+    def topic_settings(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Every setting of topics that are there; none of those whose settings may not be read."""
+        return self._configs(list(names))
+
+    def broker_settings(self) -> dict[str, str]:
+        """Settings of one broker; empty where they may not be read, which a worker's rights need not include."""
+        resource = ConfigResource(ResourceType.BROKER, str(min(self._metadata().brokers)))
+        answer = self._client.describe_configs([resource], request_timeout=self._timeout_s)[resource]
         try:
-            return int(answer.result(self._timeout_s).offset)
+            entries = answer.result(self._timeout_s)
         except KafkaException as raised:
-            raise self._problem(raised.args[0], f"end of {source.topic}[{source.partition}]") from raised
+            if raised.args[0].code() in _NOT_ALLOWED:
+                return {}
+            raise self._problem(raised.args[0], "settings of the broker") from raised
+        return {name: entry.value or "" for name, entry in entries.items()}
 
     def brokers(self) -> tuple[str, ...]:
         """host:port of every broker: the way to ask whether the cluster answers."""
@@ -166,9 +212,28 @@ class Admin:
             try:
                 entries = answer.result(self._timeout_s)
             except KafkaException as raised:
-                raise self._problem(raised.args[0], f"settings of topic {resource.name}") from raised
+                if raised.args[0].code() not in _NOT_ALLOWED:
+                    raise self._problem(raised.args[0], f"settings of topic {resource.name}") from raised
+                entries = {}
             configs[resource.name] = {name: entry.value or "" for name, entry in entries.items()}
         return configs
+
+    def _offsets(self, sources: Iterable[TopicPartition], spec: Any) -> dict[TopicPartition, Any]:
+        wanted = {source: Position(*source) for source in sources}
+        if not wanted:
+            return {}
+        answers = self._client.list_offsets(
+            dict.fromkeys(wanted.values(), spec),
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=self._timeout_s,
+        )
+        found = {}
+        for source, position in wanted.items():
+            try:
+                found[source] = answers[position].result(self._timeout_s)
+            except KafkaException as raised:
+                raise self._problem(raised.args[0], f"offsets of {source.topic}[{source.partition}]") from raised
+        return found
 
     def _create(self, specs: list[TopicSpec]) -> None:
         topics = [NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config)) for spec in specs]

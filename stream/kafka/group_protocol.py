@@ -1,13 +1,9 @@
 """Which group protocol a worker joins with (rule 18)."""
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from stream.config import KafkaSettings
-from stream.errors import RetriableError
-from stream.kafka import client_config
-from stream.kafka.clients import make_client
+from stream.kafka.admin import Admin
 
 _log = structlog.get_logger("stream.kafka")
 
@@ -31,29 +27,12 @@ def choose_group_protocol(settings: KafkaSettings) -> str:
         return settings.group_protocol
     if settings.group_instance_id:
         return "classic"  # a static KIP-848 member is locked out for 55 s after kill -9
-    broker = _broker_settings(settings)
+    broker = Admin(settings, _REQUEST_S).broker_settings()
+    if not broker:
+        _log.info("broker settings may not be read; joining with the classic protocol")
     if "consumer" not in broker.get(_PROTOCOLS, "") or _PREVIEW_SWITCH in broker:
         return "classic"
     session_ms = int(broker.get(_SESSION) or 0)
     chosen = "consumer" if 0 < session_ms <= settings.recovery_target_s * 1000 else "classic"
     _log.info("group protocol chosen", protocol=chosen, broker_session_ms=session_ms)
     return chosen
-
-
-def _broker_settings(settings: KafkaSettings) -> dict[str, str]:
-    """Settings of one broker; empty where they may not be read, which an ordinary worker's rights need not include."""
-    admin = make_client(AdminClient, client_config.admin_client(settings))
-    try:
-        brokers = admin.list_topics(timeout=_REQUEST_S).brokers
-        resource = ConfigResource(ResourceType.BROKER, str(min(brokers)))
-        answer = admin.describe_configs([resource], request_timeout=_REQUEST_S)[resource].result(_REQUEST_S)
-    except KafkaException as raised:
-        error = raised.args[0]
-        if error.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
-            _log.info("broker settings may not be read; joining with the classic protocol")
-            return {}
-        raise RetriableError(
-            f"no broker answers at {settings.bootstrap_servers}: {error.str()}. Is Kafka running? "
-            "`stream broker up` starts one"
-        ) from raised
-    return {name: entry.value or "" for name, entry in answer.items()}

@@ -10,7 +10,7 @@ from stream.config import InputTopics, KafkaSettings, TopicNames
 _MIN_COMPACTION_LAG_MS = 3_600_000
 
 ResourceKind = Literal["topic", "group", "transactional-id"]
-Operation = Literal["Read", "Write", "Describe", "Delete", "Create"]
+Operation = Literal["Read", "Write", "Describe", "DescribeConfigs", "Delete", "Create"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,13 @@ def topics_of_app(
     """
     outputs = (names.predictions, names.alerts, names.dead_letters)
     # The journal is trimmed up to the older snapshot and never by age: without it nothing can be replayed (rule 23).
-    journal = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+    # Its times are the broker's, so that a worker can compare clocks.
+    journal = {
+        "cleanup.policy": "delete",
+        "retention.ms": "-1",
+        "retention.bytes": "-1",
+        "message.timestamp.type": "LogAppendTime",
+    }
     snapshots = {"cleanup.policy": "compact", "min.compaction.lag.ms": str(_MIN_COMPACTION_LAG_MS)}
     return (
         *(TopicSpec(name, partitions, replication) for name in outputs),
@@ -71,6 +77,8 @@ def plan(settings: KafkaSettings, inputs: InputTopics, topics: Iterable[TopicSpe
         *(Acl("topic", name, operation) for name in read for operation in ("Read", "Describe")),
         *(Acl("topic", name, "Write") for name in written),
         *(Acl("topic", name, "Describe") for name in written if name not in read),
+        # Retention, cleanup policy and largest record are compared with what the protocol needs (rules 12, 20 and 23).
+        *(Acl("topic", name, "DescribeConfigs") for name in dict.fromkeys((*read, *written))),
         Acl("topic", inputs.journal, "Delete"),  # of records: the journal is trimmed (rule 23)
         Acl("group", settings.group_id, "Read"),
         Acl("group", settings.group_id, "Describe"),

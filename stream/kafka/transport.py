@@ -65,6 +65,7 @@ from stream.kafka.sender import Sender
 from stream.kafka.snapshots import TopicSnapshotStore
 from stream.kafka.stable import wait_until_stable
 from stream.kafka.task_finder import Found, TaskFinder
+from stream.kafka.topic_checks import unequal_partitions
 from stream.kafka.transaction_producer import TransactionProducer
 from stream.records import TopicPartition
 
@@ -334,17 +335,12 @@ class Transport:
 
     def _check_inputs(self) -> int:
         """Every topic is there, and those of a task have the same partitions (rule 13); returns how many."""
-        events, *others = (*self._topics.sources, self._topics.journal)
+        topics = filter(None, (*self._topics.sources, self._topics.journal, self._topics.snapshots))
         with Reader(self._settings) as reader:
-            expected = len(reader.partitions(events))
-            snapshots = [self._topics.snapshots] if self._topics.snapshots else []
-            for topic in [*others, *snapshots]:
-                if (count := len(reader.partitions(topic))) != expected:
-                    raise ConfigError(
-                        f"topic {topic} has {count} partitions, {events} has {expected}: a task reads the partition of "
-                        "the same number of each (rule 13). Make them equal; `stream topics create --plan` shows how"
-                    )
-        return expected
+            counts = {topic: len(reader.partitions(topic)) for topic in topics}
+        if problem := unequal_partitions(counts):
+            raise ConfigError(problem)
+        return counts[self._topics.events]
 
     def _start_helpers(self) -> None:
         self._finder_store, self._published = self._open_store(), self._open_store()

@@ -38,6 +38,7 @@ from stream.kafka.broker_probe import BrokerProbe
 from stream.kafka.reader import Reader
 from stream.kafka.transport import Transport
 from stream.resources import schema_text
+from stream.runtime.cluster_checks import check_cluster
 from stream.runtime.health import WorkerHealth
 from stream.runtime.metrics import WorkerMetrics
 from stream.runtime.metrics_server import MetricsServer
@@ -95,6 +96,7 @@ def prepare(plan: Plan, settings: Settings, on_progress: Callable[[str], None]) 
     """All that comes before the group is joined: look whether it can work here at all, then compile."""
     on_progress("looking for topics and registry")
     check_partitions(plan, settings)
+    check_cluster(plan.app, input_topics(plan, settings), settings)
     output_format = register_outputs(plan, settings)
     on_progress("compiling kernels (none if the cache is warm)")
     compile_kernels(plan, output_format)

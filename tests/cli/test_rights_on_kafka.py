@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,7 +82,7 @@ def grant(broker: LocalBroker, user: str, acls: list[dict[str, str]]) -> None:
             ResourcePatternType.LITERAL,
             f"User:{user}",
             "*",
-            AclOperation[acl["operation"].upper()],
+            AclOperation[re.sub(r"(?<=[a-z])(?=[A-Z])", "_", acl["operation"]).upper()],
             AclPermissionType.ALLOW,
         )
         for acl in acls

@@ -1,6 +1,6 @@
-"""The cluster: brokers, topics with their partitions and retention, the registry and its schemas."""
+"""The cluster: what a worker checks before it joins, topics that are missing, the registry and its schemas."""
 
-from collections.abc import Mapping
+from collections.abc import Container
 
 from stream import avro
 from stream.app.foreign_keys import foreign_key_problems
@@ -10,36 +10,52 @@ from stream.cli.connection import quick_registry, reachable_admin
 from stream.engine.plan import Plan
 from stream.errors import StreamError
 from stream.kafka.admin import TopicState
+from stream.kafka.checked import Checked, Verdict
 from stream.kafka.registry import Registry
-from stream.kafka.topic_plan import TopicSpec, topics_of_app
+from stream.kafka.start_checks import check_start
+from stream.kafka.topic_plan import topics_of_app
 from stream.resources import schema_text
 from stream.runtime.settings import Settings
-
-_DAY_MS = 86_400_000
-# A task restores from its newest snapshot and reads on from there; it must find what came since.
-_RETENTION_INTERVALS = 10
+from stream.runtime.worker import input_topics
 
 
 def check_cluster(plan: Plan, settings: Settings, target: str, findings: Findings) -> None:
     """Look at brokers and topics; `target` is the app as commands name it."""
-    kafka = settings.kafka(plan.app)
-    sources = (plan.events.topic, *([plan.labels.topic] if plan.labels else []))
-    keeps_snapshots = settings.snapshots == "kafka"
-    owned = topics_of_app(settings.topics(plan.app), 1, keeps_snapshots=keeps_snapshots)
+    kafka, inputs, names = settings.kafka(plan.app), input_topics(plan, settings), settings.topics(plan.app)
+    owned = [spec.name for spec in topics_of_app(names, 1, keeps_snapshots=bool(inputs.snapshots))]
     try:
         admin = reachable_admin(kafka)
-        states = admin.describe([*sources, *(spec.name for spec in owned)])
+        states = admin.describe([*inputs.sources, *owned])
+        checked = check_start(admin, kafka, inputs, names, settings.snapshot_interval_s * 1000)
     except StreamError as error:
         findings.wrong("broker", settings.bootstrap_servers, str(error))
         findings.skipped("topics", plan.app, "no broker to ask")
         return
     findings.ok("broker", settings.bootstrap_servers, f"answers: {', '.join(admin.brokers())}")
-    for name in sources:
-        _check_source(name, states[name], settings, target, findings)
-    for spec in owned:
-        _check_owned(spec, states[spec.name], target, findings)
-    _check_partitions({name: state for name, state in states.items() if state is not None}, findings)
+    for name in (name for name, state in states.items() if state is None):
+        findings.wrong("topics", name, _missing(name, name in inputs.sources, target))
+    for each in checked:
+        _add(each, states, findings)
     _check_keys(plan, states[plan.events.topic], findings)
+
+
+def _missing(name: str, is_input: bool, target: str) -> str:
+    if is_input:
+        return (
+            f"topic {name} is not there: whoever sends events creates it, or `stream topics create {target} --inputs`"
+        )
+    return f"topic {name} is not there: `stream topics create {target}`"
+
+
+def _add(checked: Checked, topics: Container[str], findings: Findings) -> None:
+    area = "topics" if checked.subject in topics or checked.subject == "partitions" else "broker"
+    add = {
+        Verdict.OK: findings.ok,
+        Verdict.UNKNOWN: findings.skipped,
+        Verdict.DOUBTFUL: findings.note,
+        Verdict.REFUSED: findings.wrong,
+    }
+    add[checked.verdict](area, checked.subject, checked.text)
 
 
 def check_registry(plan: Plan, settings: Settings, findings: Findings) -> None:
@@ -69,71 +85,6 @@ def _check_schemas(
         topics = settings.topics(plan.app)
         for topic, subject in ((topics.predictions, "prediction"), (topics.alerts, "alert")):
             _check_output_schema(f"{topic}-value", schema_text(subject), registry, findings)
-
-
-def _check_source(name: str, state: TopicState | None, settings: Settings, target: str, findings: Findings) -> None:
-    if state is None:
-        findings.wrong(
-            "topics",
-            name,
-            f"topic {name} is not there: whoever sends events creates it, or `stream topics create {target} --inputs`",
-        )
-        return
-    if "compact" in state.config.get("cleanup.policy", ""):
-        findings.wrong(
-            "topics",
-            name,
-            f"topic {name} is compacted: records that the journal names would be gone when it is replayed. "
-            "Set cleanup.policy=delete",
-        )
-    retention_ms = int(state.config.get("retention.ms", "-1") or -1)
-    least_ms = settings.snapshot_interval_s * 1000 * _RETENTION_INTERVALS
-    if 0 <= retention_ms < least_ms:
-        findings.wrong(
-            "topics",
-            name,
-            f"topic {name} keeps records for {retention_ms:,} ms; a restart needs those since the last snapshot: "
-            f"at least {_RETENTION_INTERVALS} snapshot intervals, {least_ms:,} ms",
-        )
-    else:
-        kept = "for ever" if retention_ms < 0 else f"for {retention_ms / _DAY_MS:.3g} days"
-        findings.ok("topics", name, f"{state.partitions} partitions, {state.replication} replicas, kept {kept}")
-
-
-def _check_owned(spec: TopicSpec, state: TopicState | None, target: str, findings: Findings) -> None:
-    if state is None:
-        findings.wrong("topics", spec.name, f"topic {spec.name} is not there: `stream topics create {target}`")
-        return
-    wrong = {
-        name: (value, state.config.get(name, ""))
-        for name, value in spec.config.items()
-        if not _holds(name, value, state)
-    }
-    for name, (wanted, got) in wrong.items():
-        findings.wrong(
-            "topics", spec.name, f"topic {spec.name} has {name}={got}, {wanted} is needed to restore from it"
-        )
-    if not wrong:
-        findings.ok("topics", spec.name, f"{state.partitions} partitions, {state.replication} replicas")
-
-
-def _holds(name: str, wanted: str, state: TopicState) -> bool:
-    got = state.config.get(name, "")
-    if name == "min.compaction.lag.ms":
-        return int(got or 0) >= int(wanted)
-    return got == wanted
-
-
-def _check_partitions(states: Mapping[str, TopicState], findings: Findings) -> None:
-    counts = {name: state.partitions for name, state in states.items()}
-    if len(set(counts.values())) > 1:
-        told = ", ".join(f"{name} {count}" for name, count in counts.items())
-        findings.wrong(
-            "topics",
-            "partitions",
-            f"the partition counts differ ({told}): a task's topics have the same partitions (rule 13). "
-            "Create the app's topics anew under another topic_prefix",
-        )
 
 
 def _check_keys(plan: Plan, state: TopicState | None, findings: Findings) -> None:

@@ -1,0 +1,174 @@
+"""Whether topics keep what a restore needs: policy, retention, partition counts, largest record. Pure."""
+
+from collections.abc import Mapping
+
+from stream.kafka.admin import TopicState
+from stream.kafka.checked import Checked, Verdict
+from stream.kafka.topic_plan import TopicSpec
+from stream.records import TopicPartition
+
+_DAY_MS = 86_400_000
+# A restore reads on from a snapshot, and the older of the two that are kept is up to two intervals old. The other eight
+# are for what comes on top: a snapshot that failed, a backlog (records are as old as they waited), and a worker that is
+# away. The horizon of labels adds nothing: what waits for its label is in the snapshot.
+RETENTION_INTERVALS = 10
+# A worker that stands still over a night must find its records in the morning.
+_DOUBTFUL_BELOW_MS = _DAY_MS
+
+
+def needed_ms(snapshot_interval_ms: int) -> int:
+    """For how long an input must keep its records at least."""
+    return snapshot_interval_ms * RETENTION_INTERVALS
+
+
+def check_input(state: TopicState, snapshot_interval_ms: int) -> list[Checked]:
+    """An event or label topic: records leave it by age alone, and not before a restore can do without them."""
+    if not state.config:
+        return [_unreadable(state)]
+    found = []
+    policy = state.config.get("cleanup.policy", "")
+    if policy not in ("delete", ""):
+        found.append(
+            Checked(
+                Verdict.REFUSED,
+                state.name,
+                f"topic {state.name} is compacted (cleanup.policy={policy}): records that the journal names would be "
+                "gone when it is replayed. Set cleanup.policy=delete (rule 20)",
+            )
+        )
+    kept_ms, least_ms = int(state.config.get("retention.ms", "-1") or -1), needed_ms(snapshot_interval_ms)
+    if 0 <= kept_ms < least_ms:
+        found.append(
+            Checked(
+                Verdict.REFUSED,
+                state.name,
+                f"topic {state.name} keeps records for {kept_ms:,} ms (retention.ms); a restart needs those since "
+                f"the older of two snapshots: at least {RETENTION_INTERVALS} snapshot intervals, {least_ms:,} ms "
+                "(rule 20). Raise retention.ms, or lower snapshot_interval_s",
+            )
+        )
+    elif 0 <= kept_ms < _DOUBTFUL_BELOW_MS:
+        found.append(
+            Checked(
+                Verdict.DOUBTFUL,
+                state.name,
+                f"topic {state.name} keeps records for {kept_ms / 3_600_000:.3g} hours (retention.ms): a worker that "
+                "is away, or behind, for longer than that cannot go on (rule 20). A day or more is usual",
+            )
+        )
+    if not found:
+        kept = "for ever" if kept_ms < 0 else f"for {kept_ms / _DAY_MS:.3g} days"
+        found.append(_fine(state, f", kept {kept}"))
+    return found
+
+
+def check_kept_bytes(
+    state: TopicState,
+    log_starts: Mapping[TopicPartition, int],
+    first_since: Mapping[TopicPartition, int],
+    snapshot_interval_ms: int,
+) -> list[Checked]:
+    """Where retention.bytes holds: whether the oldest records are younger than a restore may need.
+
+    Args:
+        state: of an input whose retention.bytes is set.
+        log_starts: the first offset of every partition.
+        first_since: the first offset of the time that a restore may need, -1 where there is none.
+        snapshot_interval_ms: between two snapshots of a task.
+    """
+    short = [source.partition for source, start in log_starts.items() if 0 < start == first_since[source]]
+    if not short:
+        return []
+    return [
+        Checked(
+            Verdict.DOUBTFUL,
+            state.name,
+            f"topic {state.name} is cut to {int(state.config['retention.bytes']):,} bytes a partition "
+            f"(retention.bytes), and records of the last {needed_ms(snapshot_interval_ms):,} ms are gone already from "
+            f"partition {', '.join(map(str, short))}: a restart may not find those since the older of two snapshots "
+            "(rule 20). Raise retention.bytes",
+        )
+    ]
+
+
+def check_owned(spec: TopicSpec, state: TopicState, max_message_bytes: int) -> list[Checked]:
+    """A topic that the app writes.
+
+    Args:
+        spec: as it should be.
+        state: as it is.
+        max_message_bytes: the largest record that a worker sends.
+    """
+    if not state.config:
+        return [_unreadable(state)]
+    found = [
+        _differs(spec.name, name, state.config.get(name, ""), wanted)
+        for name, wanted in spec.config.items()
+        if not _holds(name, wanted, state)
+    ]
+    largest = int(state.config.get("max.message.bytes", max_message_bytes))
+    if largest < max_message_bytes:
+        found.append(
+            Checked(
+                Verdict.REFUSED,
+                state.name,
+                f"topic {state.name} takes records of {largest:,} bytes (max.message.bytes), a worker may send "
+                f"{max_message_bytes:,}: one in between would stop its partition (rule 12). Raise max.message.bytes, "
+                "or lower max_message_bytes",
+            )
+        )
+    return found or [_fine(state, "")]
+
+
+def check_partition_counts(counts: Mapping[str, int]) -> list[Checked]:
+    """The topics of a task; counts by name, the events' first."""
+    text = unequal_partitions(counts)
+    return [Checked(Verdict.REFUSED, "partitions", text)] if text else []
+
+
+def unequal_partitions(counts: Mapping[str, int]) -> str:
+    """Why these topics cannot be those of a task; "" if they can. Counts by name, the events' first."""
+    (events, expected), *others = counts.items() or [("", 0)]
+    different = [f"topic {name} has {count} partitions" for name, count in others if count != expected]
+    if not different:
+        return ""
+    return (
+        f"the partition counts differ: {', '.join(different)}, {events} has {expected}: a task reads the partition of "
+        "the same number of each (rule 13). Make them equal, or create the app's topics anew under another "
+        "topic_prefix; `stream topics create --plan` shows how"
+    )
+
+
+def _differs(topic: str, name: str, got: str, wanted: str) -> Checked:
+    if name == "message.timestamp.type":
+        return Checked(
+            Verdict.DOUBTFUL,
+            topic,
+            f"topic {topic} has {name}={got}: with {wanted} a worker whose clock is ahead of the broker's notices it",
+        )
+    return Checked(
+        Verdict.REFUSED,
+        topic,
+        f"topic {topic} has {name}={got}, {wanted} is needed to restore from it (rule 23)",
+    )
+
+
+def _holds(name: str, wanted: str, state: TopicState) -> bool:
+    got = state.config.get(name, "")
+    if name == "min.compaction.lag.ms":
+        return int(got or 0) >= int(wanted)
+    return got == wanted
+
+
+def _fine(state: TopicState, more: str) -> Checked:
+    text = f"{state.partitions} partitions, {state.replication} replicas{more}"
+    return Checked(Verdict.OK, state.name, text)
+
+
+def _unreadable(state: TopicState) -> Checked:
+    return Checked(
+        Verdict.UNKNOWN,
+        state.name,
+        f"the settings of topic {state.name} may not be read (the right DescribeConfigs is missing): its retention, "
+        "cleanup policy and largest record were not looked at. `stream topics create --plan` shows all rights",
+    )

@@ -3,6 +3,7 @@
 import numpy as np
 
 from stream.engine import label_table as table
+from stream.kernels.pages import Paged, new_pages
 from stream.records import Ints
 
 # The index has a load of 1/2 at most.
@@ -22,36 +23,39 @@ class IdRing:
     """
 
     def __init__(self, entries: int, max_entries: int, horizon_ms: int) -> None:
-        self.marks = np.zeros(table.MARKS, np.int64)
-        self.marks[table.HORIZON] = horizon_ms
-        self.marks[table.MAX_ENTRIES] = max_entries
-        self.entries = np.zeros((entries, table.ENTRY_CELLS), np.int64)
-        self.index = self._indexed()
+        marks = np.zeros(table.MARKS, np.int64)
+        marks[table.HORIZON] = horizon_ms
+        marks[table.MAX_ENTRIES] = max_entries
+        self.load(np.zeros((entries, table.ENTRY_CELLS), np.int64), marks)
+
+    @property
+    def paged(self) -> Paged:
+        """The entries with their marks."""
+        return Paged(self.live.entries, self.live.pages, len(self.live.entries))
+
+    def load(self, entries: Ints, marks: Ints) -> None:
+        """Go on with these arrays; the index is made of them, as always, so that growing compiles nothing."""
+        size = 1 << (_INDEX_PER_ENTRY * len(entries) - 1).bit_length()
+        index = np.full(size, table.EMPTY, np.int64)
+        self.live = table.Ids(index, entries, marks, new_pages(len(entries)))
+        table.rebuild_index(self.live)
 
     def grow(self) -> None:
         """Make room for twice as many."""
-        self._move(min(2 * len(self.entries), int(self.marks[table.MAX_ENTRIES])))
+        self._move(min(2 * len(self.live.entries), int(self.live.marks[table.MAX_ENTRIES])))
 
-    def take_over(self, index: Ints, entries: Ints, marks: Ints) -> None:
+    def take_over(self, entries: Ints, marks: Ints) -> None:
         """Take over another ring's content, which may be of another size; where it is too much, the oldest go."""
         limits = slice(table.HORIZON, table.MAX_SPARSE + 1)
-        marks[limits] = self.marks[limits]
+        marks[limits] = self.live.marks[limits]
+        self.load(entries, marks)
         while marks[table.ENTRY_HEAD] - marks[table.ENTRY_TAIL] > marks[table.MAX_ENTRIES]:
-            table.drop_entry(index, entries, marks)
-        self.marks, self.entries = marks, entries
+            table.drop_entry(self.live)
         self._move(min(len(entries), int(marks[table.MAX_ENTRIES])))
 
     def _move(self, places: int) -> None:
-        marks = self.marks
-        self.entries = moved(self.entries, marks[table.ENTRY_TAIL], marks[table.ENTRY_HEAD], places)
-        self.index = self._indexed()
-
-    def _indexed(self) -> Ints:
-        """A new index of the live entries; made this way from the start, so that growing compiles nothing."""
-        size = 1 << (_INDEX_PER_ENTRY * len(self.entries) - 1).bit_length()
-        index = np.full(size, table.EMPTY, np.int64)
-        table.rebuild_index(index, self.entries, self.marks)
-        return index
+        entries, marks = self.live.entries, self.live.marks
+        self.load(moved(entries, marks[table.ENTRY_TAIL], marks[table.ENTRY_HEAD], places), marks)
 
 
 def moved(ring: Ints, tail: int, head: int, places: int) -> Ints:

@@ -6,10 +6,14 @@ is its place. Whatever a kernel changes depends on the rows it was given and the
 cut into calls.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from stream.kernels import kernel
 from stream.kernels.hashing import mix64
+from stream.kernels.pages import before_write
+from stream.records import Bytes, Ints
 
 # Cells of an entry of a ring of ids; a target is kept with a label that waits.
 ID, TIME, STATE, TARGET = 0, 1, 2, 3
@@ -37,6 +41,24 @@ EMPTY = -1
 NO_ROW, NO_EVENT = -1, -2
 
 
+class Ids(NamedTuple):
+    """A ring of ids as kernels take it: one argument."""
+
+    slots: Ints  # of the index, a power of two of them: number of an entry, or EMPTY; follows from the entries
+    entries: Ints  # (places, ENTRY_CELLS)
+    marks: Ints  # (MARKS,)
+    pages: Bytes  # marks of the entries' pages
+
+
+class RowRings(NamedTuple):
+    """Rows and their sparse entries as kernels take them."""
+
+    rows: Ints  # (places, cells)
+    row_pages: Bytes
+    sparse: Ints  # (places, 2): index, and the value's bits
+    sparse_pages: Bytes
+
+
 @kernel
 def home_of(mask: int, event_id: int) -> np.int64:
     """The slot where the search for an id begins. Ids may be plain integers: their low bits alone say too little."""
@@ -44,8 +66,9 @@ def home_of(mask: int, event_id: int) -> np.int64:
 
 
 @kernel
-def place_of(index: np.ndarray, entries: np.ndarray, event_id: int) -> int:
-    """Slot in `index` of the entry with this id, or the free slot where it belongs."""
+def place_of(ids: Ids, event_id: int) -> int:
+    """Slot in the index of the entry with this id, or the free slot where it belongs."""
+    index, entries = ids.slots, ids.entries
     mask = len(index) - 1
     slot = home_of(mask, event_id)
     while index[slot] != EMPTY and entries[index[slot] % len(entries), ID] != event_id:
@@ -54,8 +77,9 @@ def place_of(index: np.ndarray, entries: np.ndarray, event_id: int) -> int:
 
 
 @kernel
-def free_slot(index: np.ndarray, entries: np.ndarray, slot: int) -> None:
+def free_slot(ids: Ids, slot: int) -> None:
     """Empty a slot and shift later ones of its run back, so that no tombstones gather (Knuth 6.4, algorithm R)."""
+    index, entries = ids.slots, ids.entries
     mask = len(index) - 1
     hole = slot
     probe = (slot + 1) & mask
@@ -69,36 +93,37 @@ def free_slot(index: np.ndarray, entries: np.ndarray, slot: int) -> None:
 
 
 @kernel
-def drop_entry(index: np.ndarray, entries: np.ndarray, marks: np.ndarray) -> None:
+def drop_entry(ids: Ids) -> None:
     """Forget the oldest entry; a label that never met its event is counted as unknown."""
-    number = marks[ENTRY_TAIL]
-    place = number % len(entries)
-    slot = place_of(index, entries, entries[place, ID])
-    if index[slot] == number:
-        free_slot(index, entries, slot)
-        if entries[place, STATE] == EARLY:
-            marks[UNKNOWN] += 1
-    marks[ENTRY_TAIL] = number + 1
+    number = ids.marks[ENTRY_TAIL]
+    place = number % len(ids.entries)
+    slot = place_of(ids, ids.entries[place, ID])
+    if ids.slots[slot] == number:
+        free_slot(ids, slot)
+        if ids.entries[place, STATE] == EARLY:
+            ids.marks[UNKNOWN] += 1
+    ids.marks[ENTRY_TAIL] = number + 1
 
 
 @kernel
-def drop_row(rows: np.ndarray, marks: np.ndarray) -> None:
+def drop_row(rows: Ints, marks: Ints) -> None:
     """Forget the oldest row with its sparse entries."""
     marks[SPARSE_TAIL] = rows[marks[ROW_TAIL] % len(rows), ROW_SPARSE_END]
     marks[ROW_TAIL] += 1
 
 
 @kernel
-def expire_entries(index: np.ndarray, entries: np.ndarray, marks: np.ndarray) -> None:
+def expire_entries(ids: Ids) -> None:
     """Drop ids older than two horizons, by the stream's time."""
+    entries, marks = ids.entries, ids.marks
     while marks[ENTRY_TAIL] < marks[ENTRY_HEAD]:
         if entries[marks[ENTRY_TAIL] % len(entries), TIME] + 2 * marks[HORIZON] >= marks[STREAM_TIME]:
             break
-        drop_entry(index, entries, marks)
+        drop_entry(ids)
 
 
 @kernel
-def expire_rows(rows: np.ndarray, marks: np.ndarray, stream_time_ms: int) -> None:
+def expire_rows(rows: Ints, marks: Ints, stream_time_ms: int) -> None:
     """Drop rows older than the horizon."""
     while marks[ROW_TAIL] < marks[ROW_HEAD]:
         if rows[marks[ROW_TAIL] % len(rows), ROW_TIME] + marks[HORIZON] >= stream_time_ms:
@@ -107,66 +132,68 @@ def expire_rows(rows: np.ndarray, marks: np.ndarray, stream_time_ms: int) -> Non
 
 
 @kernel
-def has_entry_room(index: np.ndarray, entries: np.ndarray, marks: np.ndarray) -> bool:
+def has_entry_room(ids: Ids) -> bool:
     """True if one more entry fits; at the budget the oldest makes room, below it the caller must grow the ring."""
-    if marks[ENTRY_HEAD] - marks[ENTRY_TAIL] < len(entries):
+    if ids.marks[ENTRY_HEAD] - ids.marks[ENTRY_TAIL] < len(ids.entries):
         return True
-    if len(entries) < marks[MAX_ENTRIES]:
+    if len(ids.entries) < ids.marks[MAX_ENTRIES]:
         return False
-    drop_entry(index, entries, marks)
+    drop_entry(ids)
     return True
 
 
 @kernel
-def has_row_room(rows: np.ndarray, sparse: np.ndarray, marks: np.ndarray, wanted: int) -> bool:
+def has_row_room(rings: RowRings, marks: Ints, wanted: int) -> bool:
     """True if one more row with `wanted` sparse entries fits; at the budget the oldest rows make room."""
-    while marks[ROW_HEAD] - marks[ROW_TAIL] >= len(rows):
-        if len(rows) < marks[MAX_ROWS]:
+    while marks[ROW_HEAD] - marks[ROW_TAIL] >= len(rings.rows):
+        if len(rings.rows) < marks[MAX_ROWS]:
             return False
         marks[ROWS_EVICTED] += 1
-        drop_row(rows, marks)
-    while marks[SPARSE_HEAD] - marks[SPARSE_TAIL] + wanted > len(sparse):
-        if len(sparse) < marks[MAX_SPARSE]:
+        drop_row(rings.rows, marks)
+    while marks[SPARSE_HEAD] - marks[SPARSE_TAIL] + wanted > len(rings.sparse):
+        if len(rings.sparse) < marks[MAX_SPARSE]:
             return False
         marks[ROWS_EVICTED] += 1
-        drop_row(rows, marks)
+        drop_row(rings.rows, marks)
     return True
 
 
 @kernel
-def advance(index: np.ndarray, entries: np.ndarray, marks: np.ndarray, time_ms: int) -> None:
+def advance(ids: Ids, time_ms: int) -> None:
     """Move the stream's time on, if this event is later, and drop the ids that are then too old."""
+    entries, marks = ids.entries, ids.marks
     if marks[HAS_BEGUN] == 0:
         marks[HAS_BEGUN] = 1
         marks[STREAM_TIME] = time_ms
         # Labels that came before the first event get its time.
         for number in range(marks[ENTRY_TAIL], marks[ENTRY_HEAD]):
+            before_write(ids.pages, number % len(entries))
             entries[number % len(entries), TIME] = time_ms
     marks[STREAM_TIME] = max(marks[STREAM_TIME], time_ms)
-    expire_entries(index, entries, marks)
+    expire_entries(ids)
 
 
 @kernel
-def add_entry(
-    index: np.ndarray, entries: np.ndarray, marks: np.ndarray, event_id: int, time_ms: int, state: int
-) -> int:
+def add_entry(ids: Ids, event_id: int, time_ms: int, state: int) -> int:
     """Enter an id, in the place of an older entry of the same id if there is one; returns its number."""
-    number = marks[ENTRY_HEAD]
+    entries = ids.entries
+    number = ids.marks[ENTRY_HEAD]
     place = number % len(entries)
-    index[place_of(index, entries, event_id)] = number
+    before_write(ids.pages, place)
+    ids.slots[place_of(ids, event_id)] = number
     entries[place, ID] = event_id
     entries[place, TIME] = time_ms
     entries[place, STATE] = state
-    marks[ENTRY_HEAD] = number + 1
+    ids.marks[ENTRY_HEAD] = number + 1
     return int(number)
 
 
 @kernel
-def copy_row(
-    rows: np.ndarray, sparse: np.ndarray, marks: np.ndarray, incoming: np.ndarray, entries: np.ndarray
-) -> None:
+def copy_row(rings: RowRings, marks: Ints, incoming: Ints, entries: Ints) -> None:
     """Append one incoming row with its sparse entries."""
+    rows, sparse = rings.rows, rings.sparse
     place = marks[ROW_HEAD] % len(rows)
+    before_write(rings.row_pages, place)
     for cell in range(len(incoming)):
         rows[place, cell] = incoming[cell]
     start, head = incoming[ROW_SPARSE_START], marks[SPARSE_HEAD]
@@ -176,8 +203,10 @@ def copy_row(
         marks[ROWS_EVICTED] += 1
         wanted = 0
     for entry in range(wanted):
-        sparse[(head + entry) % len(sparse), 0] = entries[start + entry, 0]
-        sparse[(head + entry) % len(sparse), 1] = entries[start + entry, 1]
+        at = (head + entry) % len(sparse)
+        before_write(rings.sparse_pages, at)
+        sparse[at, 0] = entries[start + entry, 0]
+        sparse[at, 1] = entries[start + entry, 1]
     rows[place, ROW_SPARSE_START] = head
     rows[place, ROW_SPARSE_END] = head + wanted
     marks[SPARSE_HEAD] = head + wanted
@@ -185,91 +214,64 @@ def copy_row(
 
 
 @kernel
-def meet_early(
-    index: np.ndarray,
-    entries: np.ndarray,
-    marks: np.ndarray,
-    ids: np.ndarray,
-    times_ms: np.ndarray,
-    targets: np.ndarray,
-    numbers: np.ndarray,
-) -> None:
+def meet_early(early: Ids, ids: Ints, times_ms: Ints, targets: Ints, numbers: Ints) -> None:
     """Give events the labels that wait for them in the ring of early labels.
 
     `targets[i]` becomes the label (bits of a float64), and `numbers[i]` NO_ROW: there is nothing to keep. Events whose
     `numbers[i]` is NO_ROW already have no id.
     """
+    entries = early.entries
     for i in range(len(ids)):
-        advance(index, entries, marks, times_ms[i])
+        advance(early, times_ms[i])
         if numbers[i] == NO_ROW:
             continue
-        known = index[place_of(index, entries, ids[i])]
+        known = early.slots[place_of(early, ids[i])]
         if known != EMPTY and entries[known % len(entries), STATE] == EARLY:
             targets[i] = entries[known % len(entries), TARGET]
+            before_write(early.pages, known % len(entries))
             entries[known % len(entries), STATE] = LABELLED
-            marks[EARLY_JOINED] += 1
+            early.marks[EARLY_JOINED] += 1
             numbers[i] = NO_ROW
 
 
 @kernel
-def register(
-    index: np.ndarray,
-    entries: np.ndarray,
-    marks: np.ndarray,
-    ids: np.ndarray,
-    times_ms: np.ndarray,
-    numbers: np.ndarray,
-    first: int,
-) -> int:
+def register(events: Ids, ids: Ints, times_ms: Ints, numbers: Ints, first: int) -> int:
     """Enter events into the ring of events, from `first` on, but those whose `numbers[i]` is NO_ROW.
 
     `numbers[i]` becomes the number of the row that is to be copied next by `keep`, `times_ms[i]` the stream's time at
     the event. Returns how many events are done; fewer than given means that the ring must grow first.
     """
     for i in range(first, len(ids)):
-        advance(index, entries, marks, times_ms[i])
+        advance(events, times_ms[i])
         if numbers[i] != NO_ROW:
-            if not has_entry_room(index, entries, marks):
+            if not has_entry_room(events):
                 return i
-            numbers[i] = add_entry(index, entries, marks, ids[i], times_ms[i], WAITING)
-        times_ms[i] = marks[STREAM_TIME]
+            numbers[i] = add_entry(events, ids[i], times_ms[i], WAITING)
+        times_ms[i] = events.marks[STREAM_TIME]
     return len(ids)
 
 
 @kernel
-def keep(
-    rows: np.ndarray,
-    sparse: np.ndarray,
-    marks: np.ndarray,
-    incoming: np.ndarray,
-    incoming_sparse: np.ndarray,
-    first: int,
-) -> int:
+def keep(rings: RowRings, marks: Ints, incoming: Ints, incoming_sparse: Ints, first: int) -> int:
     """Copy the rows of registered events, from `first` on; fewer done than given means that a ring must grow first."""
     for i in range(first, len(incoming)):
         wanted = incoming[i, ROW_SPARSE_END] - incoming[i, ROW_SPARSE_START]
-        expire_rows(rows, marks, incoming[i, ROW_STREAM_TIME])
-        if not has_row_room(rows, sparse, marks, wanted if wanted <= marks[MAX_SPARSE] else 0):
+        expire_rows(rings.rows, marks, incoming[i, ROW_STREAM_TIME])
+        if not has_row_room(rings, marks, wanted if wanted <= marks[MAX_SPARSE] else 0):
             return i
-        copy_row(rows, sparse, marks, incoming[i], incoming_sparse)
+        copy_row(rings, marks, incoming[i], incoming_sparse)
     return len(incoming)
 
 
 @kernel
-def join(
-    index: np.ndarray,
-    entries: np.ndarray,
-    rows: np.ndarray,
-    marks: np.ndarray,
-    ids: np.ndarray,
-    numbers: np.ndarray,
-) -> None:
+def join(events: Ids, rows: Ints, ids: Ints, numbers: Ints) -> None:
     """Join labels to the rows of events.
 
     `numbers[i]` becomes the row's number, NO_ROW where there is nothing to learn (duplicate, too late), or NO_EVENT.
     """
+    entries, marks = events.entries, events.marks
     for i in range(len(ids)):
-        known = index[place_of(index, entries, ids[i])]
+        known = events.slots[place_of(events, ids[i])]
         if known == EMPTY:
             numbers[i] = NO_EVENT
             continue
@@ -280,40 +282,34 @@ def join(
             marks[TOO_LATE] += 1
         else:
             marks[JOINED] += 1
+            before_write(events.pages, known % len(entries))
             entries[known % len(entries), STATE] = LABELLED
             numbers[i] = known
 
 
 @kernel
-def keep_early(
-    index: np.ndarray,
-    entries: np.ndarray,
-    marks: np.ndarray,
-    ids: np.ndarray,
-    targets: np.ndarray,
-    numbers: np.ndarray,
-    first: int,
-) -> int:
+def keep_early(early: Ids, ids: Ints, targets: Ints, numbers: Ints, first: int) -> int:
     """Keep the labels whose `numbers[i]` is NO_EVENT until their event comes; `targets` holds bits of float64.
 
     Returns how many labels are done; fewer than given means that the ring must grow first.
     """
+    entries, marks = early.entries, early.marks
     for i in range(first, len(ids)):
         if numbers[i] != NO_EVENT:
             continue
-        if index[place_of(index, entries, ids[i])] != EMPTY:
+        if early.slots[place_of(early, ids[i])] != EMPTY:
             marks[DUPLICATE] += 1
             continue
-        if not has_entry_room(index, entries, marks):
+        if not has_entry_room(early):
             return i
-        number = add_entry(index, entries, marks, ids[i], marks[STREAM_TIME], EARLY)
+        number = add_entry(early, ids[i], marks[STREAM_TIME], EARLY)
         entries[number % len(entries), TARGET] = targets[i]
         marks[EARLY_KEPT] += 1
     return len(ids)
 
 
 @kernel
-def rebuild_index(index: np.ndarray, entries: np.ndarray, marks: np.ndarray) -> None:
+def rebuild_index(ids: Ids) -> None:
     """Enter all live entries into an empty index, oldest first, so that of two of one id the newer one stands."""
-    for number in range(marks[ENTRY_TAIL], marks[ENTRY_HEAD]):
-        index[place_of(index, entries, entries[number % len(entries), ID])] = number
+    for number in range(ids.marks[ENTRY_TAIL], ids.marks[ENTRY_HEAD]):
+        ids.slots[place_of(ids, ids.entries[number % len(ids.entries), ID])] = number

@@ -8,6 +8,7 @@ import numpy as np
 from stream.engine import label_table as table
 from stream.engine.label_ids import ID_CELLS, IdRing, moved
 from stream.errors import TaskCorrupted
+from stream.kernels.pages import Paged, new_pages
 from stream.records import Array, Bools, FeatureBatch, FeatureLayout, Floats, Ints
 
 # Rings start small and double: most tasks of a test hold a few rows, a fraud desk's holds millions.
@@ -77,8 +78,6 @@ class LabelStore:
     A label that comes first is kept and learned with its event. Of two labels of an event the first wins. Events with
     the same id: the label goes to the later one. Ids are integers, or 64-bit hashes. Time is the partition's stream
     time.
-
-    The rows are not paged state: they are to live in a topic (rule 36) and are copied whole into snapshots till then.
     """
 
     def __init__(
@@ -96,13 +95,14 @@ class LabelStore:
         self._early = IdRing(_FIRST_ROWS // _ROWS_PER_EARLY, max_rows // _ROWS_PER_EARLY, horizon_ms)
         self._marks[table.MAX_ROWS] = max_rows
         self._marks[table.MAX_SPARSE] = max_sparse
-        self._rows = np.zeros((_FIRST_ROWS, width), np.int64)
-        self._sparse = np.zeros((_FIRST_ROWS if has_sparse else 1, 2), np.int64)
+        self._set_rows(
+            np.zeros((_FIRST_ROWS, width), np.int64), np.zeros((_FIRST_ROWS if has_sparse else 1, 2), np.int64)
+        )
 
     @property
     def _marks(self) -> Ints:
         """Those of rows and sparse entries stand with the events'."""
-        return self._events.marks
+        return self._events.live.marks
 
     def register(self, ids: Ints, has_id: Bools, times_ms: Ints) -> tuple[Floats, Registered]:
         """Enter events (n,) before they are scored: targets (n,) where a label came early, NaN elsewhere.
@@ -110,17 +110,16 @@ class LabelStore:
         Events without an id move the stream's time, and that is all. Follow it by `keep` with the same events, before
         any other call.
         """
-        events, early = self._events, self._early
         targets = np.full(len(ids), np.nan)
         numbers = np.where(has_id, 0, table.NO_ROW)
         bits = targets.view(np.int64)
-        table.meet_early(early.index, early.entries, early.marks, ids, times_ms, bits, numbers)
+        table.meet_early(self._early.live, ids, times_ms, bits, numbers)
         stream_times, done = times_ms.copy(), 0
         while True:
-            done = table.register(events.index, events.entries, events.marks, ids, stream_times, numbers, done)
+            done = table.register(self._events.live, ids, stream_times, numbers, done)
             if done == len(ids):
                 return targets, Registered(numbers, stream_times)
-            events.grow()
+            self._events.grow()
 
     def keep(
         self,
@@ -142,7 +141,7 @@ class LabelStore:
             times_ms: (n,) event times.
         """
         waits = registered.numbers >= 0
-        incoming = np.zeros((len(offsets), self._rows.shape[1]), np.int64)
+        incoming = np.zeros((len(offsets), self._rings.rows.shape[1]), np.int64)
         incoming[:, table.ROW_STREAM_TIME] = registered.stream_times_ms
         incoming[:, table.ROW_OFFSET] = offsets
         incoming[:, table.ROW_TIME] = times_ms
@@ -154,27 +153,26 @@ class LabelStore:
         incoming[:, after + self._label_inputs :] = scores.view(np.int64)
         sparse = np.stack((features.indices, features.values.view(np.int64)), axis=1)
         incoming, done = incoming[waits], 0
-        while (done := table.keep(self._rows, self._sparse, self._marks, incoming, sparse, done)) < len(incoming):
+        while (done := table.keep(self._rings, self._marks, incoming, sparse, done)) < len(incoming):
             self._grow_rows()
 
     def join(self, ids: Ints, targets: Floats) -> JoinedLabels:
         """Join labels (n,), in order; what is not learned now is counted (see `counts`)."""
-        events, early = self._events, self._early
         numbers = np.empty(len(ids), np.int64)
-        table.join(events.index, events.entries, self._rows, events.marks, ids, numbers)
+        table.join(self._events.live, self._rings.rows, ids, numbers)
         bits, done = np.ascontiguousarray(targets).view(np.int64), 0
         while True:
-            done = table.keep_early(early.index, early.entries, early.marks, ids, bits, numbers, done)
+            done = table.keep_early(self._early.live, ids, bits, numbers, done)
             if done == len(ids):
                 break
-            early.grow()
+            self._early.grow()
         learned = np.flatnonzero(numbers >= 0)
         return self._joined(learned, numbers[learned], targets[learned])
 
     @property
     def counts(self) -> LabelCounts:
         """What became of labels so far."""
-        marks = self._events.marks + self._early.marks
+        marks = self._events.live.marks + self._early.live.marks
         return LabelCounts(
             joined=int(marks[table.JOINED]),
             early=int(marks[table.EARLY_KEPT]),
@@ -196,33 +194,44 @@ class LabelStore:
         return sum(array.nbytes for array in self.arrays().values())
 
     def arrays(self) -> dict[str, Array]:
-        """The store's state by name, live."""
+        """The store's state by name, live. The indexes are not: they follow from the entries."""
+        events, early = self._events.live, self._early.live
         return {
-            "index": self._events.index,
-            "entries": self._events.entries,
-            "marks": self._events.marks,
-            "early_index": self._early.index,
-            "early_entries": self._early.entries,
-            "early_marks": self._early.marks,
-            "rows": self._rows,
-            "sparse": self._sparse,
+            "entries": events.entries,
+            "marks": events.marks,
+            "early_entries": early.entries,
+            "early_marks": early.marks,
+            "rows": self._rings.rows,
+            "sparse": self._rings.sparse,
+        }
+
+    def paged(self) -> dict[str, Paged]:
+        """Those of `arrays` that are large, with the marks of their pages."""
+        rings = self._rings
+        return {
+            "entries": self._events.paged,
+            "early_entries": self._early.paged,
+            "rows": Paged(rings.rows, rings.row_pages, len(rings.rows)),
+            "sparse": Paged(rings.sparse, rings.sparse_pages, len(rings.sparse)),
         }
 
     def load(self, arrays: Mapping[str, Array]) -> None:
-        """Take over saved state; raises TaskCorrupted if it is of another shape."""
+        """Take over saved state; raises TaskCorrupted if it is of another shape.
+
+        Snapshots of format 1 have the indexes too; they are made anew.
+        """
         for name, array in self.arrays().items():
             saved = arrays.get(name)
             if saved is None or saved.ndim != array.ndim or saved.shape[1:] != array.shape[1:]:
                 raise TaskCorrupted(f"saved labels do not fit this app: array {name}")
         limits = slice(table.HORIZON, table.MAX_SPARSE + 1)
         for name, ring in (("marks", self._events), ("early_marks", self._early)):
-            if not np.array_equal(arrays[name][limits], ring.marks[limits]):
+            if not np.array_equal(arrays[name][limits], ring.live.marks[limits]):
                 raise TaskCorrupted("saved labels were kept under another horizon or budget")
-        for prefix, ring in (("", self._events), ("early_", self._early)):
-            ring.index, ring.entries, ring.marks = (
-                np.array(arrays[prefix + name], np.int64) for name in ("index", "entries", "marks")
-            )
-        self._rows, self._sparse = (np.array(arrays[name], np.int64) for name in ("rows", "sparse"))
+        own = {name: np.array(arrays[name], np.int64, order="C") for name in self.arrays()}
+        self._events.load(own["entries"], own["marks"])
+        self._early.load(own["early_entries"], own["early_marks"])
+        self._set_rows(own["rows"], own["sparse"])
 
     def take_over(self, arrays: Mapping[str, Array], columns: Ints) -> None:
         """Take over rows that hold scores of other models; where they are more than fit now, the oldest go.
@@ -235,29 +244,29 @@ class LabelStore:
             TaskCorrupted: they are of another shape.
         """
         saved = {name: np.array(arrays[name], np.int64) for name in self.arrays()}
-        fixed = self._rows.shape[1] - self._scores
+        fixed = self._rings.rows.shape[1] - self._scores
         if saved["rows"].shape[1] <= fixed + columns.max(initial=-1):
             raise TaskCorrupted("saved labels do not fit this app: array rows")
         rows = np.full((len(saved["rows"]), fixed + self._scores), np.float64("nan").view(np.int64))
         rows[:, :fixed] = saved["rows"][:, :fixed]
         is_known = columns >= 0
         rows[:, fixed + np.flatnonzero(is_known)] = saved["rows"][:, fixed + columns[is_known]]
-        self._events.take_over(saved["index"], saved["entries"], saved["marks"])
-        self._early.take_over(saved["early_index"], saved["early_entries"], saved["early_marks"])
+        self._events.take_over(saved["entries"], saved["marks"])
+        self._early.take_over(saved["early_entries"], saved["early_marks"])
         marks = self._marks
         while marks[table.ROW_HEAD] - marks[table.ROW_TAIL] > marks[table.MAX_ROWS]:
             marks[table.ROWS_EVICTED] += 1
             table.drop_row(rows, marks)
         places = min(len(rows), int(marks[table.MAX_ROWS]))
-        self._rows = moved(rows, marks[table.ROW_TAIL], marks[table.ROW_HEAD], places)
-        self._sparse = saved["sparse"]
+        self._set_rows(moved(rows, marks[table.ROW_TAIL], marks[table.ROW_HEAD], places), saved["sparse"])
 
     def _joined(self, learned: Ints, numbers: Ints, targets: Floats) -> JoinedLabels:
-        rows = self._rows[numbers % len(self._rows)]
+        rows, sparse_ring = self._rings.rows, self._rings.sparse
+        rows = rows[numbers % len(rows)]
         starts, ends = rows[:, table.ROW_SPARSE_START], rows[:, table.ROW_SPARSE_END]
         indptr = np.concatenate((np.zeros(1, np.int64), np.cumsum(ends - starts)))
         within = np.arange(indptr[-1]) - np.repeat(indptr[:-1], ends - starts)
-        sparse = self._sparse[(np.repeat(starts, ends - starts) + within) % len(self._sparse)]
+        sparse = sparse_ring[(np.repeat(starts, ends - starts) + within) % len(sparse_ring)]
         after = table.ROW_HEAD_CELLS + self._dense
         dense = np.ascontiguousarray(rows[:, table.ROW_HEAD_CELLS : after]).view(np.float64)
         return JoinedLabels(
@@ -277,15 +286,17 @@ class LabelStore:
 
     def _grow_rows(self) -> None:
         """Double the ring that is full: of rows, or of their sparse entries."""
-        marks = self._marks
+        marks, (rows, _, sparse, _) = self._marks, self._rings
         tail, head = marks[table.ROW_TAIL], marks[table.ROW_HEAD]
-        if head - tail == len(self._rows):
-            places = min(2 * len(self._rows), int(marks[table.MAX_ROWS]))
-            self._rows = moved(self._rows, tail, head, places)
+        if head - tail == len(rows):
+            rows = moved(rows, tail, head, min(2 * len(rows), int(marks[table.MAX_ROWS])))
         else:
             tail, head = marks[table.SPARSE_TAIL], marks[table.SPARSE_HEAD]
-            places = min(2 * len(self._sparse), int(marks[table.MAX_SPARSE]))
-            self._sparse = moved(self._sparse, tail, head, places)
+            sparse = moved(sparse, tail, head, min(2 * len(sparse), int(marks[table.MAX_SPARSE])))
+        self._set_rows(rows, sparse)
+
+    def _set_rows(self, rows: Ints, sparse: Ints) -> None:
+        self._rings = table.RowRings(rows, new_pages(len(rows)), sparse, new_pages(len(sparse)))
 
 
 def rows_waiting(marks: Array) -> int:

@@ -123,6 +123,20 @@ class Slot:
         self._awaited_schema = outputs.needs_schema
         return outputs, self._resume_if_low(source)
 
+    @property
+    def slice_records(self) -> int | None:
+        """Most records that `handle` may take while an image of the state is being made; None otherwise."""
+        return self.task.image.slice_records if self.task.image else None
+
+    def copy_ahead(self, most_bytes: int) -> None:
+        """Go on with the image that the next checkpoint is made of, if it was begun."""
+        if self.task.image is not None:
+            self.task.image.copy(most_bytes)
+
+    def checkpoint_if_near(self, now_ms: int, most_bytes: int) -> Checkpoint | None:
+        """The task's state at the end of its last cycle; None, and `copy_ahead` begins, where more is to be copied."""
+        return self.checkpoint(now_ms) if self.task.begin_image().remaining_bytes <= most_bytes else None
+
     def checkpoint(self, now_ms: int) -> Checkpoint:
         """The task's state at the end of its last cycle."""
         self.snapshot_ms, self._snapshot_cycle = now_ms, self.task.cycle

@@ -12,6 +12,7 @@ from stream.engine.monitoring import Monitoring, ShareWatch
 from stream.engine.plan import Plan
 from stream.engine.upgrade import Carried, Restored, carry
 from stream.errors import TaskCorrupted
+from stream.kernels.pages import Paged
 from stream.records import Array, Ints
 
 
@@ -32,6 +33,7 @@ class LearnedState:
         self.monitoring = Monitoring(plan)
         self.rejections = ShareWatch(plan.rejection_limit)
         self.key_mismatches = ShareWatch(0.0)
+        self.other_partitions = ShareWatch(0.0)
         self.lost_labels = ShareWatch(plan.rejection_limit)
         self.evaluation = Evaluation(plan.problem, plan.decision.threshold, [item.name for item in plan.models])
         self.labels: LabelStore | None = None
@@ -57,6 +59,28 @@ class LearnedState:
             arrays |= {f"labels/{name}": array for name, array in self.labels.arrays().items()}
         return arrays
 
+    def paged(self) -> dict[str, Paged]:
+        """Those of `arrays` that are large, with the marks of their pages (see stream.kernels.pages)."""
+        paged = {f"features/{name}": each for name, each in self.features.paged().items()}
+        for item, model in zip(self._plan.models, self.models, strict=True):
+            paged |= {f"model/{item.name}/{name}": each for name, each in model.paged().items()}
+        if self.labels is not None:
+            paged |= {f"labels/{name}": each for name, each in self.labels.paged().items()}
+        return paged
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of all arrays, told without making River's pickles."""
+        parts: list[Mapping[str, Array]] = [
+            self.features.arrays(),
+            self.monitoring.arrays(),
+            self.evaluation.arrays(),
+            {} if self.labels is None else self.labels.arrays(),
+            {name: watch.counters for name, watch in self._shares().items()},
+        ]
+        arrays = sum(array.nbytes for part in parts for array in part.values())
+        return arrays + sum(model.state_bytes for model in self.models)
+
     def load(self, arrays: Mapping[str, Array], facts: Mapping[str, str]) -> Restored:
         """Take over the parts whose definition is the plan's; returns what starts anew.
 
@@ -69,7 +93,7 @@ class LearnedState:
         """
         saved_shares = _under(arrays, "share")
         for name, watch in self._shares().items():
-            watch.counters[:] = saved_shares[name]
+            watch.counters[:] = saved_shares.get(name, 0)
         carried = carry(self._plan, facts)
         for prefix, saved_prefix in carried.kept.items():
             self._load_part(prefix, _under(arrays, saved_prefix), carried)
@@ -81,7 +105,12 @@ class LearnedState:
         return Restored(carried.anew, 0 if "labels" in carried.kept else dropped)
 
     def _shares(self) -> dict[str, ShareWatch]:
-        return {"rejections": self.rejections, "key_mismatches": self.key_mismatches, "lost_labels": self.lost_labels}
+        return {
+            "rejections": self.rejections,
+            "key_mismatches": self.key_mismatches,
+            "other_partitions": self.other_partitions,
+            "lost_labels": self.lost_labels,
+        }
 
     def _load_part(self, prefix: str, arrays: Mapping[str, Array], carried: Carried) -> None:
         kind, _, name = prefix.partition("/")

@@ -15,6 +15,7 @@ from stream.engine.counts import CycleCounts, label_outcomes, losses
 from stream.engine.dead_letters import RECORD_OVERHEAD_BYTES, dead_letters
 from stream.engine.effects import Effects, OutputBatch, Outputs
 from stream.engine.encoded import EncodedRecord, output_batch
+from stream.engine.image import StateImage
 from stream.engine.journal import JournalRecord, Range, SchemaAnswer
 from stream.engine.metrics import CycleMetrics
 from stream.engine.plan import Plan
@@ -86,6 +87,7 @@ class Task:
         self._outputs: list[OutputBatch] = []
         self._counts = CycleCounts()
         self._needing = events.topic
+        self._image: StateImage | None = None
         self.observed: Observed | None = None
         self.metrics = self._metrics()
 
@@ -191,8 +193,20 @@ class Task:
         for source in self._sources.values():
             source.forget_refusals()
 
+    @property
+    def image(self) -> StateImage | None:
+        """The image of the state that the next checkpoint is made of, if it was begun: a copy in pieces."""
+        return self._image
+
+    def begin_image(self) -> StateImage:
+        """Begin the image for the next checkpoint, or go on with the one that was begun."""
+        if self._image is None:
+            self._image = StateImage(self.state)
+        return self._image
+
     def checkpoint(self, created_ms: int) -> Checkpoint:
-        """A copy of the state at the end of the last cycle."""
+        """A copy of the state at the end of the last cycle; what the image lacks of it is copied at once."""
+        image, self._image = self.begin_image(), None
         facts = facts_of(self._plan)
         # Refusals stay out: an id that is any four bytes must not make every snapshot larger. So they end here for
         # this task as well, that what it relies on behind the snapshot stands behind it in the journal.
@@ -207,7 +221,7 @@ class Task:
             plan_digest=self.plan_digest,
             next_offsets=self.next_offsets,
             created_ms=created_ms,
-            arrays={name: array.copy() for name, array in self.state.arrays().items()},
+            arrays=image.finish(),
             facts=facts,
         )
 
@@ -359,7 +373,7 @@ class Task:
                 for name, model in zip(names, state.models, strict=True)
             },
             drift=state.monitoring.statistics(),
-            state_bytes=sum(array.nbytes for array in state.arrays().values()),
+            state_bytes=state.state_bytes,
             state_keys=keyed.keys,
         )
 

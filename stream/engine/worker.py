@@ -48,6 +48,7 @@ class WorkerSettings:
     snapshot_interval_ms: int = 60_000
     offset_reset: str = "earliest"  # for a task without a journal
     held_bytes: int = 64 << 20  # outputs of the cycle ahead of a commit, at most
+    copied_bytes: int = 32 << 20  # of all states, behind a slice and at a cycle's end, for snapshots: some 10 ms each
 
 
 class Worker:
@@ -186,7 +187,9 @@ class Worker:
         over = self._transactions.last_over
         slot = next((slot for slot in self._fairly() if slot.has_work(now_ms) and slot.ready_after <= over), None)
         if slot is not None and not self._is_full:
-            instructions += self._handle(slot, now_ms, records)
+            instructions += self._handle(slot, now_ms, min(records, slot.slice_records or records))
+        for each in self._slots.values():
+            each.copy_ahead(self._copied_bytes)
         # A clock that was set back commits at once: otherwise nothing would be until it is where it was.
         is_due = not 0 <= now_ms - self._committed_ms < self._settings.commit_interval_ms
         if is_due:
@@ -238,7 +241,8 @@ class Worker:
         effects = slot.task.close_cycle()
         is_due = now_ms - slot.snapshot_ms >= self._settings.snapshot_interval_ms
         is_wanted = is_due and slot.task.partition not in self._publishing
-        return ClosedCycle(effects, slot.task.metrics, slot.checkpoint(now_ms) if is_wanted else None)
+        checkpoint = slot.checkpoint_if_near(now_ms, self._copied_bytes) if is_wanted else None
+        return ClosedCycle(effects, slot.task.metrics, checkpoint)
 
     def _commit_returned(self, returned: CommitReturned, now_ms: int) -> list[Instruction]:
         if not self._transactions.is_awaited(returned.transaction):
@@ -257,6 +261,11 @@ class Worker:
         if self._is_stopping or self._releasing:
             instructions += self._close(now_ms) or self._release_if_done()
         return instructions + self._stop_if_done(now_ms)
+
+    @property
+    def _copied_bytes(self) -> int:
+        """Of the state of each task, when all are to be copied at once."""
+        return self._settings.copied_bytes // len(self._slots)
 
     def _owns(self, partition: int, epoch: int) -> bool:
         return partition in self._slots and self._slots[partition].task.epoch == epoch

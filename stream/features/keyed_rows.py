@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from stream.errors import TaskCorrupted
 from stream.kernels.key_table import KeyTable
+from stream.kernels.pages import Paged
 
 
 class KeyedRows:
@@ -27,6 +28,11 @@ class KeyedRows:
     def arrays(self) -> dict[str, NDArray[np.int64]]:
         """The live arrays, cut to what was ever used."""
         return {**self.table.arrays(), "rows": self._rows[: self.table.rows]}
+
+    def paged(self) -> dict[str, Paged]:
+        """Those of `arrays` that are large, with the marks of their pages, which the table and the rows share."""
+        entries = self.table.paged
+        return {"entries": entries, "rows": entries._replace(array=self._rows)}
 
     def load(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         """Take over saved arrays.

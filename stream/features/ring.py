@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from stream.errors import TaskCorrupted
 from stream.features.distinct import copy_occurrences
 from stream.features.state_layout import Reservoir
-from stream.kernels.pages import new_pages
+from stream.kernels.pages import Paged, new_pages
 from stream.records import Ints
 
 _FIRST_EVENTS = 64
@@ -44,12 +44,18 @@ class Ring:
         self._set(entries, distinct)
         if self._reservoir.has_distinct:
             copy_occurrences(before, self._distinct, self._distinct_pages)
-        self._entry_pages[:] = 1
         return True
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """The live arrays."""
         return {"entries": self._entries, "distinct": self._distinct}
+
+    def paged(self) -> dict[str, Paged]:
+        """Those of `arrays` that are large, with the marks of their pages: all."""
+        return {
+            "entries": Paged(self._entries, self._entry_pages, len(self._entries)),
+            "distinct": Paged(self._distinct, self._distinct_pages, len(self._distinct)),
+        }
 
     def load(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         """Take over saved arrays, whatever size they had grown to.
@@ -71,8 +77,6 @@ class Ring:
         expected[0][...] = entries
         expected[1][...] = distinct
         self._set(*expected)
-        self._entry_pages[:] = 1
-        self._distinct_pages[:] = 1
 
     def _empty(self, events: int) -> tuple[Ints, Ints]:
         places = 2 * events if self._reservoir.has_distinct else 1

@@ -14,7 +14,8 @@ from stream.features.ring import Ring
 from stream.features.state_layout import DROPPED, LATE, NEVER, NOW
 from stream.features.state_places import from_text
 from stream.features.take_over import take_over
-from stream.kernels.pages import new_pages
+from stream.kernels.pages import Paged, new_pages
+from stream.kernels.table import KEYS
 from stream.records import ColumnBatch, FeatureBatch, Floats, Ints, Kind
 
 Arrays = dict[str, NDArray[np.generic]]
@@ -128,6 +129,15 @@ class FeatureState:
             arrays |= {f"window{number}.{name}": array for name, array in ring.arrays().items()}
         return arrays
 
+    def paged(self) -> dict[str, Paged]:
+        """Those of `arrays` that are large, with the marks of their pages (see stream.kernels.pages)."""
+        paged = {"categories": Paged(self._categories, self._category_pages, len(self._categories))}
+        for number, table in enumerate(self._tables):
+            paged |= {f"keys{number}.{name}": each for name, each in table.paged().items()}
+        for number, ring in enumerate(self._rings):
+            paged |= {f"window{number}.{name}": each for name, each in ring.paged().items()}
+        return paged
+
     def load(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         """Continue from saved arrays of the same plan.
 
@@ -149,7 +159,6 @@ class FeatureState:
             ring.load(_below(arrays, f"window{number}."))
         for name in ("control", "running", "vocabulary", "categories"):
             own[name][...] = arrays[name]
-        self._category_pages[:] = 1
 
     def take_over(self, arrays: Mapping[str, NDArray[np.generic]], saved_layout: str) -> None:
         """Continue from saved arrays of another plan: parts that both have keep their state, others stay empty.
@@ -210,6 +219,16 @@ class FeatureState:
             else:
                 entries += len(columns)
         return entries
+
+
+def keys_in(arrays: Mapping[str, NDArray[np.generic]]) -> int:
+    """How many keys saved arrays hold, those of every keyed table together; the plan they are of is not needed.
+
+    Args:
+        arrays: as `FeatureState.arrays` gave them.
+    """
+    tables = [array for name, array in arrays.items() if name.startswith("keys") and name.endswith(".state")]
+    return sum(int(table[KEYS]) for table in tables)
 
 
 def _writable(array: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.errors import TaskCorrupted
-from stream.kernels.pages import grown_pages, new_pages
+from stream.kernels.pages import Paged, new_pages
 from stream.kernels.table import (
     EMPTY,
     EVICTIONS,
@@ -122,9 +122,9 @@ class KeyTable:
         return int(self._live.state[EXPIRIES])
 
     @property
-    def pages(self) -> NDArray[np.uint8]:
-        """Marks of the pages of rows that were written, see stream.kernels.pages."""
-        return self._live.pages
+    def paged(self) -> Paged:
+        """The entries with the marks of their pages, which the caller's rows share."""
+        return Paged(self._live.entries, self._live.pages, self.rows)
 
     @property
     def state_bytes(self) -> int:
@@ -150,7 +150,7 @@ class KeyTable:
         entries = _free_entries(capacity)
         entries[: len(old.entries)] = old.entries
         queue = np.zeros((_queue_for(capacity), 2), dtype=np.int64)
-        self._place(old._replace(entries=entries, queue=queue, pages=grown_pages(old.pages, capacity)))
+        self._place(old._replace(entries=entries, queue=queue, pages=new_pages(capacity)))
 
     def _place(self, table: TableArrays) -> None:
         """Make `table` the live one, with slots of the right number filled anew."""
@@ -168,7 +168,7 @@ class KeyTable:
         }
 
     def load(self, arrays: Mapping[str, NDArray[np.int64]]) -> None:
-        """Take over what `arrays` of a table with the same budget gave; every page counts as written.
+        """Take over what `arrays` of a table with the same budget gave.
 
         Raises TaskCorrupted where it does not fit: discard it and restore another snapshot.
         """
@@ -187,7 +187,6 @@ class KeyTable:
         whole_queue = np.zeros((_queue_for(capacity), 2), dtype=np.int64)
         whole_queue[:queued] = queue
         pages = new_pages(capacity)
-        pages[:] = 1
         self._place(self._live._replace(entries=held, state=state.copy(), queue=whole_queue, pages=pages))
 
     def _checked(self, arrays: Mapping[str, NDArray[np.int64]], name: str) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.errors import ConfigError, TaskCorrupted
+from stream.kernels.pages import Paged
 from stream.models.declaration import Declaration, steps_of
 from stream.models.estimator import Estimator, Scaler
 from stream.models.kernels.arguments import INVALID_INPUTS, INVALID_TARGETS, ROWS_LEARNED, STRONGEST, Output, Rows, Work
@@ -70,8 +71,12 @@ class CompiledModel:
         for name, target in own.items():
             target[...] = arrays[name]
 
-    def pages(self) -> dict[str, NDArray[np.uint8]]:
-        return {"table": self._state.pages}
+    def paged(self) -> dict[str, Paged]:
+        return {"table": Paged(self._state.table, self._state.pages, len(self._state.table))}
+
+    @property
+    def state_bytes(self) -> int:
+        return sum(array.nbytes for array in self.arrays().values())
 
     def metrics(self) -> Mapping[str, float]:
         state = self._state
@@ -80,7 +85,7 @@ class CompiledModel:
             "invalid_inputs": float(state.scalars[INVALID_INPUTS]),
             "invalid_targets": float(state.scalars[INVALID_TARGETS]),
             **self._estimator.metrics(state),
-            "state_bytes": float(sum(array.nbytes for array in self.arrays().values())),
+            "state_bytes": float(self.state_bytes),
         }
 
 

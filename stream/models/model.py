@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.kernels.pages import Paged
 from stream.models.task import Task
 from stream.records import FeatureBatch, Floats
 
@@ -73,8 +74,12 @@ class Model(Protocol):
         Raises TaskCorrupted when names, shapes or types do not fit: discard the state and restore another.
         """
 
-    def pages(self) -> dict[str, NDArray[np.uint8]]:
-        """Marks of the pages written, for those of `arrays()` that are large (see stream.kernels.pages)."""
+    def paged(self) -> dict[str, Paged]:
+        """Those of `arrays()` that are large, with the marks of their pages (see stream.kernels.pages)."""
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of `arrays()`, told without making them: of a pickle those of the last one made."""
 
     def metrics(self) -> Mapping[str, float]:
         """Figures for operators: rows learned, invalid inputs and targets, size of the weights, state bytes."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from river import base, compose
 
 from stream.errors import ConfigError, TaskCorrupted
+from stream.kernels.pages import Paged
 from stream.models.declaration import Declaration
 from stream.models.kernels.arguments import LARGEST_INPUT, STRONGEST
 from stream.models.model import ScaleAt, Scored
@@ -54,7 +55,7 @@ class RiverModel:
         self._rows_learned = 0
         self._invalid_targets = 0
         try:
-            pickle.dumps(self._estimator)
+            self._pickle_bytes = len(pickle.dumps(self._estimator))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise ConfigError(f"{name} cannot be stored, and so not be restored after a crash: {error}") from error
 
@@ -126,9 +127,11 @@ class RiverModel:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         counts = (self._rows_learned, self._rows.invalid_inputs, self._invalid_targets)
+        pickled = pickle.dumps(self._estimator, protocol=5)
+        self._pickle_bytes = len(pickled)
         return {
             "counts": np.array(counts, dtype=np.int64),
-            "pickle": np.frombuffer(pickle.dumps(self._estimator, protocol=5), dtype=np.uint8),
+            "pickle": np.frombuffer(pickled, dtype=np.uint8),
             "river_version": np.frombuffer(river.__version__.encode(), dtype=np.uint8),
         }
 
@@ -158,9 +161,14 @@ class RiverModel:
         self._estimator = estimator
         self._last = last_step(estimator)
         self._rows_learned, self._rows.invalid_inputs, self._invalid_targets = arrays["counts"].tolist()
+        self._pickle_bytes = arrays["pickle"].size
 
-    def pages(self) -> dict[str, NDArray[np.uint8]]:
+    def paged(self) -> dict[str, Paged]:
         return {}
+
+    @property
+    def state_bytes(self) -> int:
+        return self._pickle_bytes
 
     def metrics(self) -> Mapping[str, float]:
         return {

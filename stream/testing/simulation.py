@@ -24,6 +24,8 @@ from stream.testing.group import SimulatedGroup
 from stream.testing.partition_log import Stored, Transaction
 
 _STARTED_MS = 1_700_000_000_000
+# So little that a snapshot is copied in several pieces, between which records are handled.
+_COPIED_BYTES = 100_000
 # Steps without a fault after which a run that has not come to rest never will.
 _STEPS_TO_REST = 50_000
 
@@ -197,7 +199,9 @@ class Simulation:
             self._to_start.append((self.now_ms + self._draw.randint(0, 50), process.slot))
 
     def _start(self, slot: int) -> None:
-        settings = WorkerSettings(self.is_immediate, self.commit_interval_ms, self.snapshot_interval_ms)
+        settings = WorkerSettings(
+            self.is_immediate, self.commit_interval_ms, self.snapshot_interval_ms, copied_bytes=_COPIED_BYTES
+        )
         worker = Worker(lambda partition, epoch: Task(self.plan, partition, epoch, self.format), settings)
         name = f"{self.plan.app}-{slot}"
         draw, chances = self._draw, self.faults.clients

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from stream import models as m
 from stream.errors import TaskCorrupted
+from stream.kernels.pages import PAGE_ROWS
 from stream.models.declaration import Declaration
 from stream.records import Floats
 from tests.models.streams import rows_of, texts
@@ -84,14 +85,15 @@ def test_state_of_another_shape_is_refused(name: str) -> None:
 
 
 def test_every_changed_row_of_the_sparse_table_lies_in_a_marked_page() -> None:
-    """Snapshots copy marked pages only."""
+    """Snapshots copy again only the pages that are marked."""
     for name in ("logistic", "linear", "pa", "gaussian", "multinomial", "trees"):
         model, targets = new(name)
-        before = model.arrays()["table"].copy()
+        table = model.paged()["table"]
+        before = table.array.copy()
         run(model, targets, [0, 3])
-        changed = np.flatnonzero((model.arrays()["table"] != before).any(axis=1))
+        changed = np.flatnonzero((table.array != before).any(axis=1))
         assert len(changed)
-        assert model.pages()["table"][changed >> 8].all(), name
+        assert table.marks[changed // PAGE_ROWS].all(), name
 
 
 def test_read_only_and_strided_rows_are_scored_like_others() -> None:

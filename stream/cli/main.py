@@ -21,6 +21,7 @@ COMMANDS = {
     "eval": "Run the same engine over a file, and show how good the models are.",
     "dead-letters": "Rejected records: list, show, replay after a fix.",
     "run": "Run a worker: it reads events, predicts, learns, and commits all of it together.",
+    "state": "What the tasks of an app hold: show, verify, catch-up after a crash with an upgrade, reset.",
     "broker": "A real Kafka and schema registry on this machine: up, down, status.",
     "alerts": "What drifted, and what operators did about it: list, show, ack, resolve.",
     "control": "Run the control plane of an app, which keeps what operators did about its alerts.",

@@ -5,6 +5,7 @@ from stream.features.costs import FeatureCost
 from stream.features.expression import Expression, col, lit
 from stream.features.places import distance_km, speed_kmh
 from stream.features.plan import FeaturePlan, ForeignKey, compile_features
+from stream.features.saved import keys_in
 from stream.features.state import FeatureMetrics, Features, FeatureState
 from stream.features.udf import udf
 
@@ -19,6 +20,7 @@ __all__ = [
     "col",
     "compile_features",
     "distance_km",
+    "keys_in",
     "lit",
     "speed_kmh",
     "udf",

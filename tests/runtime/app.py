@@ -21,12 +21,15 @@ CHARGEBACK: dict[str, Any] = {
     "fields": [{"name": "id", "type": "string"}, {"name": "fraud", "type": "boolean"}],
 }
 NAME = "STREAM_TEST_APP"
+STATE_BYTES = "STREAM_TEST_STATE_BYTES"  # another budget makes another version of the app, whose parts are all the same
 
 
-def declare(name: str) -> App:
+def declare(name: str, state_bytes: int = 4 << 20) -> App:
     """Payments by card, whose chargebacks come on a topic of their own; both named after the app."""
     declared = App(name)
-    payments = declared.events(f"{name}.payments", schema=PAYMENT, key="card", time="at", id="id", state_bytes=4 << 20)
+    payments = declared.events(
+        f"{name}.payments", schema=PAYMENT, key="card", time="at", id="id", state_bytes=state_bytes
+    )
     amount = col("amount")
     payments.features(
         amount=amount.log1p(),
@@ -44,4 +47,4 @@ def declare(name: str) -> App:
     return declared
 
 
-app = declare(os.environ.get(NAME, "payments"))
+app = declare(os.environ.get(NAME, "payments"), int(os.environ.get(STATE_BYTES, 4 << 20)))

@@ -11,7 +11,7 @@ from typing import Any
 
 import fastavro
 import orjson
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
 from stream.cli.broker.local import LocalBroker
@@ -163,7 +163,7 @@ class Deployment:
         """All records of a topic, by partition and offset."""
         with self._consumer(isolation) as consumer:
             partitions = range(len(consumer.list_topics(topic, timeout=20).topics[topic].partitions))
-            consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+            consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
             found, unfinished = [], set(partitions)
             while unfinished:
                 for message in consumer.consume(5000, timeout=0.02):

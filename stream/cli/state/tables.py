@@ -1,0 +1,86 @@
+"""Holdings for people: a table on a terminal, plain columns elsewhere."""
+
+import sys
+from collections.abc import Sequence
+
+from stream.cli.evaluation.report import plain_table
+from stream.cli.state.holdings import Holdings, SnapshotHeld
+
+_HEADER = ("partition", "keys", "bytes", "newest snapshot", "older snapshot", "journal", "lag", "worker")
+
+
+def print_holdings(tasks: Sequence[Holdings]) -> None:
+    """One line a task; below, bytes by part, and what is wrong."""
+    rows = [_row(held) for held in tasks]
+    if sys.stdout.isatty():
+        _print_table(rows)
+    else:
+        print("\n".join(plain_table(_HEADER, rows)))
+    for line in (*_part_lines(tasks), *_notes(tasks)):
+        print(line)
+
+
+def _row(held: Holdings) -> list[str]:
+    snapshots = [_snapshot(each) for each in held.snapshots] + ["-", "-"]
+    journal = f"cycles {held.journal.first:,} to {held.journal.last:,}" if held.journal else "not begun"
+    lag = ", ".join(f"{each.topic} {each.lag:,}" for each in held.positions)
+    return [
+        str(held.partition),
+        f"{held.keys:,}",
+        f"{held.bytes_in_all:,}",
+        *snapshots[:2],
+        journal,
+        lag,
+        held.worker.partition(" ")[0] or "-",
+    ]
+
+
+def _snapshot(held: SnapshotHeld) -> str:
+    return f"cycle {held.cycle:,}, {_age(held.age_s)} ago"
+
+
+def _age(seconds: float) -> str:
+    """In the largest unit of which it is two at least."""
+    for unit, length_s in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length_s:
+            return f"{seconds / length_s:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _part_lines(tasks: Sequence[Holdings]) -> list[str]:
+    """The parts of all tasks together, the largest first."""
+    parts: dict[str, int] = {}
+    for held in tasks:
+        for name, size in held.bytes.items():
+            parts[name] = parts.get(name, 0) + size
+    largest_first = sorted(parts.items(), key=lambda item: -item[1])
+    return [f"{name}: {size:,} bytes" for name, size in largest_first]
+
+
+def _notes(tasks: Sequence[Holdings]) -> list[str]:
+    notes = []
+    for held in tasks:
+        notes += [f"partition {held.partition}: damaged: {text}" for text in held.damaged]
+        if held.journal and not held.snapshots:
+            notes.append(f"partition {held.partition}: no usable snapshot: a restart replays all of its journal")
+        if held.journal and not held.journal.is_of_this_app:
+            notes.append(
+                f"partition {held.partition}: its last cycle was written by another version of the app or its "
+                "libraries; unchanged parts keep their state when this one starts"
+            )
+        if held.labels_waiting:
+            notes.append(f"partition {held.partition}: {held.labels_waiting:,} events wait for their label")
+    return notes
+
+
+def _print_table(rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for place, name in enumerate(_HEADER):
+        table.add_column(name, justify="right" if place in (1, 2) else "left")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)

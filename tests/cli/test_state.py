@@ -151,7 +151,7 @@ def test_states_are_compared_bit_for_bit() -> None:
     assert [(each.array, each.row) for each in found] == [
         ("empty", None), ("more", None), ("nan", 0), ("rows", 1), ("scalar", None)
     ]  # fmt: skip
-    assert found[0].text == "is only in the snapshot"
+    assert found[0].text == "is there only in the snapshot"
     assert found[3] == Difference("rows", 1, "row 1 is [0. 0.] in the snapshot, [ 0. -0.] rebuilt")
 
 

@@ -18,25 +18,31 @@ class Difference:
     text: str
 
 
-def differences(expected: Mapping[str, Array], found: Mapping[str, Array]) -> tuple[Difference, ...]:
+def differences(
+    expected: Mapping[str, Array], found: Mapping[str, Array], where: str = "in the snapshot", there: str = "rebuilt"
+) -> tuple[Difference, ...]:
     """The arrays that differ in any bit, by name; of a River model what its pickle holds.
 
     Args:
         expected: by name.
         found: by name.
+        where: what the texts call `expected`.
+        there: what they call `found`.
     """
-    compared = [_compare(name, expected.get(name), found.get(name)) for name in sorted({*expected, *found})]
+    compared = [
+        _compare(name, expected.get(name), found.get(name), where, there) for name in sorted({*expected, *found})
+    ]
     return tuple(difference for difference in compared if difference is not None)
 
 
-def _compare(name: str, expected: Array | None, found: Array | None) -> Difference | None:
+def _compare(name: str, expected: Array | None, found: Array | None, where: str, there: str) -> Difference | None:
     if expected is None or found is None:
-        return Difference(name, None, "is only in the " + ("snapshot" if found is None else "rebuilt state"))
+        return Difference(name, None, f"is there only {where if found is None else there}")
     if name.endswith("/pickle") and say_the_same(expected, found):
         return None
     if (expected.dtype, expected.shape) != (found.dtype, found.shape):
         was, got = (f"{each.dtype}{each.shape}" for each in (expected, found))
-        return Difference(name, None, f"is {was} in the snapshot, {got} rebuilt")
+        return Difference(name, None, f"is {was} {where}, {got} {there}")
     rows = len(expected) if expected.ndim else 1
     bits = [np.ascontiguousarray(each).view(np.uint8).reshape(rows, -1) for each in (expected, found) if each.size]
     differing = np.flatnonzero((bits[0] != bits[1]).any(axis=1)) if bits else np.zeros(0, np.int64)
@@ -44,7 +50,7 @@ def _compare(name: str, expected: Array | None, found: Array | None) -> Differen
         return None
     row = int(differing[0])
     was, got = (np.atleast_1d(each)[row] for each in (expected, found))
-    return Difference(name, row, f"row {row} is {_short(was)} in the snapshot, {_short(got)} rebuilt")
+    return Difference(name, row, f"row {row} is {_short(was)} {where}, {_short(got)} {there}")
 
 
 def _short(value: object) -> str:

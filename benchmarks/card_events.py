@@ -35,18 +35,20 @@ class CardEvents:
         return [(keys[key[0] : key[1]], values[value[0] : value[1]]) for key, value in bounds]
 
 
-def card_events(count: int, schema_id: int, seed: int = 1) -> CardEvents:
+def card_events(count: int, schema_id: int, seed: int = 1, payers: Ints | None = None) -> CardEvents:
     """`count` payments, one every 10 ms or so; a third of those above 100 are fraud, and one in a hundred of the rest.
 
     Args:
         count: how many.
         schema_id: the registry's id of SCHEMA, for the wire format.
         seed: of the draws.
+        payers: number of each payment's card, (count,), up to 999,999; None: drawn from 20,000.
     """
     draw = np.random.default_rng(seed)
     times_ms = BEGIN_MS + np.cumsum(draw.integers(1, 20, count))
     amounts = np.exp(draw.normal(3.0, 1.0, count))
-    cards = _texts("card", draw.integers(0, CARDS, count), 6, 10)
+    drawn = draw.integers(0, CARDS, count)
+    cards = _texts("card", drawn if payers is None else payers, 6, 10)
     columns: dict[str, ColumnValues] = {
         "id": _texts("", np.arange(count) << 32 | draw.integers(0, 1 << 32, count), 16, 16),
         "card": cards,

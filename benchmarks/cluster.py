@@ -30,6 +30,7 @@ STAMPED = {"message.timestamp.type": "LogAppendTime"}
 _STDERR = 2  # stdout is for the report
 _LOOK_EVERY_S = 0.05
 _WAIT_S = 30.0
+_PACED = 200  # events sent at once where a rate is kept
 # A partition's end shows when a fetch comes back empty, for which librdkafka lets the broker wait half a second: eight
 # such looks made a topic's two stamps take 7 s.
 _FETCH_AT_END_MS = 10
@@ -44,11 +45,21 @@ def local_broker(folder: Path, settings: Mapping[str, str] | None = None) -> Ite
 
 def fill(broker: LocalBroker, count: int) -> CardEvents:
     """Make the event topic with 4 partitions, and put `count` events there; returns them."""
+    events = card_events(count, make_event_topic(broker))
+    produce(broker, events, 0, count)
+    return events
+
+
+def make_event_topic(broker: LocalBroker, partitions: int = PARTITIONS) -> int:
+    """Make the event topic; returns the registry's id of its schema."""
     settings = _settings(broker)
-    Admin(settings).create([TopicSpec(EVENT_TOPIC, PARTITIONS, 1)])
+    Admin(settings).create([TopicSpec(EVENT_TOPIC, partitions, 1)])
     with Registry(settings) as registry:
-        schema_id = registry.register(f"{EVENT_TOPIC}-value", SCHEMA)
-    events = card_events(count, schema_id)
+        return registry.register(f"{EVENT_TOPIC}-value", SCHEMA)
+
+
+def produce(broker: LocalBroker, events: CardEvents, first: int, end: int, rate: float = 0.0) -> None:
+    """Send the events from `first` to `end` - 1 to the event topic: `rate` a second, or as fast as it goes."""
     producer = Producer(
         {
             "bootstrap.servers": broker.bootstrap_servers,
@@ -57,7 +68,10 @@ def fill(broker: LocalBroker, count: int) -> CardEvents:
             "queue.buffering.max.messages": 1_000_000,
         }
     )
-    for key, value in events.pairs(0, count):
+    began_s = time.monotonic()
+    for number, (key, value) in enumerate(events.pairs(first, end)):
+        if rate and number % _PACED == 0:
+            time.sleep(max(0.0, began_s + number / rate - time.monotonic()))
         while True:
             try:
                 producer.produce(EVENT_TOPIC, value, key)
@@ -66,7 +80,6 @@ def fill(broker: LocalBroker, count: int) -> CardEvents:
                 producer.poll(_LOOK_EVERY_S)
     if left := producer.flush(_WAIT_S):
         raise SystemExit(f"{left:,} events could not be produced")
-    return events
 
 
 def make_app_topics(broker: LocalBroker, prefix: str) -> TopicNames:

@@ -1,7 +1,7 @@
 """Where a task begins: which snapshot it loads, and which cycles of the journal it replays (rules 4, 5, 21)."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stream.engine import journal
@@ -9,7 +9,7 @@ from stream.engine.journal import JournalRecord, Range
 from stream.engine.protocol import CommittedOffset, TaskFound
 from stream.engine.snapshot import Checkpoint
 from stream.errors import ConfigError, TaskCorrupted
-from stream.records import TopicPartition
+from stream.records import Ints, TopicPartition
 
 HOW_TO_RESET = '`stream state reset`; docs/guarantees.md, "Starting a task anew"'  # for errors that a reset ends
 _CHANGED_OFFSETS = (
@@ -194,24 +194,62 @@ class Replay:
         """Index of the next range if none of its records was taken yet."""
         return self._range if self._taken == 0 else None
 
-    @property
-    def wanted(self) -> int:
-        """Records of the range that are still to be taken."""
-        return self.range.count - self._taken if self.range else 0
+    def wanted(self, at_most: int) -> int:
+        """Records that may be replayed at once: of this range, and of those behind it that go on where it ends.
 
-    def take(self, first: int, last: int, count: int) -> None:
-        """Note that records first to last were replayed; raises TaskCorrupted if they are not what was journaled."""
-        item = self.range
-        assert item is not None
+        Results do not depend on where a batch ends, so neither the time of a range (it only stamps outputs, which a
+        replay suppresses) nor the end of a cycle parts them; another partition does, and an answer about a schema.
+        """
+        wanted = -self._taken
+        for item in self._in_a_row():
+            wanted += item.count
+            if wanted >= at_most:
+                break
+        return min(wanted, at_most)
+
+    def _in_a_row(self) -> Iterator[Range]:
+        first, begin = self.range, self._range
+        for record in self._records:
+            answered_at = {answer.at for answer in record.schemas}
+            for index in range(begin, len(record.ranges)):
+                item = record.ranges[index]
+                if first is None or item.source != first.source or (index in answered_at and item is not first):
+                    return
+                yield item
+            if len(record.ranges) in answered_at:
+                return
+            begin = 0
+
+    def take(self, offsets: Ints) -> list[JournalRecord]:
+        """Note that the records at these offsets were replayed; returns the cycles that ended with them, but for the
+        last one: its schema answers may be still to come, and `finish_cycle` ends it.
+
+        Raises:
+            TaskCorrupted: they are not what was journaled.
+        """
+        ended = []
+        while True:
+            item = self.range
+            assert item is not None
+            count = min(len(offsets), item.count - self._taken)
+            self._take(item, offsets[:count])
+            offsets = offsets[count:]
+            if not len(offsets):
+                return ended
+            if self.range is None:
+                ended.append(self.finish_cycle())
+
+    def _take(self, item: Range, offsets: Ints) -> None:
+        first, last = int(offsets[0]), int(offsets[-1])
         is_wrong_start = self._taken == 0 and first != item.first
-        is_wrong_end = count == self.wanted and last != item.last
+        is_wrong_end = self._taken + len(offsets) == item.count and last != item.last
         if is_wrong_start or is_wrong_end:
             raise TaskCorrupted(
                 f"{item.topic}[{item.partition}]: the journal names records {item.first} to {item.last} "
                 f"({item.count}), the topic delivered {first} to {last} instead: records were deleted"
             )
-        self._taken += count
-        self.done += count
+        self._taken += len(offsets)
+        self.done += len(offsets)
         if self._taken == item.count:
             self._range, self._taken = self._range + 1, 0
 

@@ -42,7 +42,8 @@ class Slot:
         self.state = TaskState.CREATED
         self.served = 0
         self.snapshot_ms = 0
-        self.handled: RecordBatch | None = None  # what the last `handle` took
+        self.handled: RecordBatch | None = None  # what the last `handle` of live records took
+        self.taken = 0  # records that the last `handle` took, live or replayed
         self.restored = Restored((), 0)  # what starts anew, and is worth telling
         self._queues: dict[TopicPartition, deque[RecordBatch]] = {source: deque() for source in task.sources}
         self._paused: set[TopicPartition] = set()
@@ -118,7 +119,7 @@ class Slot:
         batch = self._queues[source][0]
         batch = batch.part(0, min(records, self._until_others(source, batch)))
         outputs = self.task.process(batch, now_ms)
-        self.handled = batch.part(0, outputs.taken)
+        self.handled, self.taken = batch.part(0, outputs.taken), outputs.taken
         self._drop(source, outputs.taken)
         self._awaited_schema = outputs.needs_schema
         return outputs, self._resume_if_low(source)
@@ -195,7 +196,7 @@ class Slot:
         if replay.at_range_start is not None:
             self.task.replay_schemas(replay.record, replay.at_range_start)
         batch = self._queues[item.source][0]
-        batch = batch.part(0, min(records, replay.wanted))
+        batch = batch.part(0, replay.wanted(min(records, len(batch))))
         outputs = self.task.process(batch, item.now_ms)
         if outputs.taken < len(batch):
             raise TaskCorrupted(
@@ -203,7 +204,9 @@ class Slot:
                 f"{outputs.needs_schema}, and neither snapshot nor journal says what that is. Reset the task "
                 f"({HOW_TO_RESET})"
             )
-        replay.take(int(batch.offsets[0]), int(batch.offsets[-1]), len(batch))
+        self.taken = len(batch)
+        for record in replay.take(batch.offsets):
+            self.task.close_replayed(record)
         self._drop(item.source, len(batch))
         self._finish_replayed()
         return item.source
@@ -214,8 +217,7 @@ class Slot:
             self.task.replay_schemas(self._replay.record, len(self._replay.record.ranges))
             self.task.close_replayed(self._replay.finish_cycle())
         if self._replay.record is None:
-            # The registry's address may have been put right since: what it refused is asked for anew (rule 3).
-            self.task.forget_refusals()
+            self.task.end_replay()
             self._move(TaskState.RUNNING)
             self._has_run = True
 

@@ -186,7 +186,14 @@ class Task:
 
     def close_replayed(self, record: JournalRecord) -> None:
         """End a cycle whose ranges were all replayed."""
-        self._end_cycle(record)
+        self._last = record
+        self._ranges, self._schemas = [], []
+
+    def end_replay(self) -> None:
+        """All that was journaled is replayed: from here on it counts."""
+        # The registry's address may have been put right since: what it refused is asked for anew (rule 3).
+        self.forget_refusals()
+        self._end_cycle(self._last)
 
     def forget_refusals(self) -> None:
         """Ask the registry anew for schemas that it refused; what it answers is journaled (rule 3)."""

@@ -71,6 +71,7 @@ class Worker:
         self._releasing: tuple[int, ...] = ()
         self._served = 0
         self._handled: RecordBatch | None = None
+        self.taken = 0  # records that the last `work` handled, live or replayed
         self._done: list[tuple[int, CycleMetrics]] = []
         self._is_stopping = False
         self._publishing: set[int] = set()
@@ -184,6 +185,7 @@ class Worker:
 
     def _work(self, now_ms: int, records: int) -> list[Instruction]:
         instructions: list[Instruction] = []
+        self.taken = 0
         over = self._transactions.last_over
         slot = next((slot for slot in self._fairly() if slot.has_work(now_ms) and slot.ready_after <= over), None)
         if slot is not None and not self._is_full:
@@ -204,6 +206,7 @@ class Worker:
         self._served += 1
         slot.served = self._served
         outputs, instructions = slot.handle(now_ms, records)
+        self.taken = slot.taken
         if outputs is None:
             return instructions
         self._handled = slot.handled

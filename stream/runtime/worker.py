@@ -260,9 +260,10 @@ class WorkerLoop:
             self._metrics.record_batch(len(handled), took_s)
             if handled.topic == self._event_topic:
                 self._scored(handled.timestamps_ms)
-            if len(handled) == self._slice or took_s > _SLICE_S:
-                fitting = len(handled) * _SLICE_S / max(took_s, 1e-6)
-                self._slice = int(max(1, min(_LARGEST_SLICE, 2 * self._slice, fitting)))
+        taken = self._worker.taken
+        if taken and (taken == self._slice or took_s > _SLICE_S):
+            fitting = taken * _SLICE_S / max(took_s, 1e-6)
+            self._slice = int(max(1, min(_LARGEST_SLICE, 2 * self._slice, fitting)))
         self._note(instructions)
         self._perform(instructions)
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from stream.cli.guard import Guard
 from tests.conftest import ROOT
 from tests.runtime.waiting import LIMIT_S, wait_until
@@ -111,3 +113,10 @@ class WorkerProcess:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
+
+    def total(self, name: str, **labels: str) -> float:
+        """Sum of a metric over the series with these labels."""
+        status, text = self.get("/metrics")
+        assert status == 200
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        return sum(each.value for each in samples if each.name == name and labels.items() <= each.labels.items())

@@ -2,8 +2,6 @@
 
 import time
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from stream.resources import schema_text
 from tests.runtime.conftest import Deploy
 from tests.runtime.processes import WorkerProcess
@@ -55,24 +53,16 @@ def check_what_it_says(worker: WorkerProcess, events: int, labels: int) -> None:
     """/metrics counts what it did; it is alive and ready."""
     worker.wait(lambda: worker.get("/readyz") == (200, "running\n"), "to be ready")
     assert worker.get("/healthz") == (200, "alive\n")
-    worker.wait(lambda: total(worker, "stream_lag_records") == 0, "a lag of 0, which is looked at once a second")
+    worker.wait(lambda: worker.total("stream_lag_records") == 0, "a lag of 0, which is looked at once a second")
 
-    assert total(worker, "stream_events_total") == events
+    assert worker.total("stream_events_total") == events
     reasons = ("truncated", "unknown_schema", "null_value")
-    assert [total(worker, "stream_rejections_total", reason=reason) for reason in reasons] == [40, 40, 40]
-    assert total(worker, "stream_labels_total") == labels
-    assert total(worker, "stream_learned_total", model="champion") > 0.9 * labels
-    assert total(worker, "stream_latency_seconds_count") == events + 120
-    assert total(worker, "stream_commits_total") > 0
-    assert total(worker, "stream_aborts_total") == 0
-
-
-def total(worker: WorkerProcess, name: str, **labels: str) -> float:
-    """Sum of a metric over the series with these labels."""
-    status, text = worker.get("/metrics")
-    assert status == 200
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    return sum(each.value for each in samples if each.name == name and labels.items() <= each.labels.items())
+    assert [worker.total("stream_rejections_total", reason=reason) for reason in reasons] == [40, 40, 40]
+    assert worker.total("stream_labels_total") == labels
+    assert worker.total("stream_learned_total", model="champion") > 0.9 * labels
+    assert worker.total("stream_latency_seconds_count") == events + 120
+    assert worker.total("stream_commits_total") > 0
+    assert worker.total("stream_aborts_total") == 0
 
 
 def check_alerts(alerts: list[dict[str, object]]) -> None:

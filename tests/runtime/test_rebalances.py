@@ -10,6 +10,7 @@ from stream.cli.broker.local import LocalBroker
 from stream.kafka.admin import Admin
 from tests.runtime.conftest import Deploy
 from tests.runtime.deployment import Deployment
+from tests.runtime.processes import WorkerProcess
 from tests.runtime.traffic import SteadyTraffic
 from tests.runtime.truth import check_journal, check_outputs, check_states
 from tests.runtime.waiting import wait_until
@@ -23,6 +24,16 @@ def shares(app: Deployment) -> list[int]:
 def wait_for_shares(app: Deployment, *wanted: int) -> None:
     """Until the group has given its partitions out like this."""
     wait_until(lambda: shares(app) == list(wanted), f"shares {wanted}", app.explain)
+
+
+def start_with_an_open_cycle(app: Deployment) -> WorkerProcess:
+    """A worker that has handled records whose commit is seconds away: a stop cannot end well without the broker."""
+    worker = app.start(commit_interval_ms="5000")
+    app.traffic.send(500)
+    worker.wait(lambda: sum(app.committed().values()) > 0, "commits")
+    app.traffic.send(100)
+    worker.wait(lambda: worker.total("stream_batch_events_sum") == sum(app.ends().values()), "all is handled")
+    return worker
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
@@ -86,9 +97,7 @@ def test_rule_10_a_worker_outlives_a_restart_of_its_broker(deploy: Deploy, brisk
 def test_a_stop_without_a_broker_ends_and_loses_nothing(deploy: Deploy, brisk_broker: LocalBroker) -> None:
     """SIGTERM while the broker is away: the worker says so and ends; the next one goes on where the commits stand."""
     app = deploy(broker=brisk_broker)
-    worker = app.start()
-    app.traffic.send(500)
-    worker.wait(lambda: sum(app.committed().values()) > 0, "commits")
+    worker = start_with_an_open_cycle(app)
     brisk_broker.kill()
     worker.wait_for_log("no broker answers; trying on")
     assert worker.end(signal.SIGTERM) == 1
@@ -112,9 +121,7 @@ def test_a_stop_while_the_broker_hangs_ends_within_the_patience_of_service_manag
 ) -> None:
     """SIGSTOP of Kafka: connections stay up and nobody answers; kill -9 would come after 30 s."""
     app = deploy(broker=brisk_broker)
-    worker = app.start()
-    app.traffic.send(500)
-    worker.wait(lambda: sum(app.committed().values()) > 0, "commits")
+    worker = start_with_an_open_cycle(app)
     os.kill(brisk_broker.pid, signal.SIGSTOP)
     try:
         asked_at = time.monotonic()

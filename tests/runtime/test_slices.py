@@ -22,10 +22,12 @@ class SlowWorker:
         self.waiting = records
         self._records = batch("payments", [(None, None)] * records)
         self._handled: RecordBatch | None = None
+        self.taken = 0
 
     def work(self, now_ms: int, records: int) -> list[Instruction]:
         """Handle a slice."""
         self._handled = self._records.part(0, min(records, self.waiting))
+        self.taken = len(self._handled)
         self.now_s += len(self._handled) * self.record_s
         return []
 

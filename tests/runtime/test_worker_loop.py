@@ -23,6 +23,7 @@ class Worker:
     def __init__(self) -> None:
         self.slots: list[Any] = []
         self.handled: RecordBatch | None = None
+        self.taken = 0
 
     def work(self, now_ms: int, records: int) -> list[Any]:
         """Nothing to do."""

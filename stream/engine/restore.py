@@ -227,7 +227,7 @@ class Replay:
         Raises:
             TaskCorrupted: they are not what was journaled.
         """
-        ended = []
+        ended: list[JournalRecord] = []
         while True:
             item = self.range
             assert item is not None

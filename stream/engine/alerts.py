@@ -78,6 +78,15 @@ class AlertWriter:
         )
         return self._share("OTHER", "keys", 0.0, batch, passed, what, now_ms)
 
+    def other_partitions(self, batch: RecordBatch, passed: PassedShare, now_ms: int) -> EncodedRecord:
+        """Records whose key belongs into another partition."""
+        what = (
+            "that were looked at lie in another partition than the murmur2 of their key: a producer has another "
+            "partitioner than Kafka's default (librdkafka's is another one: set partitioner=murmur2_random), or the "
+            "topic was given more partitions. Keyed features then see only a part of a key's events"
+        )
+        return self._share("OTHER", "partitions", 0.0, batch, passed, what, now_ms)
+
     def _share(
         self, kind: str, signal: str, limit: float, batch: RecordBatch, passed: PassedShare, what: str, now_ms: int
     ) -> EncodedRecord:

@@ -58,7 +58,8 @@ class JournalRecord:
     epoch: int
     ranges: tuple[Range, ...]
     schemas: tuple[SchemaAnswer, ...]
-    digest: str = ""  # hex, over everything above
+    digest: str = ""  # hex, over everything else
+    partitions: int = 0  # of the event topic during this cycle: where keys belong (rule 19); 0 if not known
 
     def sealed(self) -> "JournalRecord":
         """The same record with its digest."""

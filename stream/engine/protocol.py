@@ -121,6 +121,15 @@ class SnapshotPublished:
 
 
 @dataclass(frozen=True, slots=True)
+class InputsWatched:
+    """A look at the inputs of a task (rule 20): why it must take nothing for now; "" where all that a restore needs is
+    there. Told again and again while there is a reason."""
+
+    partition: int
+    danger: str
+
+
+@dataclass(frozen=True, slots=True)
 class StopRequested:
     """SIGTERM or Ctrl-C: drain, commit, snapshot, leave."""
 
@@ -135,6 +144,7 @@ Event = (
     | SchemaRefused
     | CommitReturned
     | SnapshotPublished
+    | InputsWatched
     | StopRequested
 )
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stream.engine import journal
+from stream.engine.input_topics import check_same_topics
 from stream.engine.journal import JournalRecord, Range
 from stream.engine.protocol import CommittedOffset, TaskFound
 from stream.engine.snapshot import Checkpoint
@@ -73,6 +74,8 @@ def find_beginning(
     for record in reversed(replay):
         for item in reversed(record.ranges):
             starts[item.source] = item.first
+    if checkpoint is not None:
+        check_same_topics(checkpoint, found.topics, HOW_TO_RESET)
     _check_retention(found, starts)
     return Beginning(checkpoint, replay, starts)
 
@@ -198,7 +201,8 @@ class Replay:
         """Records that may be replayed at once: of this range, and of those behind it that go on where it ends.
 
         Results do not depend on where a batch ends, so neither the time of a range (it only stamps outputs, which a
-        replay suppresses) nor the end of a cycle parts them; another partition does, and an answer about a schema.
+        replay suppresses) nor the end of a cycle parts them; another partition does, an answer about a schema, and
+        another count of partitions.
         """
         wanted = -self._taken
         for item in self._in_a_row():
@@ -210,6 +214,8 @@ class Replay:
     def _in_a_row(self) -> Iterator[Range]:
         first, begin = self.range, self._range
         for record in self._records:
+            if record.partitions != self._records[0].partitions:  # where keys belong has changed (rule 19)
+                return
             answered_at = {answer.at for answer in record.schemas}
             for index in range(begin, len(record.ranges)):
                 item = record.ranges[index]

@@ -53,6 +53,7 @@ class Slot:
         self._replay = Replay(())
         self._snapshot_cycle = 0
         self._has_run = False
+        self.held_back = ""  # why nothing live is taken for now (rule 20)
 
     def begin(self, found: TaskFound, offset_reset: str, now_ms: int) -> Mapping[TopicPartition, int]:
         """Load the state that Kafka remembers; returns where fetching begins."""
@@ -62,6 +63,7 @@ class Slot:
             self._snapshot_cycle = beginning.checkpoint.cycle
         new = beginning.starts.keys() - (beginning.checkpoint.next_offsets.keys() if beginning.checkpoint else set())
         self.task.start_at({source: beginning.starts[source] for source in new})
+        self.task.topics = found.topics
         self.snapshot_ms = now_ms
         starts = beginning.starts.items()
         self._behind = {source: (found.ends[source], now_ms) for source, at in starts if at < found.ends[source]}
@@ -101,7 +103,9 @@ class Slot:
         if self.state is TaskState.RESTORING:
             item = self._replay.range
             return item is not None and bool(self._queues[item.source])
-        return self.state is TaskState.RUNNING and any(self._queues.values()) and not self._must_wait(now_ms)
+        if self.state is not TaskState.RUNNING or self.held_back:
+            return False
+        return any(self._queues.values()) and not self._must_wait(now_ms)
 
     @property
     def restored_share(self) -> float:

@@ -16,11 +16,13 @@ from stream.engine.dead_letters import RECORD_OVERHEAD_BYTES, dead_letters
 from stream.engine.effects import Effects, OutputBatch, Outputs
 from stream.engine.encoded import EncodedRecord, output_batch
 from stream.engine.image import StateImage
+from stream.engine.input_topics import facts_of_topics
 from stream.engine.journal import JournalRecord, Range, SchemaAnswer
 from stream.engine.metrics import CycleMetrics
 from stream.engine.plan import Plan
 from stream.engine.predictions import PredictionEncoder
-from stream.engine.protocol import SchemaFetched, SchemaRefused
+from stream.engine.protocol import SchemaFetched, SchemaRefused, TopicIdentity
+from stream.engine.record_partitions import sampled_elsewhere
 from stream.engine.snapshot import Checkpoint
 from stream.engine.source import Source, accepted_by
 from stream.engine.state import LearnedState
@@ -28,7 +30,7 @@ from stream.engine.upgrade import Restored, facts_of
 from stream.engine.values import event_ids, targets, unusable
 from stream.errors import ConfigError
 from stream.models import Scored
-from stream.records import ColumnBatch, Floats, Ints, RecordBatch, Rejection, TopicPartition
+from stream.records import Bools, ColumnBatch, Floats, Ints, RecordBatch, Rejection, TopicPartition
 
 _NOTHING = JournalRecord(0, "", "", 0, (), ())
 
@@ -70,6 +72,8 @@ class Task:
         self.partition = partition
         self.epoch = epoch
         self.plan_digest = plan.digest
+        self.topics: Mapping[str, TopicIdentity] = {}  # the inputs as they are now, where known (rule 20)
+        self._partitions = 0  # of the event topic in the cycle at hand: live as it is now, replayed as it was
         self._plan = plan
         self._format = format
         events, labels = plan.events, plan.labels
@@ -158,6 +162,7 @@ class Task:
             epoch=self.epoch,
             ranges=tuple(self._ranges),
             schemas=tuple(self._schemas),
+            partitions=self._partitions,
         ).sealed()
         now_ms = self._ranges[-1].now_ms
         encoded = EncodedRecord(None, journal.encode(record), None, now_ms)
@@ -179,7 +184,8 @@ class Task:
         self._next_offsets.update(offsets)
 
     def replay_schemas(self, record: JournalRecord, at: int) -> None:
-        """Repeat the answers about schemas that came before range `at` of a journaled cycle."""
+        """Repeat the answers about schemas that came before range `at` of a journaled cycle, under its partitions."""
+        self._partitions = record.partitions
         for answer in record.schemas:
             if answer.at == at:
                 self._sources[answer.topic].repeat(answer)
@@ -193,6 +199,8 @@ class Task:
         """All that was journaled is replayed: from here on it counts."""
         # The registry's address may have been put right since: what it refused is asked for anew (rule 3).
         self.forget_refusals()
+        if events := self.topics.get(self._plan.events.topic):
+            self._partitions = events.partitions
         self._end_cycle(self._last)
 
     def forget_refusals(self) -> None:
@@ -214,7 +222,7 @@ class Task:
     def checkpoint(self, created_ms: int) -> Checkpoint:
         """A copy of the state at the end of the last cycle; what the image lacks of it is copied at once."""
         image, self._image = self.begin_image(), None
-        facts = facts_of(self._plan)
+        facts = facts_of(self._plan) | facts_of_topics(self.topics)
         # Refusals stay out: an id that is any four bytes must not make every snapshot larger. So they end here for
         # this task as well, that what it relies on behind the snapshot stands behind it in the journal.
         self.forget_refusals()
@@ -288,16 +296,25 @@ class Task:
     def _share_alerts(
         self, batch: RecordBatch, rejections: Sequence[Rejection], other_keys: Ints, now_ms: int
     ) -> list[tuple[int, EncodedRecord]]:
-        """Alerts that too many records were rejected, or carry another key than their field, with their offsets."""
+        """Alerts that too many records were rejected, carry another key than their field, or lie where their key does
+        not belong, with their offsets."""
         is_rejected, has_other_key = np.zeros((2, len(batch)), np.bool_)
         is_rejected[[rejection.row for rejection in rejections]] = True
         has_other_key[other_keys] = True
         rejected = self.state.rejections.observe(is_rejected)
         mismatched = self.state.key_mismatches.observe(has_other_key)
+        looked_at, is_elsewhere = self._sampled_elsewhere(batch)
+        misplaced = self.state.other_partitions.observe(is_elsewhere)
+        misplaced = [at._replace(row=int(looked_at[at.row])) for at in misplaced]
         return [
             *((int(batch.offsets[at.row]), self._alerts.rejections(batch, at, now_ms)) for at in rejected),
             *((int(batch.offsets[at.row]), self._alerts.key_mismatches(batch, at, now_ms)) for at in mismatched),
+            *((int(batch.offsets[at.row]), self._alerts.other_partitions(batch, at, now_ms)) for at in misplaced),
         ]
+
+    def _sampled_elsewhere(self, batch: RecordBatch) -> tuple[Ints, Bools]:
+        """See `sampled_elsewhere`; without a key field nothing depends on where a record lies."""
+        return sampled_elsewhere(batch, self._partitions if self._plan.events.key else 0)
 
     def _told(
         self, batch: RecordBatch, alerts: list[EncodedRecord], rejections: Sequence[Rejection], now_ms: int

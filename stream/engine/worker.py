@@ -19,6 +19,7 @@ from stream.engine.protocol import (
     Fetched,
     FetchSchema,
     FindTask,
+    InputsWatched,
     Instruction,
     Lost,
     PublishSnapshot,
@@ -139,6 +140,8 @@ class Worker:
             case SnapshotPublished(partition):
                 self._publishing.discard(partition)
                 return self._stop_if_done(now_ms)
+            case InputsWatched(partition, danger):
+                return self._hold_back(partition, danger, now_ms)
             case StopRequested():
                 self._is_stopping = True
                 for slot in self._slots.values():
@@ -180,6 +183,22 @@ class Worker:
         self._releasing = tuple(partition for partition in self._releasing if partition not in partitions)
         kept = [batch for slot in self._slots.values() for batch in slot.task.cycle_outputs]
         return self._transactions.drop_lost(kept)
+
+    # --- inputs --------------------------------------------------------------------------------------------------
+
+    def _hold_back(self, partition: int, danger: str, now_ms: int) -> list[Instruction]:
+        """Rule 20: where a restore would miss records, take nothing more until a newer snapshot needs none of them."""
+        slot = self._slots.get(partition)
+        if slot is None:
+            return []
+        slot.held_back = danger
+        is_busy = self._transactions.is_committing or partition in self._publishing
+        if not danger or slot.state is not TaskState.RUNNING or is_busy or self._is_stopping:
+            return []
+        if slot.has_open_cycle:
+            return self._close(now_ms)
+        checkpoint = slot.checkpoint_if_near(now_ms, self._copied_bytes)
+        return self._publish([checkpoint]) if checkpoint is not None else []
 
     # --- work ----------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Hashes: XXH64 for byte strings, a finaliser and a combiner for 64-bit values."""
+"""Hashes: XXH64 for byte strings, a finaliser and a combiner for 64-bit values, and that of Kafka's partitions."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,10 @@ _PRIME_5 = np.uint64(0x27D4EB2F165667C5)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+# Seed and factor of Kafka's MurmurHash2.
+_MURMUR_SEED = np.uint64(0x9747B28C)
+_MURMUR_FACTOR = np.uint64(0x5BD1E995)
 
 
 @kernel
@@ -86,3 +90,25 @@ def hash_bytes(data: NDArray[np.uint8], start: int, end: int, seed: int) -> np.u
     value = (value ^ (value >> np.uint64(33))) * _PRIME_2
     value = (value ^ (value >> np.uint64(29))) * _PRIME_3
     return value ^ (value >> np.uint64(32))  # type: ignore[no-any-return]
+
+
+@kernel
+def murmur2(data: NDArray[np.uint8], start: int, end: int) -> int:
+    """MurmurHash2 of data[start:end] as Kafka's Java client computes it (org.apache.kafka.common.utils.Utils.murmur2).
+
+    0 to 2**32 - 1: Java's int, unsigned. Its partition is `(murmur2 & 0x7fffffff) % partitions`.
+    """
+    low = np.uint64(0xFFFFFFFF)
+    hashed = (_MURMUR_SEED ^ np.uint64(end - start)) & low
+    position = start
+    while position + 4 <= end:
+        word = load_uint32(data, position) * _MURMUR_FACTOR & low
+        word = (word ^ (word >> np.uint64(24))) * _MURMUR_FACTOR & low
+        hashed = (hashed * _MURMUR_FACTOR & low) ^ word
+        position += 4
+    if position < end:
+        for place in range(position, end):
+            hashed ^= np.uint64(data[place]) << np.uint64(8 * (place - position))
+        hashed = hashed * _MURMUR_FACTOR & low
+    hashed = (hashed ^ (hashed >> np.uint64(13))) * _MURMUR_FACTOR & low
+    return np.int64(hashed ^ (hashed >> np.uint64(15)))  # type: ignore[return-value]

@@ -11,6 +11,7 @@ from stream.engine.protocol import (
     SchemaFetched,
     SchemaRefused,
     TaskFound,
+    TopicIdentity,
 )
 from stream.engine.restore import committed_cycles
 from stream.engine.snapshot import Checkpoint
@@ -185,6 +186,7 @@ class SimulatedBroker:
             damaged=tuple(f"cycle {each.cycle} is damaged" for each in kept if each.digest in damaged),
             beginnings=dict.fromkeys(sources, 0),
             ends={source: self.logs[source].end for source in sources},
+            topics={topic: TopicIdentity(f"id of {topic}", self.partitions) for topic in self.inputs},
         )
 
     def forget_offsets(self, sources: Iterable[TopicPartition]) -> None:

@@ -28,6 +28,7 @@ from stream.engine.protocol import (
     SnapshotPublished,
     Stop,
     TaskFound,
+    TopicIdentity,
 )
 from stream.engine.snapshot import Checkpoint
 from stream.records import RecordBatch, RejectReason, TopicPartition
@@ -52,6 +53,7 @@ class MemoryBroker:
     topics: dict[TopicPartition, list[Stored]] = field(default_factory=lambda: defaultdict(list))
     committed: dict[TopicPartition, CommittedOffset] = field(default_factory=dict)
     checkpoints: dict[int, list[Checkpoint]] = field(default_factory=lambda: defaultdict(list))
+    identities: dict[str, TopicIdentity] = field(default_factory=dict)  # of the inputs
 
     def append(self, source: TopicPartition, key: bytes | None, value: bytes | None, timestamp_ms: int) -> None:
         """Add a record as a producer would."""
@@ -79,6 +81,7 @@ class MemoryBroker:
             damaged=(),
             beginnings=dict.fromkeys(sources, 0),
             ends={source: len(self.topics[source]) for source in sources},
+            topics=self.identities,
         )
 
     def read(self, source: TopicPartition, offset: int, records: int) -> RecordBatch:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.kernels import kernel
-from stream.kernels.hashing import combine, hash_bytes, mix64
+from stream.kernels.hashing import combine, hash_bytes, mix64, murmur2
 from stream.kernels.memory import load_uint32, load_uint64
 from stream.kernels.random import new_generator, next_uint64, uniform
 
@@ -65,6 +65,49 @@ def xxh64(data: bytes, seed: int) -> int:
 def test_hash_bytes_agrees_with_the_specification(data: bytes, seed: int) -> None:
     """Any bytes, any seed."""
     assert int(hash_bytes(raw(data), 0, len(data), seed)) == xxh64(data, seed)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"21", -973932308),
+        (b"foobar", -790332482),
+        (b"a-little-bit-long-string", -985981536),
+        (b"a-little-bit-longer-string", -1486304829),
+        (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971),
+        (b"abc", 479470107),
+    ],
+)
+def test_murmur2_is_kafkas(data: bytes, expected: int) -> None:
+    """Vectors of Kafka's own test (org.apache.kafka.common.utils.UtilsTest), as Java's signed ints."""
+    assert murmur2(raw(b"xyz" + data + b"zz"), 3, 3 + len(data)) == expected % 2**32
+
+
+def java_murmur2(data: bytes) -> int:
+    """Kafka's Utils.murmur2, line by line, in whole numbers."""
+    m, low = 0x5BD1E995, 2**32 - 1
+    h = (0x9747B28C ^ len(data)) & low
+    for at in range(0, len(data) // 4 * 4, 4):
+        k = data[at] + (data[at + 1] << 8) + (data[at + 2] << 16) + (data[at + 3] << 24)
+        k = k * m & low
+        k = (k ^ k >> 24) * m & low
+        h = (h * m & low) ^ k
+    rest = data[len(data) // 4 * 4 :]
+    if len(rest) == 3:
+        h ^= rest[2] << 16
+    if len(rest) >= 2:
+        h ^= rest[1] << 8
+    if len(rest) >= 1:
+        h = (h ^ rest[0]) * m & low
+    h = (h ^ h >> 13) * m & low
+    return h ^ h >> 15
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=40))
+def test_murmur2_agrees_with_java(data: bytes) -> None:
+    """Any bytes; those above 127 are negative in Java."""
+    assert murmur2(raw(data), 0, len(data)) == java_murmur2(data)
 
 
 def test_combined_hashes_depend_on_order() -> None:

@@ -13,28 +13,31 @@ class TaskState(Enum):
         CREATED ----> RESTORING ----> RUNNING
            |              |              |
            |              v              |
-           +--------> SUSPENDED <--------+
-           |              |
-           v              v
-           +----------> CLOSED
+           +--------> SUSPENDED <--------+     FAILED <---- any of these four
+           |              |                      |
+           v              v                      |
+           +----------> CLOSED <-----------------+
 
     CREATED: assigned; what Kafka remembers of it is being read. RESTORING: journal ranges are replayed, outputs
     suppressed. RUNNING: takes records. SUSPENDED: takes nothing more; its last cycle is being committed, or was.
-    CLOSED: given back or lost; nothing of it may leave any more.
+    FAILED: takes nothing more, and nothing of it is committed; its partition stays with the worker, whose other tasks
+    go on (rule 12). CLOSED: given back or lost; nothing of it may leave any more.
     """
 
     CREATED = "created"
     RESTORING = "restoring"
     RUNNING = "running"
     SUSPENDED = "suspended"
+    FAILED = "failed"
     CLOSED = "closed"
 
 
 _LEGAL = {
-    TaskState.CREATED: {TaskState.RESTORING, TaskState.SUSPENDED, TaskState.CLOSED},
-    TaskState.RESTORING: {TaskState.RUNNING, TaskState.SUSPENDED, TaskState.CLOSED},
-    TaskState.RUNNING: {TaskState.SUSPENDED, TaskState.CLOSED},
-    TaskState.SUSPENDED: {TaskState.CLOSED},
+    TaskState.CREATED: {TaskState.RESTORING, TaskState.SUSPENDED, TaskState.FAILED, TaskState.CLOSED},
+    TaskState.RESTORING: {TaskState.RUNNING, TaskState.SUSPENDED, TaskState.FAILED, TaskState.CLOSED},
+    TaskState.RUNNING: {TaskState.SUSPENDED, TaskState.FAILED, TaskState.CLOSED},
+    TaskState.SUSPENDED: {TaskState.FAILED, TaskState.CLOSED},
+    TaskState.FAILED: {TaskState.CLOSED},
     TaskState.CLOSED: set(),
 }
 

@@ -14,6 +14,7 @@ from enum import Enum
 
 from stream.engine.effects import OutputBatch
 from stream.engine.snapshot import Checkpoint
+from stream.errors import StreamError
 from stream.records import RecordBatch, RejectReason, TopicPartition
 
 # --- What happens to a worker ------------------------------------------------------------------------------------
@@ -71,6 +72,14 @@ class TaskFound:
 
 
 @dataclass(frozen=True, slots=True)
+class Corrupted:
+    """What a task needs to go on is gone: a record behind its position, a part of its journal."""
+
+    partition: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
     """Records of one partition, in offset order, none skipped, none twice since `Fetch`."""
 
@@ -98,7 +107,8 @@ class CommitOutcome(Enum):
     """How a transaction ended."""
 
     COMMITTED = "committed"
-    REFUSED = "refused"  # aborted; membership was stale or the broker asked for an abort: the effects stay in hand
+    REFUSED = "refused"  # aborted; membership was stale or a client was over: the same effects are sent again
+    UNSENDABLE = "unsendable"  # aborted; a record or an offset was refused, and sending it again may not help (rule 12)
     FENCED = "fenced"  # another worker uses this transactional id: the worker stops
 
 
@@ -108,7 +118,7 @@ class CommitReturned:
 
     transaction: int
     outcome: CommitOutcome
-    message: str = ""  # why, where sending the same again may not help (rule 12); "" for a stale membership
+    message: str = ""  # why; "" for a stale membership
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,7 @@ Event = (
     | Revoked
     | Lost
     | TaskFound
+    | Corrupted
     | Fetched
     | SchemaFetched
     | SchemaRefused
@@ -153,14 +164,24 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class FindTask:
-    """Read what Kafka remembers of a task and answer with `TaskFound`."""
+    """Read what Kafka remembers of a task and answer with `TaskFound`, or with `Corrupted`."""
 
     partition: int
+    without: Mapping[str, str] = field(default_factory=dict)  # digests of snapshots that are no good, and why
+    because: str = ""  # why the task is looked for once more; "" where it was assigned
+
+
+@dataclass(frozen=True, slots=True)
+class StopTask:
+    """Deliver nothing of this task any more; it failed, and its partition stays with the worker (rule 12)."""
+
+    partition: int
+    error: StreamError
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Deliver records of this partition from this offset on (for the first time, or again from there)."""
+    """Deliver records of this partition from this offset on, for the first time or again; ends a `Pause`."""
 
     source: TopicPartition
     offset: int
@@ -247,5 +268,17 @@ class Stop:
 
 
 Instruction = (
-    FindTask | Fetch | Pause | Resume | FetchSchema | Send | Produce | Commit | Abort | PublishSnapshot | Release | Stop
+    FindTask
+    | StopTask
+    | Fetch
+    | Pause
+    | Resume
+    | FetchSchema
+    | Send
+    | Produce
+    | Commit
+    | Abort
+    | PublishSnapshot
+    | Release
+    | Stop
 )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stream.engine.effects import Outputs
+from stream.engine.effects import OutputBatch, Outputs
 from stream.engine.lifecycle import TaskState, transition
 from stream.engine.protocol import Instruction, Pause, Resume, SchemaFetched, SchemaRefused, TaskFound
 from stream.engine.restore import HOW_TO_RESET, Replay, find_beginning
@@ -54,12 +54,19 @@ class Slot:
         self._snapshot_cycle = 0
         self._has_run = False
         self.held_back = ""  # why nothing live is taken for now (rule 20)
+        self.unusable_snapshot = ""  # digest of the one that was being loaded when the task turned out corrupt
 
     def begin(self, found: TaskFound, offset_reset: str, now_ms: int) -> Mapping[TopicPartition, int]:
-        """Load the state that Kafka remembers; returns where fetching begins."""
+        """Load the state that Kafka remembers; returns where fetching begins.
+
+        Raises:
+            TaskCorrupted: it cannot be rebuilt; if `unusable_snapshot` is set, perhaps from another snapshot.
+        """
         beginning = find_beginning(found, self.task.sources, self.task.plan_digest, offset_reset)
         if beginning.checkpoint is not None:
+            self.unusable_snapshot = beginning.checkpoint.digest
             self.restored = self.task.load(beginning.checkpoint)
+            self.unusable_snapshot = ""
             self._snapshot_cycle = beginning.checkpoint.cycle
         new = beginning.starts.keys() - (beginning.checkpoint.next_offsets.keys() if beginning.checkpoint else set())
         self.task.start_at({source: beginning.starts[source] for source in new})
@@ -157,16 +164,30 @@ class Slot:
         """True if cycles were committed since the last snapshot, and none is open."""
         return self._has_run and not self.task.has_open_cycle and self.task.cycle > self._snapshot_cycle
 
+    @property
+    def open_outputs(self) -> tuple[OutputBatch, ...]:
+        """What the open cycle has put into its transaction."""
+        return self.task.cycle_outputs if self.has_open_cycle else ()
+
     def suspend(self) -> None:
         """Take nothing more; the open cycle may still be committed."""
-        if self.state is not TaskState.SUSPENDED:
+        if self.state not in (TaskState.SUSPENDED, TaskState.FAILED):
             self._move(TaskState.SUSPENDED)
-        for queue in self._queues.values():
-            queue.clear()
+        self._clear()
+
+    def fail(self) -> None:
+        """Take nothing more, and commit nothing either."""
+        self._move(TaskState.FAILED)
+        self._has_run = False
+        self._clear()
 
     def close(self) -> None:
         """Nothing of the task may leave any more."""
         self._move(TaskState.CLOSED)
+
+    def _clear(self) -> None:
+        for queue in self._queues.values():
+            queue.clear()
 
     def _move(self, to: TaskState) -> None:
         self.state = transition(self.state, to)

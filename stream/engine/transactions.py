@@ -1,5 +1,6 @@
 """A worker's transactions: the one that outputs go into, and the one that is being committed (rules 7 to 12)."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -23,13 +24,17 @@ class ClosedCycle:
     metrics: CycleMetrics
     checkpoint: Checkpoint | None
 
+    @property
+    def task(self) -> tuple[int, int]:
+        """Partition and epoch of the task."""
+        return self.effects.partition, self.effects.epoch
+
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
     """Predictions that left outside the transaction, kept until the cycle that they belong to is committed."""
 
-    partition: int
-    epoch: int
+    task: tuple[int, int]  # partition and epoch
     outputs: tuple[OutputBatch, ...]
 
 
@@ -39,6 +44,8 @@ class _InFlight:
     cycles: list[ClosedCycle]
     sent: list[_Sent]
     refusals: int = 0
+    apart: deque[ClosedCycle] | None = None  # cycles that wait for a transaction of their own; None: all go in one
+    heard: set[tuple[int, int]] = field(default_factory=set)  # partition and epoch of the tasks that those are of
 
 
 @dataclass(slots=True)
@@ -69,6 +76,11 @@ class Transactions:
         return self._in_flight is not None
 
     @property
+    def is_apart(self) -> bool:
+        """True while tasks are sent one by one, to find the one whose effects are refused: nothing may join them."""
+        return self._in_flight is not None and self._in_flight.apart is not None
+
+    @property
     def last_begun(self) -> int:
         """Number of the newest transaction that holds outputs: those of a task assigned now may not enter it."""
         return self._open.number if self._open.has_begun else self._open.number - 1
@@ -92,7 +104,7 @@ class Transactions:
         """Send outputs of a task at once, and keep them until its cycle is committed."""
         if not outputs:
             return []
-        self._open.sent.append(_Sent(partition, epoch, outputs))
+        self._open.sent.append(_Sent((partition, epoch), outputs))
         return [Send(outputs)]
 
     def produce_held(self) -> list[Instruction]:
@@ -117,10 +129,24 @@ class Transactions:
         return self._in_flight is not None and self._in_flight.transaction == transaction
 
     def committed(self) -> list[ClosedCycle]:
-        """The one in flight is committed: its cycles, once."""
+        """The cycles of the one in flight, which is committed; `go_on` has to follow."""
         assert self._in_flight is not None
-        cycles, self._in_flight = self._in_flight.cycles, None
+        cycles, self._in_flight.cycles = self._in_flight.cycles, []
         return cycles
+
+    def go_on(self) -> list[Instruction]:
+        """What is done with the cycles in flight: those that wait for a transaction of their own, else what is held."""
+        in_flight = self._in_flight
+        assert in_flight is not None
+        while in_flight.apart and not in_flight.cycles:
+            in_flight.cycles = self._owned([in_flight.apart.popleft()])
+        if in_flight.cycles:
+            in_flight.refusals = 0
+            return self._again(in_flight, self._sent_before(in_flight))
+        self._in_flight = None
+        # Tasks that had nothing to commit were not among them, and what they sent may be what did not arrive.
+        unheard = [item for item in self._open.sent if item.task not in in_flight.heard]
+        return [*(self._sends(unheard) if in_flight.apart is not None else []), *self.produce_held()]
 
     def send_again(self, reason: str) -> list[Instruction]:
         """Rule 9: the same effects, of the tasks still owned, in a new transaction; nothing if none is owned.
@@ -133,14 +159,30 @@ class Transactions:
         if in_flight.refusals >= _REFUSALS_AT_MOST:
             raise RetriableError(f"{in_flight.refusals} commits in a row were refused, the last with: {reason}")
         in_flight.refusals += 1
-        in_flight.cycles = [each for each in in_flight.cycles if self._owns(each.effects.partition, each.effects.epoch)]
-        if not in_flight.cycles:
-            self._in_flight = None
-            return self.produce_held()
-        in_flight.transaction, self._open.number = self._open.number, self._open.number + 1
-        effects = [cycle.effects for cycle in in_flight.cycles]
-        outputs = tuple(batch for item in effects for batch in (*item.outputs, item.journal_output))
-        return [*self._sent_again(in_flight, reason), Produce(in_flight.transaction, outputs), _commit(in_flight)]
+        in_flight.cycles = self._owned(in_flight.cycles)
+        # Stale membership, which is ordinary and comes without a reason, says nothing about what left at once.
+        return self._again(in_flight, self._sent_before(in_flight) if reason else []) or self.go_on()
+
+    def send_apart(self) -> list[Instruction]:
+        """Rule 12: something in these effects was refused for good; each task's are sent again by themselves."""
+        in_flight = self._in_flight
+        assert in_flight is not None
+        in_flight.apart, in_flight.cycles = deque(in_flight.cycles), []
+        in_flight.heard = {cycle.task for cycle in in_flight.apart}
+        return self.go_on()
+
+    def give_up(self) -> Effects | None:
+        """The effects that were refused for good a second time, by themselves: they are dropped, `go_on` has to follow.
+
+        None where it was the first time, or where other tasks' were with them: then `send_apart` has to follow.
+        """
+        in_flight = self._in_flight
+        assert in_flight is not None
+        if in_flight.apart is None:
+            return None
+        (cycle,) = in_flight.cycles
+        in_flight.cycles = []
+        return cycle.effects
 
     def drop_lost(self, kept: list[OutputBatch]) -> list[Instruction]:
         """Tasks were lost: of the open transaction only `kept` remains, the outputs of open cycles still owned."""
@@ -151,18 +193,33 @@ class Transactions:
         if not self._open.has_begun:
             return []
         aborted = Abort(self._open.number)
-        sent = [item for item in self._open.sent if self._owns(item.partition, item.epoch)]
+        sent = [item for item in self._open.sent if self._owns(*item.task)]
         self._open = _Open(self._open.number + 1, held=kept, sent=sent)
         return [aborted, *self.produce_held()]
 
-    def _sent_again(self, in_flight: _InFlight, reason: str) -> list[Instruction]:
+    def _owned(self, cycles: Sequence[ClosedCycle]) -> list[ClosedCycle]:
+        return [cycle for cycle in cycles if self._owns(*cycle.task)]
+
+    def _again(self, in_flight: _InFlight, sent: list[Instruction]) -> list[Instruction]:
+        if not in_flight.cycles:
+            return []
+        in_flight.transaction, self._open.number = self._open.number, self._open.number + 1
+        effects = [cycle.effects for cycle in in_flight.cycles]
+        outputs = tuple(batch for item in effects for batch in (*item.outputs, item.journal_output))
+        return [*sent, Produce(in_flight.transaction, outputs), _commit(in_flight)]
+
+    def _sent_before(self, in_flight: _InFlight) -> list[Instruction]:
         """What left outside the transaction, in case that it is this which did not arrive: under the same ids.
 
-        That may be what the next cycle has sent meanwhile. Stale membership, which is ordinary and comes without a
-        reason, says nothing about them.
+        That may be what the next cycle has sent meanwhile.
         """
-        sent = [item.outputs for item in (*in_flight.sent, *self._open.sent) if self._owns(item.partition, item.epoch)]
-        return [Send(outputs) for outputs in sent] if reason else []
+        sent = [*in_flight.sent, *self._open.sent]
+        if in_flight.apart is not None:
+            sent = [item for item in sent if item.task == in_flight.cycles[0].task]
+        return self._sends(sent)
+
+    def _sends(self, sent: Sequence[_Sent]) -> list[Instruction]:
+        return [Send(item.outputs) for item in sent if self._owns(*item.task)]
 
 
 def _commit(in_flight: _InFlight) -> Commit:

@@ -8,12 +8,14 @@ stay in hand till then, and are sent again, for the tasks still owned, when the 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from stream.engine.failures import Failures
 from stream.engine.lifecycle import TaskState
 from stream.engine.metrics import CycleMetrics
 from stream.engine.protocol import (
     Assigned,
     CommitOutcome,
     CommitReturned,
+    Corrupted,
     Event,
     Fetch,
     Fetched,
@@ -22,6 +24,7 @@ from stream.engine.protocol import (
     InputsWatched,
     Instruction,
     Lost,
+    Pause,
     PublishSnapshot,
     Release,
     Revoked,
@@ -30,13 +33,14 @@ from stream.engine.protocol import (
     SnapshotPublished,
     Stop,
     StopRequested,
+    StopTask,
     TaskFound,
 )
 from stream.engine.slot import Slot
 from stream.engine.snapshot import Checkpoint
 from stream.engine.task import Task
 from stream.engine.transactions import ClosedCycle, Transactions
-from stream.errors import StreamError
+from stream.errors import StreamError, TaskCorrupted
 from stream.records import RecordBatch
 
 
@@ -76,6 +80,8 @@ class Worker:
         self._done: list[tuple[int, CycleMetrics]] = []
         self._is_stopping = False
         self._publishing: set[int] = set()
+        self._failures = Failures()
+        self._to_find: dict[int, FindTask] = {}  # corrupt tasks that are looked for once nothing of theirs is in flight
         self._schemas: dict[int, SchemaFetched] = {}
 
     @property
@@ -85,7 +91,7 @@ class Worker:
 
     def has_work(self, now_ms: int) -> bool:
         """True if `work` would handle records now."""
-        return not self._is_full and any(slot.has_work(now_ms) for slot in self._slots.values())
+        return not self._must_wait and any(slot.has_work(now_ms) for slot in self._slots.values())
 
     def take_handled(self) -> RecordBatch | None:
         """The live records that the last `work` handled, once: for whoever measures."""
@@ -103,7 +109,7 @@ class Worker:
         return self._transactions.is_committing
 
     def on(self, event: Event, now_ms: int) -> list[Instruction]:
-        """Take an event; a StreamError of a task stops the worker with that reason."""
+        """Take an event; a StreamError stops the worker with that reason. TaskCorrupted is one task's affair."""
         try:
             return self._on(event, now_ms)
         except StreamError as error:
@@ -126,6 +132,9 @@ class Worker:
                 return self._lose(partitions)
             case TaskFound():
                 return self._begin_task(event, now_ms)
+            case Corrupted(partition, reason):
+                slot = self._slots.get(partition)
+                return self._restore_again(slot, TaskCorrupted(reason)) if slot else []
             case Fetched(batch):
                 slot = self._slots.get(batch.partition)
                 return slot.enqueue(batch, now_ms) if slot else []
@@ -151,17 +160,23 @@ class Worker:
     # --- assignment ----------------------------------------------------------------------------------------------
 
     def _assign(self, partition: int) -> Instruction:
+        self._build(partition)
+        return FindTask(partition)
+
+    def _build(self, partition: int) -> None:
         self._epochs[partition] = self._epochs.get(partition, 0) + 1
         task = self._build_task(partition, self._epochs[partition])
         # A task's outputs never enter a transaction begun before the task was assigned (rule 7).
         self._slots[partition] = Slot(task, ready_after=self._transactions.last_begun)
-        return FindTask(partition)
 
     def _begin_task(self, found: TaskFound, now_ms: int) -> list[Instruction]:
         slot = self._slots.get(found.partition)
         if slot is None or slot.state is not TaskState.CREATED:
             return []
-        starts = slot.begin(found, self._settings.offset_reset, now_ms)
+        try:
+            starts = slot.begin(found, self._settings.offset_reset, now_ms)
+        except TaskCorrupted as error:
+            return self._restore_again(slot, error)
         return [Fetch(source, offset) for source, offset in starts.items()]
 
     def _revoke(self, partitions: tuple[int, ...], now_ms: int) -> list[Instruction]:
@@ -177,11 +192,20 @@ class Worker:
 
         There is nothing to release: they are gone, or given anew already.
         """
+        self._forget(partitions)
+        self._releasing = tuple(partition for partition in self._releasing if partition not in partitions)
+        return self._drop_outputs()
+
+    def _forget(self, partitions: tuple[int, ...]) -> None:
         for partition in partitions:
+            self._failures.forget(partition)
+            self._to_find.pop(partition, None)
             if slot := self._slots.pop(partition, None):
                 slot.close()
-        self._releasing = tuple(partition for partition in self._releasing if partition not in partitions)
-        kept = [batch for slot in self._slots.values() for batch in slot.task.cycle_outputs]
+
+    def _drop_outputs(self) -> list[Instruction]:
+        """Of the open transaction only the outputs of tasks that are still at work remain."""
+        kept = [batch for slot in self._slots.values() for batch in slot.open_outputs]
         return self._transactions.drop_lost(kept)
 
     # --- inputs --------------------------------------------------------------------------------------------------
@@ -200,6 +224,38 @@ class Worker:
         checkpoint = slot.checkpoint_if_near(now_ms, self._copied_bytes)
         return self._publish([checkpoint]) if checkpoint is not None else []
 
+    # --- failures ------------------------------------------------------------------------------------------------
+
+    def _restore_again(self, slot: Slot, error: TaskCorrupted) -> list[Instruction]:
+        """A task's state cannot be trusted: discard it and restore it, once for each cycle that it has reached."""
+        if slot.state in (TaskState.SUSPENDED, TaskState.FAILED):
+            return []
+        partition, unusable = slot.task.partition, slot.unusable_snapshot
+        if unusable:
+            self._failures.leave_out(partition, unusable, str(error))
+        elif slot.state is TaskState.CREATED or not self._failures.is_new(partition, slot.task.cycle):
+            return self._fail(slot, error)
+        slot.close()
+        self._build(partition)
+        pauses = [Pause(source) for source in slot.task.sources]
+        self._to_find[partition] = FindTask(partition, self._failures.left_out(partition), str(error))
+        return [*pauses, *self._drop_outputs(), *self._find_if_settled()]
+
+    def _find_if_settled(self) -> list[Instruction]:
+        """Look for tasks only once it is known whether their last cycles were committed."""
+        if self._transactions.is_committing:
+            return []
+        wanted, self._to_find = self._to_find, {}
+        return list(wanted.values())
+
+    def _fail(self, slot: Slot, error: StreamError) -> list[Instruction]:
+        """Rule 12: this task stops, the others go on; a worker that has no other ends with the reason."""
+        slot.fail()
+        instructions: list[Instruction] = [StopTask(slot.task.partition, error), *self._drop_outputs()]
+        if all(each.state is TaskState.FAILED for each in self._slots.values()):
+            instructions.append(Stop(error))
+        return instructions
+
     # --- work ----------------------------------------------------------------------------------------------------
 
     def _work(self, now_ms: int, records: int) -> list[Instruction]:
@@ -207,7 +263,7 @@ class Worker:
         self.taken = 0
         over = self._transactions.last_over
         slot = next((slot for slot in self._fairly() if slot.has_work(now_ms) and slot.ready_after <= over), None)
-        if slot is not None and not self._is_full:
+        if slot is not None and not self._must_wait:
             instructions += self._handle(slot, now_ms, min(records, slot.slice_records or records))
         for each in self._slots.values():
             each.copy_ahead(self._copied_bytes)
@@ -224,7 +280,10 @@ class Worker:
     def _handle(self, slot: Slot, now_ms: int, records: int) -> list[Instruction]:
         self._served += 1
         slot.served = self._served
-        outputs, instructions = slot.handle(now_ms, records)
+        try:
+            outputs, instructions = slot.handle(now_ms, records)
+        except TaskCorrupted as error:
+            return self._restore_again(slot, error)
         self.taken = slot.taken
         if outputs is None:
             return instructions
@@ -246,8 +305,9 @@ class Worker:
         return [FetchSchema(schema_id)]
 
     @property
-    def _is_full(self) -> bool:
-        return self._transactions.held_bytes > self._settings.held_bytes
+    def _must_wait(self) -> bool:
+        """While tasks are sent apart, nothing may leave at once beside them: its failure would be taken for theirs."""
+        return self._transactions.held_bytes > self._settings.held_bytes or self._transactions.is_apart
 
     # --- commit --------------------------------------------------------------------------------------------------
 
@@ -271,15 +331,10 @@ class Worker:
             return []
         if returned.outcome is CommitOutcome.FENCED:
             return [Stop(StreamError(returned.message))]
-        if returned.outcome is CommitOutcome.REFUSED:
-            instructions = self._transactions.send_again(returned.message)
-        else:
-            cycles = self._transactions.committed()
-            self._done += [(cycle.effects.partition, cycle.metrics) for cycle in cycles]
-            instructions = self._publish([cycle.checkpoint for cycle in cycles if cycle.checkpoint is not None])
-            instructions += self._transactions.produce_held()
+        instructions = self._settled(returned)
         if self._transactions.is_committing:
             return instructions
+        instructions += self._find_if_settled()
         if self._is_stopping or self._releasing:
             instructions += self._close(now_ms) or self._release_if_done()
         return instructions + self._stop_if_done(now_ms)
@@ -289,8 +344,31 @@ class Worker:
         """Of the state of each task, when all are to be copied at once."""
         return self._settings.copied_bytes // len(self._slots)
 
+    def _settled(self, returned: CommitReturned) -> list[Instruction]:
+        """What follows from the outcome for what was in flight."""
+        if returned.outcome is CommitOutcome.REFUSED:
+            return self._transactions.send_again(returned.message)
+        if returned.outcome is CommitOutcome.UNSENDABLE:
+            return self._unsendable(returned.message)
+        cycles = self._transactions.committed()
+        self._done += [(cycle.effects.partition, cycle.metrics) for cycle in cycles]
+        published = self._publish([cycle.checkpoint for cycle in cycles if cycle.checkpoint is not None])
+        return published + self._transactions.go_on()
+
+    def _unsendable(self, reason: str) -> list[Instruction]:
+        """Rule 12: sent again task by task, what is refused a second time stops the one task that it is of."""
+        effects = self._transactions.give_up()
+        if effects is None:
+            return self._transactions.send_apart()
+        stopped: list[Instruction] = []
+        if self._owns(effects.partition, effects.epoch):
+            where = f"partition {effects.partition}: cycle {effects.journal.cycle} was refused twice, the last with: "
+            stopped = self._fail(self._slots[effects.partition], StreamError(where + reason))
+        return stopped + self._transactions.go_on()
+
     def _owns(self, partition: int, epoch: int) -> bool:
-        return partition in self._slots and self._slots[partition].task.epoch == epoch
+        slot = self._slots.get(partition)
+        return slot is not None and slot.task.epoch == epoch and slot.state is not TaskState.FAILED
 
     def _publish(self, checkpoints: Sequence[Checkpoint]) -> list[Instruction]:
         """Rule 22: a snapshot leaves only after its cycle's commit has returned."""
@@ -303,9 +381,7 @@ class Worker:
         if self._transactions.is_committing or not self._releasing:
             return []
         released, self._releasing = self._releasing, ()
-        for partition in released:
-            if slot := self._slots.pop(partition, None):
-                slot.close()
+        self._forget(released)
         return [Release(released)]
 
     def _stop_if_done(self, now_ms: int) -> list[Instruction]:

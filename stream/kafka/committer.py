@@ -11,6 +11,7 @@ import structlog
 from stream.engine.effects import OutputBatch
 from stream.engine.protocol import CommitOutcome, CommitReturned, CommittedOffset, OffsetAndMetadata
 from stream.errors import RetriableError
+from stream.kafka.producing import Failure
 from stream.kafka.sender import Sender
 from stream.kafka.transaction_producer import Fenced, ProducerOver, Refused, TransactionProducer
 from stream.records import TopicPartition
@@ -71,7 +72,7 @@ class Committer:
         self._tasks: queue.SimpleQueue[_Produce | _Commit | _Abort | None] = queue.SimpleQueue()
         self._open: int | None = None  # the transaction that was begun
         self._failed: int | None = None  # the transaction that is over already, before its Commit or Abort came
-        self._failure = ""
+        self._failure = Failure("", is_final=False)
         self._fenced = ""
         self._refusals = 0  # in a row
         self._is_closed = threading.Event()
@@ -138,7 +139,8 @@ class Committer:
 
     def _hold_back(self, answer: CommitReturned) -> None:
         """The first refusal is told at once (others joined or left); what is refused again and again, ever later."""
-        self._refusals = self._refusals + 1 if answer.outcome is CommitOutcome.REFUSED else 0
+        is_refused = answer.outcome in (CommitOutcome.REFUSED, CommitOutcome.UNSENDABLE)
+        self._refusals = self._refusals + 1 if is_refused else 0
         self._is_closed.wait(held_back_s(self._refusals))
 
     def _produce(self, task: _Produce) -> None:
@@ -155,9 +157,9 @@ class Committer:
         try:
             action()
         except Refused as refused:
-            self._failed, self._failure = transaction, refused.reason
+            self._failed, self._failure = transaction, Failure(refused.reason, refused.is_final)
         except ProducerOver as over:
-            self._failed, self._failure = transaction, str(over)
+            self._failed, self._failure = transaction, Failure(str(over), is_final=False)
             self._replace_producer()
         except Fenced as fenced:
             self._fenced = str(fenced)
@@ -168,14 +170,14 @@ class Committer:
         if self._fenced:
             return CommitReturned(task.transaction, CommitOutcome.FENCED, self._fenced)
         if self._failed == task.transaction:
-            return CommitReturned(task.transaction, CommitOutcome.REFUSED, self._failure)
+            return _refused(task.transaction, self._failure)
         try:
             if not_sent := self._sender.flush():
                 self._producer.abort()
-                return CommitReturned(task.transaction, CommitOutcome.REFUSED, not_sent)
+                return _refused(task.transaction, not_sent)
             self._producer.commit(task.offsets, task.group_metadata)
         except Refused as refused:
-            return CommitReturned(task.transaction, CommitOutcome.REFUSED, refused.reason)
+            return _refused(task.transaction, Failure(refused.reason, refused.is_final))
         except Fenced as fenced:
             self._fenced = str(fenced)
             return CommitReturned(task.transaction, CommitOutcome.FENCED, self._fenced)
@@ -212,6 +214,11 @@ class Committer:
                 _log.warning("no new producer yet", error=str(error))
             else:
                 return
+
+
+def _refused(transaction: int, failure: Failure) -> CommitReturned:
+    outcome = CommitOutcome.UNSENDABLE if failure.is_final else CommitOutcome.REFUSED
+    return CommitReturned(transaction, outcome, failure.reason)
 
 
 def held_back_s(refusals: int) -> float:

@@ -8,6 +8,7 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as Assignment
 
+from stream.errors import TaskCorrupted
 from stream.kafka.consumer_errors import check_message_error, raise_if_refused
 from stream.kafka.packing import group_by_partition, pack_batch
 from stream.records import RecordBatch, TopicPartition
@@ -30,6 +31,7 @@ class Flows:
     def __init__(self, consumer: Any) -> None:
         self._consumer = consumer
         self._flows: dict[TopicPartition, _Flow] = {}
+        self._gone: dict[TopicPartition, str] = {}
 
     def __contains__(self, source: TopicPartition) -> bool:
         return source in self._flows
@@ -79,8 +81,13 @@ class Flows:
         self._seek_where_needed()
         messages = self._read(timeout_s, records)
         if any(map(Message.error, messages)):
-            messages = _without_errors(messages)
+            messages = self._without_errors(messages)
         return [batch for batch in self._accepted(messages) if batch is not None]
+
+    def take_gone(self) -> dict[TopicPartition, str]:
+        """Partitions whose next record is not in the log any more, and what to do about it; each is told once."""
+        gone, self._gone = self._gone, {}
+        return gone
 
     def lags(self) -> Iterator[tuple[TopicPartition, int]]:
         """Records, at most, between the last delivered one and the end that the last fetch saw, by partition."""
@@ -114,6 +121,19 @@ class Flows:
         flow.next_offset = messages[-1].offset() + 1
         return pack_batch(source, messages)
 
+    def _without_errors(self, messages: list[Any]) -> list[Any]:
+        """The records among the messages; what is gone concerns its partition alone, other errors are raised."""
+        for message in messages:
+            if message.error() is not None:
+                source = TopicPartition(message.topic(), message.partition())
+                try:
+                    check_message_error(message)
+                except TaskCorrupted as error:
+                    if (flow := self._flows.get(source)) is not None and flow.is_flowing:
+                        flow.is_flowing = False
+                        self._gone[source] = str(error)
+        return [message for message in messages if message.error() is None]
+
     def _set_going(self, source: TopicPartition, flow: _Flow) -> None:
         """Resume, then seek, in this order and even where the position is right.
 
@@ -135,11 +155,3 @@ class Flows:
         for source, flow in self._flows.items():
             if flow.must_seek and flow.is_flowing:
                 self._set_going(source, flow)
-
-
-def _without_errors(messages: list[Any]) -> list[Any]:
-    """The records among the messages; errors that need a decision are raised."""
-    for message in messages:
-        if message.error() is not None:
-            check_message_error(message)
-    return [message for message in messages if message.error() is None]

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
@@ -10,9 +11,18 @@ import numpy as np
 from stream.engine.effects import OutputBatch
 from stream.errors import RetriableError
 from stream.headers import Headers, unpack
+from stream.kafka.transaction_errors import is_final
 
 # How long one wait for room in the producer's queue may take before callbacks are looked at again.
 _ROOM_WAIT_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something was not delivered."""
+
+    reason: str
+    is_final: bool  # sending the same again may not help (rule 12)
 
 
 class DeliveryFailures:
@@ -20,26 +30,34 @@ class DeliveryFailures:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # callbacks run in whichever thread polls or flushes
-        self.count = 0
-        self.first = ""
+        self._count = 0
+        self._first: Failure | None = None
 
     def on_delivery(self, error: Any, message: Any) -> None:
         """The producer's on_delivery, called for failures only (delivery.report.only.error)."""
         if error is not None:
-            self.note(message.topic(), error.str())
+            self.note(message.topic(), error.str(), is_final=is_final(error))
 
-    def note(self, topic: str, reason: str) -> None:
-        """Count one record that did not make it."""
+    def note(self, topic: str, reason: str, *, is_final: bool) -> None:
+        """Count one record that did not make it; `is_final`: sending it again may not help."""
+        failure = Failure(f"{topic}: {reason}", is_final)
         with self._lock:
-            self.count += 1
-            self.first = self.first or f"{topic}: {reason}"
+            self._count += 1
+            # Others fail in the wake of the one that was refused for good: that one is told.
+            if self._first is None or (failure.is_final and not self._first.is_final):
+                self._first = failure
 
-    def take(self) -> str:
-        """Say what failed since the last call, "" if nothing did, and start anew."""
+    @property
+    def first(self) -> "Failure | None":
+        """What failed first since the last `take`, or for good."""
+        return self._first
+
+    def take(self) -> "Failure | None":
+        """Say what failed since the last call, None if nothing did, and start anew."""
         with self._lock:
-            count, first = self.count, self.first
-            self.count, self.first = 0, ""
-        return f"{count} records were not delivered, the first: {first}" if count else ""
+            count, first = self._count, self._first
+            self._count, self._first = 0, None
+        return first and Failure(f"{count} records were not delivered, such as one for {first.reason}", first.is_final)
 
 
 def produce_batch(producer: Any, batch: OutputBatch, is_closing: Callable[[], bool] = lambda: False) -> None:

@@ -12,7 +12,8 @@ from stream.engine.effects import OutputBatch
 from stream.kafka import client_config
 from stream.kafka.broker_health import BrokerHealth
 from stream.kafka.clients import make_client
-from stream.kafka.producing import DeliveryFailures, produce_batch
+from stream.kafka.producing import DeliveryFailures, Failure, produce_batch
+from stream.kafka.transaction_errors import is_final
 
 _IDLE_S = 0.05
 _FLUSH_STEP_S = 1.0
@@ -51,21 +52,21 @@ class Sender:
         for batch in batches:
             self._work.put(batch)
 
-    def flush(self) -> str:
-        """Wait until all that was sent is acknowledged; says what failed, "" if nothing did.
+    def flush(self) -> Failure | None:
+        """Wait until all that was sent is acknowledged; says what failed, None if nothing did.
 
         Raises:
             Exception: what ended the thread that sends.
         """
         if self._thread is None:
-            return ""
+            return None
         is_handed_over = threading.Event()
         self._work.put(is_handed_over)
         while not is_handed_over.wait(_LOOK_S):
             if self._error is not None:
                 raise self._error
             if self._is_closing:
-                return "the worker is closing"
+                return Failure("the worker is closing", is_final=False)
         producer = self._producer
         while producer is not None and producer.flush(_FLUSH_STEP_S) and not self._is_closing:
             pass
@@ -117,7 +118,7 @@ class Sender:
         try:
             produce_batch(self._producer, batch, lambda: self._is_closing)
         except KafkaException as error:
-            self._failures.note(batch.topic, error.args[0].str())
+            self._failures.note(batch.topic, error.args[0].str(), is_final=is_final(error.args[0]))
         self._producer.poll(0)
 
     def _replace(self, producer: Any) -> None:

@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 from stream.config import InputTopics, KafkaSettings
 from stream.engine import journal
-from stream.engine.protocol import CommittedOffset, TaskFound
+from stream.engine.protocol import CommittedOffset, Corrupted, TaskFound
 from stream.engine.restore import committed_cycles
 from stream.engine.snapshot_store import SnapshotStore
 from stream.errors import RetriableError, TaskCorrupted
@@ -19,6 +20,7 @@ from stream.records import RecordBatch, TopicPartition
 # Committed offsets are stable once they are read: what is missing then is a marker on its way, unless the journal was
 # deleted.
 _JOURNAL_WITHIN_S = 20.0
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Found:
     """An answer with the request it belongs to: one that outlived the assignment it was made for is dropped."""
 
     request: object
-    found: TaskFound
+    found: TaskFound | Corrupted
 
 
 class TaskFinder:
@@ -44,18 +46,24 @@ class TaskFinder:
         self._topics = topics
         self._store = store
         self._is_closing = is_closing
+        self._loading: tuple[tuple[int, float], ...] = ()
         self._wait = partial(wait_until_stable, is_closing=is_closing)
 
-    def find(self, partition: int) -> TaskFound:
+    def find(self, partition: int, without: Mapping[str, str] = _NONE) -> TaskFound:
         """Read offsets, journal and the newest wanted snapshot of a task.
+
+        Args:
+            partition: the task's.
+            without: digests of snapshots that are no good, and why.
 
         Raises:
             RetriableError: positions did not become stable, or the brokers do not answer.
             ConfigError: a topic or a right is missing.
+            TaskCorrupted: a part of the journal was deleted while it was being read.
         """
         sources = tuple(TopicPartition(topic, partition) for topic in self._topics.sources)
         committed, records = self._remembered(TopicPartition(self._topics.journal, partition), sources)
-        wanted = {cycle for cycle in map(_cycle_of, records) if cycle is not None}
+        wanted = {cycle for cycle in map(_cycle_of, records) if cycle is not None and cycle[1] not in without}
         stored = self._wait(partial(self._store.load, partition, wanted), "snapshots") if wanted else None
         edges = {source: self._wait(partial(self._reader.watermarks, source), "offsets") for source in sources}
         return TaskFound(
@@ -63,10 +71,14 @@ class TaskFinder:
             committed=committed,
             journal=tuple(records),
             checkpoints=(stored.checkpoint,) if stored and stored.checkpoint else (),
-            damaged=stored.damaged if stored else (),
+            damaged=(*without.values(), *(stored.damaged if stored else ())),
             beginnings={source: low for source, (low, _) in edges.items()},
             ends={source: high for source, (_, high) in edges.items()},
         )
+
+    def loading(self) -> dict[int, float]:
+        """Share of the snapshot that is loaded, 0 to 1, of the task that is looked for; may be called by any thread."""
+        return dict(self._loading)
 
     def close(self) -> None:
         """Let go of the connections."""

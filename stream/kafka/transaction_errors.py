@@ -27,6 +27,37 @@ _STALE_MEMBER = (
     KafkaError.FENCED_MEMBER_EPOCH,
 )
 
+# A broker that was away for longer than a record may wait, and what follows from an abort or a producer's end: the same
+# records may arrive next time.
+_PASSING = (
+    KafkaError._MSG_TIMED_OUT,
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._PURGE_QUEUE,
+    KafkaError._PURGE_INFLIGHT,
+    KafkaError._FATAL,
+    KafkaError._STATE,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.NOT_ENOUGH_REPLICAS,
+    KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.CONCURRENT_TRANSACTIONS,
+    KafkaError.KAFKA_STORAGE_ERROR,
+    KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
+    KafkaError.UNKNOWN_PRODUCER_ID,
+    KafkaError.INVALID_PRODUCER_ID_MAPPING,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.PRODUCER_FENCED,
+    KafkaError._FENCED,
+    KafkaError.TRANSACTION_ABORTABLE,
+)
+
 
 def judge(error: Any) -> Verdict:
     """Class a KafkaError of a transactional call by what has to be done."""
@@ -40,5 +71,10 @@ def judge(error: Any) -> Verdict:
 
 
 def reason_to_tell(error: Any) -> str:
-    """Why an abort happened, for whoever asked for the commit; "" where sending the same again is the cure."""
+    """Why an abort happened, for whoever asked for the commit; "" where membership was stale."""
     return "" if error.code() in _STALE_MEMBER else error.str()
+
+
+def is_final(error: Any) -> bool:
+    """Whether an error lies in what was sent, or in what may be sent: sending it again may not help (rule 12)."""
+    return not (error.retriable() or error.code() in _STALE_MEMBER or error.code() in _PASSING)

@@ -19,7 +19,7 @@ from stream.kafka.broker_health import BrokerHealth
 from stream.kafka.clients import make_client
 from stream.kafka.consumer_errors import raise_if_refused
 from stream.kafka.producing import DeliveryFailures, produce_batch
-from stream.kafka.transaction_errors import Verdict, judge, reason_to_tell
+from stream.kafka.transaction_errors import Verdict, is_final, judge, reason_to_tell
 from stream.records import TopicPartition
 
 _log = structlog.get_logger("stream.kafka")
@@ -32,11 +32,17 @@ _OFFSETS_WITHIN_S = 3.0
 
 
 class Refused(Exception):
-    """The transaction was aborted; the producer is usable. `reason` is "" where membership was stale."""
+    """The transaction was aborted; the producer is usable.
 
-    def __init__(self, reason: str) -> None:
+    Args:
+        reason: "" where membership was stale.
+        is_final: whether sending the same again may not help (rule 12).
+    """
+
+    def __init__(self, reason: str, *, is_final: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.is_final = is_final
 
 
 class ProducerOver(Exception):
@@ -89,7 +95,7 @@ class TransactionProducer:
         try:
             produce_batch(self._producer, batch, lambda: self.is_closing)
         except KafkaException as error:
-            self._failures.note(batch.topic, self._explain(error.args[0]))
+            self._failures.note(batch.topic, self._explain(error.args[0]), is_final=is_final(error.args[0]))
         self.serve()
 
     def serve(self) -> None:
@@ -107,7 +113,7 @@ class TransactionProducer:
         self._flush()
         if failed := self._failures.take():
             self.abort()
-            raise Refused(failed)
+            raise Refused(failed.reason, is_final=failed.is_final)
         positions = [CommitPosition(*source, at.next_offset, at.metadata) for source, at in offsets.items()]
         self._call(lambda wait_s: self._send_offsets(positions, group_metadata, wait_s))
         self._call(lambda wait_s: self._producer.commit_transaction(wait_s))
@@ -202,8 +208,11 @@ class TransactionProducer:
         if verdict is Verdict.CALL_AGAIN and not self.is_closing:
             return
         if verdict is Verdict.ABORT:
+            failed = self._failures.first
             self.abort()
-            raise Refused(reason_to_tell(error))
+            if failed is not None and failed.is_final:  # the abort is asked for because of it
+                raise Refused(failed.reason, is_final=True)
+            raise Refused(reason_to_tell(error), is_final=is_final(error))
         if verdict is Verdict.FENCED and self._was_fenced_by_another():
             raise Fenced(
                 f"another worker uses the transactional id {self._settings.transactional_id}: two workers must not "

@@ -28,6 +28,7 @@ from stream.engine.protocol import (
     Assigned,
     Commit,
     CommittedOffset,
+    Corrupted,
     Event,
     Fetch,
     Fetched,
@@ -46,10 +47,12 @@ from stream.engine.protocol import (
     Send,
     SnapshotPublished,
     Stop,
+    StopTask,
+    TaskFound,
 )
 from stream.engine.snapshot import Checkpoint
 from stream.engine.snapshot_store import SnapshotStore
-from stream.errors import ConfigError, StreamError
+from stream.errors import ConfigError, StreamError, TaskCorrupted
 from stream.kafka import client_config
 from stream.kafka.broker_health import BrokerHealth
 from stream.kafka.clients import make_client
@@ -167,8 +170,7 @@ class Transport:
             case Fetch(source, offset):
                 self._fetch(source, offset)
             case Pause(source):
-                if source in (flows := self._flows_of(source)):
-                    flows.pause(source)
+                self._pause(source)
             case Resume(source):
                 if source in (flows := self._flows_of(source)):
                     flows.resume(source)
@@ -181,8 +183,10 @@ class Transport:
                 self._committer.commit(transaction, offsets, self._membership(transaction))
             case Abort(transaction):
                 self._committer.abort(transaction)
-            case FindTask(partition):
-                self._find_task(partition)
+            case FindTask():
+                self._find_task(instruction)
+            case StopTask(partition):
+                self._stop_task(partition)
             case FetchSchema(schema_id):
                 self._fetch_schema(schema_id)
             case PublishSnapshot(checkpoint):
@@ -196,6 +200,10 @@ class Transport:
     def has_joined(self) -> bool:
         """Whether the group has answered: with partitions, or that there are none for this worker."""
         return self._member.has_joined
+
+    def loading(self) -> dict[int, float]:
+        """Share of the snapshot that is loaded, 0 to 1, of tasks that are looked for."""
+        return self._finder.loading()
 
     def lags(self) -> dict[TopicPartition, int]:
         """Records, at most, that each input partition is behind its end, as of the last fetch."""
@@ -224,6 +232,8 @@ class Transport:
         if batches:
             self.health.on_answer()
         self._events += map(Fetched, batches)
+        gone = self._member.flows.take_gone() | self._labels.take_gone()
+        self._events += (Corrupted(source.partition, reason) for source, reason in gone.items())
         self._take_mail(self._mailbox.take_all())
 
     def _take_mail(self, mail: Iterable[Mail]) -> None:
@@ -303,9 +313,23 @@ class Transport:
             self._begun = (transaction, self._member.metadata())
         return self._begun[1]
 
-    def _find_task(self, partition: int) -> None:
-        request = self._requests[partition] = object()
-        self._mailbox.run(self._finding, lambda: Found(request, self._finder.find(partition)))
+    def _find_task(self, wanted: FindTask) -> None:
+        request = self._requests[wanted.partition] = object()
+        self._mailbox.run(self._finding, lambda: Found(request, self._find(wanted)))
+
+    def _find(self, wanted: FindTask) -> TaskFound | Corrupted:
+        try:
+            return self._finder.find(wanted.partition, wanted.without)
+        except TaskCorrupted as error:
+            return Corrupted(wanted.partition, str(error))
+
+    def _stop_task(self, partition: int) -> None:
+        for source in (TopicPartition(topic, partition) for topic in self._topics.sources):
+            self._pause(source)
+
+    def _pause(self, source: TopicPartition) -> None:
+        if source in (flows := self._flows_of(source)):
+            flows.pause(source)
 
     def _fetch_schema(self, schema_id: int) -> None:
         self._schemas_asked().fetch(schema_id)

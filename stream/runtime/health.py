@@ -22,6 +22,7 @@ class WorkerHealth:
         self._clock = clock
         self._phase = "starting"
         self._restoring: dict[int, tuple[float, float | None]] = {}
+        self._failed: dict[int, str] = {}
         self._last_turn: float | None = (
             None  # before the first, it looks for brokers and compiles, for as long as takes
         )
@@ -44,13 +45,23 @@ class WorkerHealth:
         self._restoring = {**self._restoring, partition: (share, seconds_left)}
 
     def restored(self, partition: int) -> None:
-        """This task runs, or is another worker's now."""
+        """This task runs."""
         self._restoring = {other: state for other, state in self._restoring.items() if other != partition}
 
+    def failed(self, partition: int, reason: str) -> None:
+        """This task has stopped for good; the others of this worker go on (rule 12)."""
+        self.restored(partition)
+        self._failed = {**self._failed, partition: reason}
+
+    def gone(self, partition: int) -> None:
+        """This task is another worker's now."""
+        self.restored(partition)
+        self._failed = {other: reason for other, reason in self._failed.items() if other != partition}
+
     @property
-    def restoring_partitions(self) -> set[int]:
-        """Tasks that do not run yet."""
-        return set(self._restoring)
+    def unready_partitions(self) -> set[int]:
+        """Tasks that do not run yet, or no more."""
+        return self._restoring.keys() | self._failed.keys()
 
     @property
     def is_alive(self) -> bool:
@@ -59,11 +70,19 @@ class WorkerHealth:
 
     @property
     def is_ready(self) -> bool:
-        """True if every task of this worker takes records."""
-        return self._phase == "running" and not self._restoring
+        """True if every task of this worker takes records.
+
+        A failed one counts: a rolling update that brings it about should go no further, and nothing else depends on
+        readiness, since nobody sends requests to a worker. It is alive all the same: a restart is no cure.
+        """
+        return self._phase == "running" and not self._restoring and not self._failed
 
     def sentence(self) -> str:
         """What the worker is doing, in the words of /readyz."""
+        failed = [f"partition {partition} failed: {reason}" for partition, reason in sorted(self._failed.items())]
+        return "; ".join([self._doing(), *failed])
+
+    def _doing(self) -> str:
         restoring = self._restoring
         if self._phase == "stopping" or not restoring:
             return self._phase

@@ -4,6 +4,7 @@ Label values come from the app's declaration, from enums and from the partitions
 does not grow with the traffic; names that nobody declared are counted as `other`.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -110,9 +111,14 @@ class WorkerMetrics:
         """Set how long kernels were compiled for at start (0 with a warm cache)."""
         self._compile_seconds.set(seconds)
 
-    def record_restore(self, partition: int, share: float) -> None:
-        """Set how much of a task's journal is replayed, 0 to 1."""
+    def record_restore(self, partition: int, share: float, seconds_left: float | None) -> None:
+        """Set how much of a task is restored, 0 to 1, and how long the rest takes; None where that is not known."""
         self._restore_share.labels(partition).set(share)
+        self._restore_left.labels(partition).set(math.nan if seconds_left is None else seconds_left)
+
+    def record_failed(self, partition: int, is_failed: bool) -> None:
+        """Set whether a task has stopped for good, while others of its worker go on."""
+        self._failed.labels(partition).set(is_failed)
 
     def forget(self, partition: int) -> None:
         """Drop the series of a partition that was given back or lost: another worker shows them now."""
@@ -173,7 +179,13 @@ class WorkerMetrics:
             "stream_label_rows_evicted", "features dropped before their label's horizon to keep the budget", _PARTITION
         )
         self._snapshot_age = self._gauge("stream_snapshot_age_seconds", "age of the newest snapshot", _PARTITION)
-        self._restore_share = self._gauge("stream_restore_share", "share of the journal replayed", _PARTITION)
+        self._restore_share = self._gauge("stream_restore_share", "share of a task's restore that is done", _PARTITION)
+        self._restore_left = self._gauge(
+            "stream_restore_seconds_left", "what a task's restore still takes; NaN while unknown", _PARTITION
+        )
+        self._failed = self._gauge(
+            "stream_task_failed", "1 where a task has stopped for a reason that its log tells (rule 12)", _PARTITION
+        )
 
     def _declare_worker(self) -> None:
         self._commits = Counter("stream_commits", "transactions committed", registry=self.registry)

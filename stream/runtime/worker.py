@@ -13,7 +13,6 @@ from stream import kernels
 from stream.app.foreign_keys import foreign_key_problems
 from stream.avro import Framing, header
 from stream.config import InputTopics
-from stream.engine.lifecycle import TaskState
 from stream.engine.plan import Plan
 from stream.engine.protocol import (
     Assigned,
@@ -44,6 +43,7 @@ from stream.runtime.metrics import WorkerMetrics
 from stream.runtime.metrics_server import MetricsServer
 from stream.runtime.settings import Settings
 from stream.runtime.stopping import StopLimit, StopSignals
+from stream.runtime.task_observer import TaskObserver
 from stream.storage.folder import FolderSnapshotStore
 
 _log = structlog.get_logger("stream.worker")
@@ -180,6 +180,7 @@ class WorkerLoop:
         self._is_immediate = settings.delivery == "immediate"
         self._health = health
         self._metrics = metrics
+        self._tasks = TaskObserver(health, metrics)
         self._worker = Worker(
             lambda partition, epoch: Task(plan, partition, epoch, output_format),
             WorkerSettings(
@@ -205,7 +206,6 @@ class WorkerLoop:
         self._handled: list[np.ndarray] = []  # timestamps of the events of the open cycle, and of the one in flight
         self._in_flight: list[np.ndarray] = []
         self._snapshots: dict[tuple[int, int], int] = {}
-        self._partitions: set[int] = set()
         self._has_joined = False
 
     def request_stop(self) -> None:
@@ -277,8 +277,7 @@ class WorkerLoop:
     def _told(self, event: Event) -> Sequence[Instruction]:
         self._log_event(event)
         if isinstance(event, Assigned):
-            for partition in event.partitions:
-                self._health.restoring(partition, 0.0)
+            self._tasks.assigned(event.partitions)
         elif isinstance(event, SnapshotPublished) and not event.error:
             created_ms = self._snapshots.pop((event.partition, event.cycle), now_ms())
             self._metrics.record_snapshot(event.partition, created_ms)
@@ -316,7 +315,8 @@ class WorkerLoop:
                 )
 
     def _note(self, instructions: Sequence[Instruction]) -> None:
-        """Note for the metrics what is about to be performed: here, or by the transport during a revocation."""
+        """Note for log and metrics what is about to be performed: here, or by the transport during a revocation."""
+        self._tasks.note(instructions)
         for instruction in instructions:
             if isinstance(instruction, Commit):
                 self._committing_since_s = time.perf_counter()
@@ -344,21 +344,7 @@ class WorkerLoop:
     def _look(self) -> None:
         """Now and then: lag, restore progress, and which partitions are here."""
         self._looked_s = time.monotonic()
-        slots = {slot.task.partition: slot for slot in self._worker.slots}
-        for gone in self._partitions - slots.keys():
-            self._metrics.forget(gone)
-        for gone in self._health.restoring_partitions - slots.keys():
-            self._health.restored(gone)
-        self._partitions = set(slots)
-        for partition, slot in slots.items():
-            if slot.state in (TaskState.CREATED, TaskState.RESTORING):
-                self._health.restoring(partition, slot.restored_share)
-                _log.info("restoring", partition=partition, share=f"{slot.restored_share:.0%}")
-            else:
-                if partition in self._health.restoring_partitions:
-                    _log.info("restored", partition=partition)
-                self._health.restored(partition)
-            self._metrics.record_restore(partition, slot.restored_share)
+        self._tasks.look(self._worker.slots, self._transport.loading())
         for source, records in self._transport.lags().items():
             if source.topic == self._event_topic:
                 self._metrics.record_lag(source.partition, records)

@@ -163,8 +163,10 @@ class SimulatedBroker:
             return None
         return {source: self.offsets[source] for source in sources if source in self.offsets}
 
-    def find(self, partition: int) -> TaskFound | None:
-        """What is remembered of a task; None while it is not stable, or not both of offsets and journal to be read."""
+    def find(self, partition: int, without: Mapping[str, str]) -> TaskFound | None:
+        """What is remembered of a task, but for snapshots of these digests; None while it is not stable, or not both of
+        offsets and journal to be read.
+        """
         sources = [TopicPartition(topic, partition) for topic in self.inputs]
         committed = self.committed(sources)
         if committed is None:
@@ -182,8 +184,11 @@ class SimulatedBroker:
             partition=partition,
             committed=committed,
             journal=tuple(records),
-            checkpoints=tuple(each for each in reversed(kept) if each.digest not in damaged),
-            damaged=tuple(f"cycle {each.cycle} is damaged" for each in kept if each.digest in damaged),
+            checkpoints=tuple(each for each in reversed(kept) if each.digest not in damaged | without.keys()),
+            damaged=(
+                *without.values(),
+                *(f"cycle {each.cycle} is damaged" for each in kept if each.digest in damaged),
+            ),
             beginnings=dict.fromkeys(sources, 0),
             ends={source: self.logs[source].end for source in sources},
             topics={topic: TopicIdentity(f"id of {topic}", self.partitions) for topic in self.inputs},

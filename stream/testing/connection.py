@@ -2,7 +2,7 @@
 
 import random
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -29,12 +29,13 @@ from stream.engine.protocol import (
     Send,
     SnapshotPublished,
     Stop,
+    StopTask,
     TaskFound,
 )
 from stream.records import RejectReason, TopicPartition
 from stream.testing.broker import SimulatedBroker, TransactionOver
 from stream.testing.group import SimulatedGroup
-from stream.testing.partition_log import Transaction
+from stream.testing.partition_log import Transaction, stored_records
 
 # The journal's end when a snapshot is published lies before the next one's cycle; two snapshots are kept.
 _ENDS_KEPT = 3
@@ -64,6 +65,7 @@ class Connection:
         draw: decides what happens next and what goes wrong.
         chances: of what goes wrong.
         clock: gives now, in ms.
+        unsendable: keys of records that the broker refuses, as it does those that are too large.
     """
 
     def __init__(
@@ -74,10 +76,12 @@ class Connection:
         draw: random.Random,
         chances: Chances,
         clock: Callable[[], int],
+        unsendable: Collection[bytes] = (),
     ) -> None:
         self.broker, self._group, self.draw, self._clock = broker, group, draw, clock
         self.chances = chances
         self.transactional_id = transactional_id
+        self._unsendable = unsendable
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
         self._committing: deque[Job[Event | None]] = deque()
@@ -87,6 +91,7 @@ class Connection:
         self._open: tuple[int, Transaction] | None = None
         self._begun: tuple[int, int] = (0, 0)  # the newest transaction and the generation it began in
         self._has_lost_send = False
+        self._was_refused = False  # a record of the open transaction, or one that left outside it
         self._ends: dict[int, deque[int]] = {}  # of journals, when their last snapshots were published
         self._revoking: frozenset[int] = frozenset()
         self.stopped: Stop | None = None
@@ -153,10 +158,13 @@ class Connection:
         match instruction:
             case FindTask(partition):
                 request = self._requests[partition] = object()
-                self._asking.append(self._find(partition, request))
+                self._asking.append(self._find(instruction, request))
+            case StopTask(partition):
+                self._paused |= {TopicPartition(topic, partition) for topic in self.broker.inputs}
             case Fetch(source, offset):
                 if source.partition in self._group.owned(self):
                     self._positions[source] = offset
+                    self._paused.discard(source)
             case Pause(source):
                 self._paused.add(source)
             case Resume(source):
@@ -196,11 +204,11 @@ class Connection:
 
     # --- threads -------------------------------------------------------------------------------------------------
 
-    def _find(self, partition: int, request: object) -> Job[TaskFound | None]:
+    def _find(self, wanted: FindTask, request: object) -> Job[TaskFound | None]:
         yield
-        while (found := self.broker.find(partition)) is None:
+        while (found := self.broker.find(wanted.partition, wanted.without)) is None:
             yield
-        return found if self._requests.get(partition) is request else None
+        return found if self._requests.get(wanted.partition) is request else None
 
     def _ask_schema(self, schema_id: int) -> Job[Event]:
         yield
@@ -233,7 +241,13 @@ class Connection:
         if self.draw.random() < self.chances.lost_send:
             self._has_lost_send = True
         else:
-            self.broker.store(outputs)
+            self.broker.store([batch for batch in outputs if self._is_taken(batch)])
+
+    def _is_taken(self, batch: OutputBatch) -> bool:
+        """Whether the broker takes all records of a batch; its commit is told."""
+        is_refused = bool(self._unsendable) and any(each.key in self._unsendable for each in stored_records(batch))
+        self._was_refused |= is_refused
+        return not is_refused
 
     def _produce(self, number: int, outputs: tuple[OutputBatch, ...]) -> Job[None]:
         while not self.broker.has_ended(self.transactional_id):
@@ -244,6 +258,8 @@ class Connection:
             self._open = (number, self.broker.begin_transaction(self.transactional_id, self._clock()))
         for batch in outputs:
             yield
+            if not self._is_taken(batch):
+                continue
             try:
                 self.broker.store([batch], self._open[1])
             except TransactionOver:
@@ -253,6 +269,7 @@ class Connection:
     def _abort(self, number: int) -> Job[None]:
         yield
         if self._open is not None and self._open[0] == number:
+            self._was_refused = False
             self._abort_open()
         return None
 
@@ -264,6 +281,10 @@ class Connection:
             return CommitReturned(commit.transaction, CommitOutcome.FENCED, f"{self.transactional_id} was taken over")
         assert self._open is not None
         lost, self._has_lost_send = self._has_lost_send, False
+        refused, self._was_refused = self._was_refused, False
+        if refused:
+            self._abort_open()
+            return CommitReturned(commit.transaction, CommitOutcome.UNSENDABLE, "a record is too large")
         if lost or not self._group.is_current(self, generation):
             self._abort_open()
             return CommitReturned(commit.transaction, CommitOutcome.REFUSED, "a batch did not arrive" if lost else "")

@@ -8,16 +8,18 @@ events need.
 """
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stream.config import TopicNames
+from stream.engine.effects import Outputs
 from stream.engine.lifecycle import TaskState
 from stream.engine.plan import Plan
 from stream.engine.protocol import Event, Instruction, StopRequested
 from stream.engine.task import OutputFormat, Task
 from stream.engine.worker import Worker, WorkerSettings
-from stream.records import TopicPartition
+from stream.errors import TaskCorrupted
+from stream.records import RecordBatch, TopicPartition
 from stream.testing.broker import SimulatedBroker
 from stream.testing.connection import Chances, Connection
 from stream.testing.group import SimulatedGroup
@@ -55,10 +57,11 @@ class Faults:
     damaged_snapshot: float = 0.03
     expiry: float = 0.002  # all workers crash, and come back when the group has forgotten offsets
     aborted_input: float = 0.02  # an upstream service aborts a transaction: holes in the input's offsets
+    corrupt: float = 0.02  # for each slice of a task: its state cannot be trusted any more
     clients: Chances = field(default_factory=lambda: Chances(0.05, 0.05, 0.1, 0.05))
 
 
-NO_FAULTS = Faults(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, Chances())
+NO_FAULTS = Faults(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, Chances())
 
 
 @dataclass(slots=True)
@@ -70,6 +73,23 @@ class _Process:
     connection: Connection
     paused_until_ms: int = 0
     is_stopping: bool = False
+
+
+class _CorruptibleTask(Task):
+    """Notices that its state is wrong, when it is: a slice is learned and never told."""
+
+    def __init__(
+        self, plan: Plan, partition: int, epoch: int, format: OutputFormat, is_corrupt: Callable[[], bool]
+    ) -> None:
+        super().__init__(plan, partition, epoch, format)
+        self._is_corrupt = is_corrupt
+
+    def process(self, batch: RecordBatch, now_ms: int) -> Outputs:
+        """As any task, or not."""
+        outputs = super().process(batch, now_ms)
+        if self._is_corrupt():
+            raise TaskCorrupted(f"partition {self.partition}: told so by the simulation")
+        return outputs
 
 
 class Simulation:
@@ -85,6 +105,7 @@ class Simulation:
         is_immediate: delivery="immediate".
         faults: how often what goes wrong.
         start_ms: where the clock begins, in milliseconds since 1970.
+        unsendable: keys of records whose outputs the broker refuses, until the others are handled and it is put right.
     """
 
     session_ms = 200
@@ -105,6 +126,7 @@ class Simulation:
         is_immediate: bool = False,
         faults: Faults | None = None,
         start_ms: int = _STARTED_MS,
+        unsendable: Iterable[bytes] = (),
     ) -> None:
         self.seed = seed
         self.plan = plan
@@ -120,6 +142,8 @@ class Simulation:
         self._draw = random.Random(seed)
         self._group = SimulatedGroup(partitions, self.session_ms)
         self._to_come = list(reversed(list(records)))
+        self._unsendable = set(unsendable)
+        self._failing = {each.source.partition for each in self._to_come if each.key in self._unsendable}
         self._processes: list[_Process] = []
         self._to_start: list[tuple[int, int]] = []  # when, and with which slot
         self._slots = workers
@@ -132,15 +156,15 @@ class Simulation:
             self._produce()
             self._step()
             self._fault()
-        self.faults = NO_FAULTS
-        for process in self._processes:
-            process.paused_until_ms = 0
-            process.connection.chances = NO_FAULTS.clients
-        for _ in range(_STEPS_TO_REST):
-            self._step()
-            if self._is_at_rest():
-                return self
-        raise SimulationFailed(f"seed {self.seed}: the workers did not come to rest; {self.happened[-5:]}")
+        self._end_faults()
+        self._rest()
+        if self._failing:
+            self._note("what the broker refused is put right")
+            self._unsendable.clear()
+            self._failing.clear()
+            self.crash_all()
+            self._rest()
+        return self
 
     @property
     def tasks(self) -> dict[int, Task]:
@@ -151,6 +175,21 @@ class Simulation:
         """kill -9 of every worker; each slot starts anew at the next step."""
         self._to_start += [(self.now_ms, process.slot) for process in self._processes]
         self._processes.clear()
+
+    def _end_faults(self) -> None:
+        self.faults = NO_FAULTS
+        for process in list(self._processes):
+            process.paused_until_ms = 0
+            process.connection.chances = NO_FAULTS.clients
+            if any(slot.state is TaskState.FAILED for slot in process.worker.slots):  # somebody looks after it
+                self._crash(process)
+
+    def _rest(self) -> None:
+        for _ in range(_STEPS_TO_REST):
+            self._step()
+            if self._is_at_rest():
+                return
+        raise SimulationFailed(f"seed {self.seed}: the workers did not come to rest; {self.happened[-5:]}")
 
     # --- the schedule --------------------------------------------------------------------------------------------
 
@@ -190,23 +229,37 @@ class Simulation:
         stopped = process.connection.stopped
         assert stopped is not None
         is_fenced = self.broker.is_fenced(process.connection.transactional_id, process.connection)
-        if stopped.error is not None and not is_fenced:
+        has_failed = any(slot.state is TaskState.FAILED for slot in process.worker.slots)
+        if stopped.error is not None and not is_fenced and not has_failed:
             raise SimulationFailed(
                 f"seed {self.seed}: worker {process.slot} stopped: {stopped.error}"
             ) from stopped.error
         self._end(process)
-        if not is_fenced:
+        if has_failed:
+            self._note(f"all tasks of worker {process.slot} failed: {stopped.error}")
+        if not is_fenced and not (has_failed and self._failing and self.faults is NO_FAULTS):
             self._to_start.append((self.now_ms + self._draw.randint(0, 50), process.slot))
 
     def _start(self, slot: int) -> None:
         settings = WorkerSettings(
             self.is_immediate, self.commit_interval_ms, self.snapshot_interval_ms, copied_bytes=_COPIED_BYTES
         )
-        worker = Worker(lambda partition, epoch: Task(self.plan, partition, epoch, self.format), settings)
+        worker = Worker(self._build_task, settings)
         name = f"{self.plan.app}-{slot}"
         draw, chances = self._draw, self.faults.clients
-        connection = self.connection(self.broker, self._group, name, draw, chances, lambda: self.now_ms)
+        connection = self.connection(
+            self.broker, self._group, name, draw, chances, lambda: self.now_ms, self._unsendable
+        )
         self._processes.append(_Process(slot, worker, connection))
+
+    def _build_task(self, partition: int, epoch: int) -> Task:
+        return _CorruptibleTask(self.plan, partition, epoch, self.format, self._is_corrupt)
+
+    def _is_corrupt(self) -> bool:
+        is_corrupt = self._draw.random() < self.faults.corrupt
+        if is_corrupt:
+            self._note("the state of a task cannot be trusted any more")
+        return is_corrupt
 
     def _end(self, process: _Process) -> None:
         process.connection.close()
@@ -293,15 +346,18 @@ class Simulation:
     def _is_at_rest(self) -> bool:
         if self._to_start or any(each.connection.is_busy or each.worker.is_committing for each in self._processes):
             return False
-        sources = [TopicPartition(topic, n) for topic in self.broker.inputs for n in range(self.broker.partitions)]
+        partitions = set(range(self.broker.partitions))
+        sources = [TopicPartition(topic, n) for topic in self.broker.inputs for n in sorted(partitions - self._failing)]
         committed = self.broker.committed(sources)
         if committed is None or self.broker.mark_one(0):
             return False
         slots = [slot for process in self._processes for slot in process.worker.slots]
-        running = {slot.task.partition for slot in slots if slot.state is TaskState.RUNNING}
+        running = {slot.task.partition for slot in slots if slot.state is TaskState.RUNNING} | self._failing
+        if self._failing - {slot.task.partition for slot in slots if slot.state is TaskState.FAILED}:
+            return False
         # Of what the group forgot, and no cycle has touched since, the task alone says where it is.
         handled = {source: at for slot in slots for source, at in slot.task.next_offsets.items()}
         handled |= {source: offset.next_offset for source, offset in committed.items()}
         is_all_handled = not any(len(self.broker.read(source, handled.get(source, 0), 1)) for source in sources)
         is_all_committed = not any(slot.has_open_cycle for slot in slots)
-        return is_all_handled and is_all_committed and running == set(range(self.broker.partitions))
+        return is_all_handled and is_all_committed and running == partitions

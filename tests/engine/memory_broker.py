@@ -1,7 +1,7 @@
 """A broker in memory that performs a worker's instructions at once; stream.testing.broker takes its time."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stream.engine.effects import OutputBatch
@@ -27,6 +27,7 @@ from stream.engine.protocol import (
     Send,
     SnapshotPublished,
     Stop,
+    StopTask,
     TaskFound,
     TopicIdentity,
 )
@@ -69,16 +70,16 @@ class MemoryBroker:
             source = TopicPartition(batch.topic, max(batch.partition, 0))
             self.topics[source] += stored_records(batch)
 
-    def find(self, partition: int) -> TaskFound:
-        """What is remembered of a task."""
+    def find(self, partition: int, without: Mapping[str, str]) -> TaskFound:
+        """What is remembered of a task, but for snapshots of these digests."""
         sources = [TopicPartition(topic, partition) for topic in self.inputs]
         journal = self.topics[TopicPartition(self.journal, partition)]
         return TaskFound(
             partition=partition,
             committed={source: self.committed[source] for source in sources if source in self.committed},
             journal=tuple(record.value for record in journal if record.value is not None),
-            checkpoints=tuple(reversed(self.checkpoints[partition])),
-            damaged=(),
+            checkpoints=tuple(each for each in reversed(self.checkpoints[partition]) if each.digest not in without),
+            damaged=tuple(without.values()),
             beginnings=dict.fromkeys(sources, 0),
             ends={source: len(self.topics[source]) for source in sources},
             topics=self.identities,
@@ -96,14 +97,17 @@ class MemoryConnection:
     Args:
         broker: what outlives it.
         refusals: outcomes for the next commits, before they succeed again.
+        unsendable: keys of records that the broker refuses, each time.
     """
 
     broker: MemoryBroker
     refusals: list[CommitOutcome] = field(default_factory=list)
+    unsendable: Collection[bytes] = ()
     stopped: Stop | None = None
     _positions: dict[TopicPartition, int] = field(default_factory=dict)
     _paused: set[TopicPartition] = field(default_factory=set)
     _transactions: dict[int, list[OutputBatch]] = field(default_factory=lambda: defaultdict(list))
+    _was_refused: bool = False  # something that left at once
 
     def fetch(self, records: int) -> list[Event]:
         """At most `records` new records of each flowing partition."""
@@ -118,10 +122,13 @@ class MemoryConnection:
     def perform(self, instruction: Instruction) -> list[Event]:
         """Do what a worker asks; returns the answers."""
         match instruction:
-            case FindTask(partition):
-                return [self.broker.find(partition)]
+            case FindTask(partition, without):
+                return [self.broker.find(partition, without)]
             case Fetch(source, offset):
                 self._positions[source] = offset
+                self._paused.discard(source)
+            case StopTask(partition):
+                self._paused |= {source for source in self._positions if source.partition == partition}
             case Pause(source):
                 self._paused.add(source)
             case Resume(source):
@@ -129,7 +136,8 @@ class MemoryConnection:
             case FetchSchema(schema_id):
                 return [self._schema(schema_id)]
             case Send(outputs):
-                self.broker.store(outputs)
+                self._was_refused |= self._is_refused(outputs)
+                self.broker.store([batch for batch in outputs if not self._is_refused([batch])])
             case Produce(transaction, outputs):
                 self._transactions[transaction] += outputs
             case Commit():
@@ -148,6 +156,9 @@ class MemoryConnection:
                 self.stopped = instruction
         return []
 
+    def _is_refused(self, outputs: Sequence[OutputBatch]) -> bool:
+        return any(record.key in self.unsendable for batch in outputs for record in stored_records(batch))
+
     def _schema(self, schema_id: int) -> Event:
         if schema_id in self.broker.schemas:
             return SchemaFetched(schema_id, self.broker.schemas[schema_id])
@@ -157,6 +168,9 @@ class MemoryConnection:
         outputs = self._transactions.pop(commit.transaction, [])
         if self.refusals:
             return CommitReturned(commit.transaction, self.refusals.pop(0), "refused by the test")
+        was_refused, self._was_refused = self._was_refused, False
+        if was_refused or self._is_refused(outputs):
+            return CommitReturned(commit.transaction, CommitOutcome.UNSENDABLE, "a record is too large")
         self.broker.store(outputs)
         self.broker.committed |= {
             source: CommittedOffset(offset.next_offset, offset.metadata) for source, offset in commit.offsets.items()

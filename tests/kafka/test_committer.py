@@ -224,11 +224,22 @@ def test_rule_9_a_stale_member_is_refused_without_a_reason_and_its_client_stays(
     assert script.ids == ["app-0"]
 
 
-def test_another_abortable_error_is_refused_with_its_reason(script: Script, commit: Any) -> None:
-    """So that whoever sends the same again in vain can say why."""
-    script.steps["offsets"] = [failing(KafkaError.TOPIC_AUTHORIZATION_FAILED, txn_requires_abort=True)]
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, CommitOutcome.UNSENDABLE),
+        (KafkaError.OFFSET_METADATA_TOO_LARGE, CommitOutcome.UNSENDABLE),
+        (KafkaError._MSG_TIMED_OUT, CommitOutcome.REFUSED),
+        (KafkaError.TRANSACTION_ABORTABLE, CommitOutcome.REFUSED),
+    ],
+)
+def test_rule_12_another_abortable_error_is_told_with_its_reason(
+    script: Script, commit: Any, code: int, outcome: CommitOutcome
+) -> None:
+    """And whether it lies in what was sent, or may be over the next time."""
+    script.steps["offsets"] = [failing(code, txn_requires_abort=True)]
 
-    assert commit() == CommitReturned(7, CommitOutcome.REFUSED, "scripted")
+    assert commit() == CommitReturned(7, outcome, "scripted")
 
 
 def test_a_fenced_producer_says_who_may_have_fenced_it(script: Script, commit: Any) -> None:

@@ -1,7 +1,8 @@
 """The transport on a real broker: what a worker asks for happens, and is told in order."""
 
+import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from stream.engine.protocol import (
     Commit,
     CommitOutcome,
     CommitReturned,
+    Corrupted,
     Event,
     Fetch,
     Fetched,
@@ -28,6 +30,7 @@ from stream.engine.protocol import (
     Revoked,
     SchemaRefused,
     Send,
+    StopTask,
     TaskFound,
 )
 from stream.errors import ConfigError, TaskCorrupted
@@ -95,13 +98,34 @@ def test_pause_resume_and_fetch_skip_nothing_and_repeat_nothing(
 def test_rule_4_an_offset_that_is_gone_is_an_error_and_never_a_reset(
     worker: MakeWorker, inputs: InputTopics, produce: Any
 ) -> None:
-    """The text names topic, partition and offset, and what to choose."""
+    """The text names topic, partition and offset, and what to choose; it is one task's affair."""
     produce(inputs.events, b"a")
+    produce(inputs.events, b"b", partition=1)
     one = worker()
     wait_for(lambda: assigned(one) == {0, 1}, one)
     one.perform(Fetch(TopicPartition(inputs.events, 0), 500))
-    with pytest.raises(TaskCorrupted, match=r"events.*\[0\]: offset 500 is not in the log.*rule 4"):
-        wait_for(lambda: one.of(Fetched), one)
+    wait_for(lambda: one.of(Corrupted), one)
+    (gone,) = (event for event in one.events if isinstance(event, Corrupted))
+    assert gone.partition == 0
+    assert re.search(r"events.*\[0\]: offset 500 is not in the log.*rule 4", gone.reason)
+    one.perform(StopTask(0, TaskCorrupted(gone.reason)), Fetch(TopicPartition(inputs.events, 1), 0))
+    wait_for(lambda: fetched(one, TopicPartition(inputs.events, 1)) == [0], one)
+
+
+def test_a_journal_that_cannot_be_read_is_its_task_s_affair(
+    worker: MakeWorker, inputs: InputTopics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker is told of it like of anything that it looked for."""
+    one = worker()
+    wait_for(lambda: assigned(one) == {0, 1}, one)
+
+    def find(partition: int, without: Mapping[str, str]) -> TaskFound:
+        raise TaskCorrupted(f"the journal of partition {partition} was deleted, {without}")
+
+    monkeypatch.setattr(one.transport._finder, "find", find)
+    one.perform(FindTask(1, {"d": "damaged"}))
+    wait_for(lambda: one.of(Corrupted), one)
+    assert one.of(Corrupted) == [Corrupted(1, "the journal of partition 1 was deleted, {'d': 'damaged'}")]
 
 
 def test_rule_13_labels_are_read_without_being_subscribed_and_committed_with_the_events(
@@ -197,7 +221,7 @@ def test_rule_12_a_record_that_is_too_large_refuses_the_commit_and_says_so(
     one = worker()
     wait_for(lambda: assigned(one) == {0, 1}, one)
     returned = one.commit(1, (output(out, [b"small", b"x" * 2_000_000]),), **{inputs.events: 9})
-    assert returned.outcome is CommitOutcome.REFUSED
+    assert returned.outcome is CommitOutcome.UNSENDABLE
     assert "larger than max_message_bytes = 1000000 (rule 12)" in returned.message
     assert one.commit(2, (output(out, [b"next"]),), **{inputs.events: 1}).outcome is CommitOutcome.COMMITTED
     assert committed_values(settings, out) == [b"next"]

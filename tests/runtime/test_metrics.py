@@ -103,7 +103,8 @@ def test_a_partition_that_was_given_back_leaves_no_series() -> None:
         metrics.record_cycle(partition, cycle())
         metrics.record_lag(partition, 5)
         metrics.record_snapshot(partition, 0)
-        metrics.record_restore(partition, 0.5)
+        metrics.record_restore(partition, 0.5, 3.0)
+        metrics.record_failed(partition, False)
 
     metrics.forget(1)
 

@@ -10,10 +10,11 @@ from tests.engine.build import EVENT_SCHEMA, LABEL_SCHEMA, T0, chargebacks, paym
 
 PARTITIONS = 4
 SCHEMAS = {1: orjson.dumps(EVENT_SCHEMA).decode(), 2: orjson.dumps(LABEL_SCHEMA).decode()}
+UNSENDABLE = b"unsendable"
 _OF_NO_SCHEMA = b"\0\0\0\0\x09?"
 
 
-def records(seed: int, count: int = 200) -> list[InputRecord]:
+def records(seed: int, count: int = 200, has_unsendable: bool = False) -> list[InputRecord]:
     """Payments, a few of them poison, with labels that come early, late, twice or never."""
     draw = random.Random(seed)
     found: list[InputRecord] = []
@@ -21,6 +22,7 @@ def records(seed: int, count: int = 200) -> list[InputRecord]:
     for number, (key, value) in enumerate(payments(count, seed)):
         partition = draw.randrange(PARTITIONS)
         value = _OF_NO_SCHEMA if draw.random() < 0.01 else value
+        key = UNSENDABLE if has_unsendable and number == count // 2 else key
         found.append(InputRecord(TopicPartition("payments", partition), key, value, T0 + number))
         for _ in range(draw.choice((0, 1, 1, 2))):
             at_ms = T0 + number + draw.randint(-5, 80)
@@ -29,5 +31,13 @@ def records(seed: int, count: int = 200) -> list[InputRecord]:
 
 
 def simulation(seed: int, kind: type[Simulation] = Simulation) -> Simulation:
-    """One seed's run; every fourth delivers immediately."""
-    return kind(plan_with_labels(), SCHEMAS, records(seed), seed, partitions=PARTITIONS, is_immediate=seed % 4 == 3)
+    """One seed's run; every fourth delivers immediately, every fifth has a record whose outputs are refused."""
+    return kind(
+        plan_with_labels(),
+        SCHEMAS,
+        records(seed, has_unsendable=seed % 5 == 0),
+        seed,
+        partitions=PARTITIONS,
+        is_immediate=seed % 4 == 3,
+        unsendable=[UNSENDABLE],
+    )

@@ -1,0 +1,28 @@
+"""What a worker remembers of its tasks that turned out corrupt: whether one more restore may help."""
+
+
+class Failures:
+    """By partition, as long as the worker has it."""
+
+    def __init__(self) -> None:
+        self._cycles: dict[int, int] = {}
+        self._snapshots: dict[int, dict[str, str]] = {}
+
+    def is_new(self, partition: int, cycle: int) -> bool:
+        """Note that a task is corrupt behind this cycle; False if it was before, and has come no further since."""
+        is_new = cycle > self._cycles.get(partition, -1)
+        self._cycles[partition] = cycle
+        return is_new
+
+    def leave_out(self, partition: int, digest: str, reason: str) -> None:
+        """Note a snapshot that cannot be loaded."""
+        self._snapshots.setdefault(partition, {})[digest] = reason
+
+    def left_out(self, partition: int) -> dict[str, str]:
+        """Digests of the snapshots that cannot be loaded, and why."""
+        return dict(self._snapshots.get(partition, {}))
+
+    def forget(self, partition: int) -> None:
+        """The partition was given back or lost."""
+        self._cycles.pop(partition, None)
+        self._snapshots.pop(partition, None)

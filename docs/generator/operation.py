@@ -212,7 +212,8 @@ def _sample_metrics() -> WorkerMetrics:
     metrics.record_cycle(0, CycleMetrics(0, 0, {}, {}, {}, 0, Losses(), {"champion": {"roc_auc": 0.5}}, drift, 0, 0))
     metrics.record_lag(0, 0)
     metrics.record_snapshot(0, 0)
-    metrics.record_restore(0, 1.0)
+    metrics.record_restore(0, 1.0, 0.0)
+    metrics.record_failed(0, False)
     return metrics
 
 

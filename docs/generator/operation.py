@@ -65,7 +65,8 @@ def command_line_page() -> str:
     parts = [
         "# Command line",
         "Every command has `--help`. Errors are one message on stderr and exit status 1; wrong arguments exit with 2, "
-        "Ctrl-C with 130. `run`, `control` and `produce` finish what they have begun at Ctrl-C and exit as at any end: "
+        "a worker whose poll loop hung with 70, Ctrl-C with 130. "
+        "`run`, `control` and `produce` finish what they have begun at Ctrl-C and exit as at any end: "
         "with 0 if nothing went wrong. A second Ctrl-C ends `run` at once.",
     ]
     for name in COMMANDS:

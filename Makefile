@@ -4,6 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+PEERS := build/peers
 LOCKS := requirements.lock requirements-bootstrap.lock requirements-jvm.lock
 ARGS ?=
 
@@ -70,8 +71,27 @@ bench-e2e: $(STAMP) ## a worker on a real Kafka beside the same loop with conflu
 bench-start: $(STAMP) ## a worker from the start of its process to its first prediction
 	@$(BIN)/python -m benchmarks.start $(ARGS)
 
+bench-recovery: $(STAMP) $(PEERS)/installed ## a task of a million keys after kill -9, beside Quix Streams' restore
+	@$(BIN)/python -m benchmarks.recovery --quix $(PEERS)/bin/python $(ARGS)
+
+bench-delivery: $(STAMP) ## what exactly-once delivery costs: throughput beside immediate delivery
+	@$(BIN)/python -m benchmarks.delivery $(ARGS)
+
+bench-latency: $(STAMP) ## p99 latency under exactly-once delivery, beside Kafka Streams (needs a JDK)
+	@$(BIN)/python -m benchmarks.latency $(ARGS)
+
+bench-memory: $(STAMP) ## memory of a worker over 10 million events
+	@$(BIN)/python -m benchmarks.memory $(ARGS)
+
 bench-chaos: $(STAMP) ## workers on a real Kafka under random faults (make bench-chaos ARGS="--faults 100")
 	@$(BIN)/python -m tests.runtime.chaos $(ARGS)
+
+# Peers pin other versions of what this project uses.
+$(PEERS)/installed: requirements-peers.lock | $(STAMP)
+	@echo "==> making $(PEERS) for the benchmark's peers"
+	@$(BIN)/python -m venv --clear $(PEERS)
+	@$(UV) pip install --python $(PEERS)/bin/python --quiet --require-hashes -r requirements-peers.lock
+	@touch $@
 
 # The stamp is newer than the locks exactly when the environment holds what they say.
 $(STAMP): Makefile pyproject.toml $(LOCKS)
@@ -104,5 +124,6 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-emit-ind
 lock: $(STAMP) ## after a change of dependencies: write the locks anew
 	$(COMPILE) --extra dev --no-emit-package stream-learn pyproject.toml -o requirements.lock
 	$(COMPILE) --group bootstrap --constraint requirements.lock -o requirements-bootstrap.lock
+	$(COMPILE) --group peers -o requirements-peers.lock
 	$(COMPILE) --constraint requirements.lock --no-emit-package stream-learn pyproject.toml -o deploy/requirements.lock
 	sed -n 's/^jvm = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(COMPILE) - -o requirements-jvm.lock

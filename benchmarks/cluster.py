@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
@@ -99,15 +100,15 @@ def make_topic(broker: LocalBroker, name: str) -> None:
 
 
 def start_worker(
-    broker: LocalBroker, prefix: str, stderr: int | None = None, **settings: str
+    broker: LocalBroker, prefix: str, settings: Mapping[str, str] = MappingProxyType({}), stderr: int | None = None
 ) -> subprocess.Popen[bytes]:
     """`stream run` with the app of the benchmarks.
 
     Args:
         broker: to run on.
         prefix: of its topics and its group.
+        settings: of the worker, where they are not the defaults.
         stderr: where it speaks to: subprocess.PIPE, or None for our own.
-        **settings: of the worker.
     """
     own = {
         "bootstrap_servers": broker.bootstrap_servers,
@@ -173,6 +174,16 @@ def first_record(broker: LocalBroker, topic: str) -> Consumer:
     """A consumer that stands ready for the first committed record of a topic."""
     reader = _reader(broker)
     reader.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
+    return reader
+
+
+def reader_at_end(broker: LocalBroker, topic: str) -> Consumer:
+    """A consumer that stands ready for what is committed to a topic from here on."""
+    reader = _reader(broker)
+    ends = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+    for end in ends:
+        end.offset = reader.get_watermark_offsets(end, timeout=_WAIT_S)[1]
+    reader.assign(ends)
     return reader
 
 

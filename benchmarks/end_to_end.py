@@ -71,10 +71,12 @@ def one_round(broker: LocalBroker, prefix: str, events: int, loop_events: int, w
     }
 
 
-def worker_rate(broker: LocalBroker, prefix: str, events: int, within_s: float) -> float:
+def worker_rate(
+    broker: LocalBroker, prefix: str, events: int, within_s: float, delivery: str = "exactly-once"
+) -> float:
     """Predictions a second of a worker that begins with nothing."""
     names = make_app_topics(broker, prefix)
-    worker = start_worker(broker, prefix)
+    worker = start_worker(broker, prefix, {"delivery": delivery})
     try:
         wait_until_committed(broker, f"{prefix}{app.name}", events, worker, within_s)
     finally:

@@ -107,7 +107,7 @@ def worker_start(broker: LocalBroker, prefix: str, within_s: float, cache: Path 
     """Start a worker and see what it says until its first prediction."""
     reader = first_record(broker, make_app_topics(broker, prefix).predictions)
     began_s = time.perf_counter()
-    worker = start_worker(broker, prefix, subprocess.PIPE, **({"cache": str(cache)} if cache else {}))
+    worker = start_worker(broker, prefix, {"cache": str(cache)} if cache else {}, subprocess.PIPE)
     phases = Phases(worker, began_s)
     try:
         phases.wait_for_prediction(reader, within_s)

@@ -1,0 +1,66 @@
+"""Memory of a worker over many events: the resident size after each tenth of them.
+
+Run: python -m benchmarks.memory (`make bench-memory`). The keys come again, so that state does not grow; what grows
+otherwise is a leak. The events are those of one filled topic, sent again and again.
+"""
+
+import argparse
+import subprocess
+import tempfile
+from pathlib import Path
+
+import orjson
+import psutil
+
+from benchmarks.card_app import app
+from benchmarks.card_events import card_events
+from benchmarks.cluster import (
+    local_broker,
+    make_app_topics,
+    make_event_topic,
+    produce,
+    start_worker,
+    stop_process,
+    wait_until_committed,
+)
+
+_MIB = 1 << 20
+
+
+def main() -> None:
+    """Measure on a broker of its own, and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=10_000_000)
+    parser.add_argument("--within-s", type=float, default=300.0, help="a tenth that takes longer is given up")
+    chosen = parser.parse_args()
+    tenth, sizes = chosen.events // 10, []
+    # What the broker keeps on disk is bounded: 10 million events are 2 GB with their predictions.
+    with tempfile.TemporaryDirectory() as folder, local_broker(Path(folder)) as broker:
+        events = card_events(tenth, make_event_topic(broker))
+        make_app_topics(broker, "memory.")
+        worker = start_worker(broker, "memory.")
+        try:
+            for number in range(1, 11):
+                produce(broker, events, 0, tenth)
+                wait_until_committed(broker, f"memory.{app.name}", number * tenth, worker, chosen.within_s)
+                sizes.append(_resident_mib(worker))
+                print(f"{number * tenth:>12,} events: {sizes[-1]:.0f} MiB", flush=True)
+        finally:
+            stop_process(worker)
+    # The first tenth fills tables and buffers.
+    result = {
+        "scenario": f"resident memory of a worker over {chosen.events:,} events",
+        "unit": "MiB",
+        "results": {"after a tenth": sizes[0], "half way": sizes[4], "at the end": sizes[-1]},
+        "ratios": {"end / half way": round(sizes[-1] / sizes[4], 3)},
+    }
+    print(orjson.dumps(result).decode(), flush=True)
+
+
+def _resident_mib(process: subprocess.Popen[bytes]) -> float:
+    resident_bytes: int = psutil.Process(process.pid).memory_info().rss
+    return round(resident_bytes / _MIB, 1)
+
+
+if __name__ == "__main__":
+    main()

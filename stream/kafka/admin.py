@@ -21,6 +21,8 @@ from stream.records import TopicPartition
 
 _REQUEST_S = 15.0
 _VISIBLE_AGAIN_S = 0.05
+# The client itself gives a request up, with its reason; who waits for the answer must not be the one to lose patience.
+_LATER_S = 5.0
 _NOT_THERE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
 # What an ordinary worker may lack, and does without: Describe on a topic does not include the right to its settings.
 _NOT_ALLOWED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
@@ -104,7 +106,7 @@ class Admin:
         """The state of a group and who has which partitions."""
         answer = self._client.describe_consumer_groups([group_id], request_timeout=self._timeout_s)[group_id]
         try:
-            group = answer.result(self._timeout_s)
+            group = answer.result(self._timeout_s + _LATER_S)
         except KafkaException as raised:
             if raised.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return GroupState("DEAD", {})
@@ -147,7 +149,7 @@ class Admin:
         found: dict[str, TopicIdentity | None] = {}
         for name in wanted:
             try:
-                topic = answers[name].result(self._timeout_s)
+                topic = answers[name].result(self._timeout_s + _LATER_S)
             except KafkaException as raised:
                 if raised.args[0].code() not in _NOT_THERE:
                     raise self._problem(raised.args[0], f"topic {name}") from raised
@@ -165,7 +167,7 @@ class Admin:
         resource = ConfigResource(ResourceType.BROKER, str(min(self._metadata().brokers)))
         answer = self._client.describe_configs([resource], request_timeout=self._timeout_s)[resource]
         try:
-            entries = answer.result(self._timeout_s)
+            entries = answer.result(self._timeout_s + _LATER_S)
         except KafkaException as raised:
             if raised.args[0].code() in _NOT_ALLOWED:
                 return {}
@@ -210,7 +212,7 @@ class Admin:
         configs = {}
         for resource, answer in answers.items():
             try:
-                entries = answer.result(self._timeout_s)
+                entries = answer.result(self._timeout_s + _LATER_S)
             except KafkaException as raised:
                 if raised.args[0].code() not in _NOT_ALLOWED:
                     raise self._problem(raised.args[0], f"settings of topic {resource.name}") from raised
@@ -230,7 +232,7 @@ class Admin:
         found = {}
         for source, position in wanted.items():
             try:
-                found[source] = answers[position].result(self._timeout_s)
+                found[source] = answers[position].result(self._timeout_s + _LATER_S)
             except KafkaException as raised:
                 raise self._problem(raised.args[0], f"offsets of {source.topic}[{source.partition}]") from raised
         return found
@@ -239,7 +241,7 @@ class Admin:
         topics = [NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config)) for spec in specs]
         for name, answer in self._client.create_topics(topics, request_timeout=self._timeout_s).items():
             try:
-                answer.result(self._timeout_s)
+                answer.result(self._timeout_s + _LATER_S)
             except KafkaException as raised:
                 error = raised.args[0]
                 if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:

@@ -66,6 +66,7 @@ class TaskFinder:
         wanted = {cycle for cycle in map(_cycle_of, records) if cycle is not None and cycle[1] not in without}
         stored = self._wait(partial(self._store.load, partition, wanted), "snapshots") if wanted else None
         edges = {source: self._wait(partial(self._reader.watermarks, source), "offsets") for source in sources}
+        topics = self._wait(partial(self._admin.identities, self._topics.sources), "topics")
         return TaskFound(
             partition=partition,
             committed=committed,
@@ -74,6 +75,7 @@ class TaskFinder:
             damaged=(*without.values(), *(stored.damaged if stored else ())),
             beginnings={source: low for source, (low, _) in edges.items()},
             ends={source: high for source, (_, high) in edges.items()},
+            topics={name: topic for name, topic in topics.items() if topic is not None},
         )
 
     def loading(self) -> dict[int, float]:

@@ -23,6 +23,7 @@ class WorkerHealth:
         self._phase = "starting"
         self._restoring: dict[int, tuple[float, float | None]] = {}
         self._failed: dict[int, str] = {}
+        self._held_back: dict[int, str] = {}
         self._last_turn: float | None = (
             None  # before the first, it looks for brokers and compiles, for as long as takes
         )
@@ -53,9 +54,18 @@ class WorkerHealth:
         self.restored(partition)
         self._failed = {**self._failed, partition: reason}
 
+    def held_back(self, partition: int, reason: str) -> None:
+        """This task takes nothing until its inputs are as a restore needs them (rule 20)."""
+        self._held_back = {**self._held_back, partition: reason}
+
+    def goes_on(self, partition: int) -> None:
+        """This task is not held back any more."""
+        self._held_back = {other: reason for other, reason in self._held_back.items() if other != partition}
+
     def gone(self, partition: int) -> None:
         """This task is another worker's now."""
         self.restored(partition)
+        self.goes_on(partition)
         self._failed = {other: reason for other, reason in self._failed.items() if other != partition}
 
     @property
@@ -75,12 +85,15 @@ class WorkerHealth:
         A failed one counts: a rolling update that brings it about should go no further, and nothing else depends on
         readiness, since nobody sends requests to a worker. It is alive all the same: a restart is no cure.
         """
-        return self._phase == "running" and not self._restoring and not self._failed
+        return self._phase == "running" and not self._restoring and not self._failed and not self._held_back
 
     def sentence(self) -> str:
         """What the worker is doing, in the words of /readyz."""
         failed = [f"partition {partition} failed: {reason}" for partition, reason in sorted(self._failed.items())]
-        return "; ".join([self._doing(), *failed])
+        held = [
+            f"partition {partition} is held back: {reason}" for partition, reason in sorted(self._held_back.items())
+        ]
+        return "; ".join([self._doing(), *failed, *held])
 
     def _doing(self) -> str:
         restoring = self._restoring

@@ -6,13 +6,14 @@ does not grow with the traffic; names that nobody declared are counted as `other
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream.engine.metrics import CycleMetrics, LabelOutcome
+from stream.kafka.input_margins import InputReport
 from stream.records import RejectReason
 from stream.runtime.histogram import ArrayHistogram
 
@@ -120,6 +121,15 @@ class WorkerMetrics:
         """Set whether a task has stopped for good, while others of its worker go on."""
         self._failed.labels(partition).set(is_failed)
 
+    def record_inputs(self, report: InputReport, partitions: Collection[int]) -> None:
+        """Set how the inputs of these partitions stand, as of the last look at them."""
+        self._input_warnings.set(len(report.warnings))
+        for source, margin in report.margins.items():
+            if source.partition in partitions:
+                self._input_margin.labels(source.partition, source.topic).set(margin)
+        for partition in partitions:
+            self._held_back.labels(partition).set(partition in report.dangers)
+
     def forget(self, partition: int) -> None:
         """Drop the series of a partition that was given back or lost: another worker shows them now."""
         for metric in self._partitioned:
@@ -178,6 +188,16 @@ class WorkerMetrics:
         self._label_rows_evicted = self._counter(
             "stream_label_rows_evicted", "features dropped before their label's horizon to keep the budget", _PARTITION
         )
+        self._input_margin = self._gauge(
+            "stream_input_margin_records",
+            "offsets between an input's start and the older snapshot: below 0 a restore would miss records (rule 20)",
+            ("partition", "topic"),
+        )
+        self._held_back = self._gauge(
+            "stream_held_back",
+            "1 where a partition takes nothing, because records that a restore needs are gone (rule 20)",
+            _PARTITION,
+        )
         self._snapshot_age = self._gauge("stream_snapshot_age_seconds", "age of the newest snapshot", _PARTITION)
         self._restore_share = self._gauge("stream_restore_share", "share of a task's restore that is done", _PARTITION)
         self._restore_left = self._gauge(
@@ -192,6 +212,11 @@ class WorkerMetrics:
         self._aborts = Counter("stream_aborts", "transactions aborted or refused", registry=self.registry)
         self._commit_seconds = Histogram(
             "stream_commit_seconds", "time of a commit", buckets=_LATENCY_BOUNDS_S, registry=self.registry
+        )
+        self._input_warnings = Gauge(
+            "stream_input_warnings",
+            "what the log says is not as it should be about the inputs and the brokers' clock (rule 20)",
+            registry=self.registry,
         )
         self._compile_seconds = Gauge("stream_compile_seconds", "time of compilation at start", registry=self.registry)
 

@@ -20,6 +20,7 @@ from stream.engine.protocol import (
     CommitOutcome,
     CommitReturned,
     Event,
+    InputsWatched,
     Instruction,
     Lost,
     PublishSnapshot,
@@ -44,7 +45,7 @@ from stream.runtime.metrics_server import MetricsServer
 from stream.runtime.settings import Settings
 from stream.runtime.stopping import StopLimit, StopSignals
 from stream.runtime.task_observer import TaskObserver
-from stream.runtime.watchdog import Watchdog
+from stream.runtime.watch_observer import WatchObserver
 from stream.storage.folder import FolderSnapshotStore
 
 _log = structlog.get_logger("stream.worker")
@@ -80,7 +81,7 @@ def run_worker(plan: Plan, settings: Settings, on_progress: Callable[[str], None
         output_format = prepare(plan, settings, on_progress)
         metrics.record_compile(kernels.compile_seconds())
         loop = WorkerLoop(plan, settings, output_format, health, metrics)
-        with StopSignals(loop.request_stop), Watchdog(health):
+        with StopSignals(loop.request_stop):
             on_progress("joining the group")
             loop.start()
             # Messages come by the thousand and set the garbage collector off, which would then look through all that
@@ -181,6 +182,7 @@ class WorkerLoop:
         self._is_immediate = settings.delivery == "immediate"
         self._health = health
         self._metrics = metrics
+        self._inputs = WatchObserver(health, metrics)
         self._tasks = TaskObserver(health, metrics)
         self._worker = Worker(
             lambda partition, epoch: Task(plan, partition, epoch, output_format),
@@ -298,6 +300,8 @@ class WorkerLoop:
                 _log.info("partitions asked back", partitions=list(partitions))
             case Lost(partitions) if partitions:
                 _log.warning("partitions lost", partitions=list(partitions))
+            case InputsWatched():
+                self._inputs.told(event)
             case SnapshotPublished(partition, cycle, error) if not error:
                 # Once a minute and partition, too many lines but for the last ones.
                 tell = _log.debug if self._stop is None else _log.info
@@ -346,6 +350,7 @@ class WorkerLoop:
         """Now and then: lag, restore progress, and which partitions are here."""
         self._looked_s = time.monotonic()
         self._tasks.look(self._worker.slots, self._transport.loading())
+        self._inputs.look(self._transport.inputs, {slot.task.partition for slot in self._worker.slots})
         for source, records in self._transport.lags().items():
             if source.topic == self._event_topic:
                 self._metrics.record_lag(source.partition, records)

@@ -90,7 +90,9 @@ def test_a_task_without_a_past_has_only_edges(finder: TaskFinder, inputs: InputT
     produce(inputs.events, b"a", b"b")
     found = finder.find(0)
     events, labels = TopicPartition(inputs.events, 0), TopicPartition(inputs.labels[0], 0)
-    assert found == TaskFound(0, {}, (), (), (), {events: 0, labels: 0}, {events: 2, labels: 0})
+    edges = {events: 0, labels: 0}, {events: 2, labels: 0}
+    assert found == TaskFound(0, {}, (), (), (), *edges, topics=found.topics)
+    assert {name: topic.partitions for name, topic in found.topics.items()} == {events.topic: 2, labels.topic: 2}
 
 
 def test_rule_21_the_journal_is_read_up_to_the_committed_cycle(

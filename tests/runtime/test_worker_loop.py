@@ -9,6 +9,7 @@ import pytest
 
 from stream.engine.lifecycle import TaskState
 from stream.engine.protocol import Assigned, Commit, CommitOutcome, CommitReturned, Lost, Revoked, SnapshotPublished
+from stream.kafka.input_margins import InputReport
 from stream.records import RecordBatch
 from stream.runtime.health import WorkerHealth
 from stream.runtime.metrics import WorkerMetrics
@@ -48,7 +49,7 @@ def make_loop(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[WorkerL
     plan, worker = plan_with_labels(), Worker()
     health, metrics = WorkerHealth(), WorkerMetrics(plan.app, ["champion"], [])
     loop = WorkerLoop(plan, Settings(**settings), FORMAT, health, metrics)
-    transport = SimpleNamespace(has_joined=False, stopped=None, lags=dict, loading=dict)
+    transport = SimpleNamespace(has_joined=False, stopped=None, lags=dict, loading=dict, inputs=InputReport())
     monkeypatch.setattr(loop, "_worker", worker)
     monkeypatch.setattr(loop, "_transport", transport)
     monkeypatch.setattr("stream.runtime.worker.now_ms", lambda: T0 + 1000)

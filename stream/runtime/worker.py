@@ -46,6 +46,7 @@ from stream.runtime.settings import Settings
 from stream.runtime.stopping import StopLimit, StopSignals
 from stream.runtime.task_observer import TaskObserver
 from stream.runtime.watch_observer import WatchObserver
+from stream.runtime.watchdog import Watchdog
 from stream.storage.folder import FolderSnapshotStore
 
 _log = structlog.get_logger("stream.worker")
@@ -81,7 +82,7 @@ def run_worker(plan: Plan, settings: Settings, on_progress: Callable[[str], None
         output_format = prepare(plan, settings, on_progress)
         metrics.record_compile(kernels.compile_seconds())
         loop = WorkerLoop(plan, settings, output_format, health, metrics)
-        with StopSignals(loop.request_stop):
+        with StopSignals(loop.request_stop), Watchdog(health):
             on_progress("joining the group")
             loop.start()
             # Messages come by the thousand and set the garbage collector off, which would then look through all that

@@ -142,6 +142,7 @@ class InputTopics:
     labels: tuple[str, ...]
     journal: str
     snapshots: str = ""  # "" where snapshots lie in a folder or object store
+    begin_ms: int | None = None  # tasks without a journal begin at the first records of this time; None: at an end
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -49,6 +49,17 @@ class SchemaAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Backfill:
+    """How a task was told to begin when it had no journal: it stands in every record, and holds from then on.
+
+    Times are those of records: a rejected one has no other, and of labels none says when they were known.
+    """
+
+    begin_ms: int | None  # the first record of each input with this timestamp or a later one; None: its beginning
+    emit_from_ms: int  # outputs of records with earlier timestamps are not written
+
+
+@dataclass(frozen=True, slots=True)
 class JournalRecord:
     """One cycle of one task (rule 1)."""
 
@@ -59,6 +70,7 @@ class JournalRecord:
     ranges: tuple[Range, ...]
     schemas: tuple[SchemaAnswer, ...]
     digest: str = ""  # hex, over everything else
+    backfill: Backfill | None = None  # how the task was told to begin; None: as the settings say
     partitions: int = 0  # of the event topic during this cycle: where keys belong (rule 19); 0 if not known
 
     def sealed(self) -> "JournalRecord":
@@ -93,7 +105,8 @@ def decode(value: bytes) -> JournalRecord:
         raise TaskCorrupted(f"a journal record is damaged: {error}") from error
     ranges = tuple(Range(**item) for item in fields.pop("ranges"))
     schemas = tuple(SchemaAnswer(**item) for item in fields.pop("schemas"))
-    return JournalRecord(ranges=ranges, schemas=schemas, **fields)
+    backfill = fields.pop("backfill")
+    return JournalRecord(ranges=ranges, schemas=schemas, backfill=backfill and Backfill(**backfill), **fields)
 
 
 def check_chain(records: Sequence[JournalRecord]) -> None:

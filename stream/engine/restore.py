@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stream.engine import journal
 from stream.engine.input_topics import check_same_topics
-from stream.engine.journal import JournalRecord, Range
+from stream.engine.journal import Backfill, JournalRecord, Range
 from stream.engine.protocol import CommittedOffset, TaskFound
 from stream.engine.snapshot import Checkpoint
 from stream.errors import ConfigError, TaskCorrupted
@@ -26,6 +26,7 @@ class Beginning:
     checkpoint: Checkpoint | None  # None: empty state
     replay: tuple[JournalRecord, ...]  # cycles after it, oldest first
     starts: Mapping[TopicPartition, int]  # where fetching begins, of every input partition
+    backfill: Backfill | None  # that the task was begun with
 
 
 def metadata_of(cycle: int, digest: str) -> str:
@@ -40,7 +41,11 @@ def committed_cycles(committed: Mapping[TopicPartition, CommittedOffset]) -> set
 
 
 def find_beginning(
-    found: TaskFound, sources: Sequence[TopicPartition], plan_digest: str, offset_reset: str
+    found: TaskFound,
+    sources: Sequence[TopicPartition],
+    plan_digest: str,
+    offset_reset: str,
+    backfill: Backfill | None = None,
 ) -> Beginning:
     """Decide how a task begins. Where there is a journal, it says so, whatever the group has forgotten (rule 4).
 
@@ -49,16 +54,21 @@ def find_beginning(
         sources: the task's input partitions.
         plan_digest: of the plan that is to run.
         offset_reset: "earliest" or "latest", for a task without a journal only.
+        backfill: in place of it, what this start was told; a task that has a journal goes on with its own.
 
     Raises:
         TaskCorrupted: neither a snapshot nor the journal leads to the committed cycle, or the group's offsets are not
             those of the journal.
-        ConfigError: the app changed and its last worker did not stop cleanly.
+        ConfigError: the app changed and its last worker did not stop cleanly, or the task has a journal and was not
+            begun with this backfill.
     """
     records = _committed_journal(found)
     edges = found.beginnings if offset_reset == "earliest" else found.ends
     if not records:
-        return Beginning(None, (), {source: edges[source] for source in sources})
+        if backfill is not None:
+            edges = found.beginnings if backfill.begin_ms is None else found.since
+        return Beginning(None, (), {source: edges[source] for source in sources}, backfill)
+    _check_backfill(found, records[-1], backfill)
     own = _records_of(plan_digest, records)
     checkpoint = _newest_checkpoint(found, own, plan_digest)
     if checkpoint is None and len(own) < len(records):  # no snapshot of this plan yet: the old one's last is taken over
@@ -77,7 +87,7 @@ def find_beginning(
     if checkpoint is not None:
         check_same_topics(checkpoint, found.topics, HOW_TO_RESET)
     _check_retention(found, starts)
-    return Beginning(checkpoint, replay, starts)
+    return Beginning(checkpoint, replay, starts, records[-1].backfill)
 
 
 def _committed_journal(found: TaskFound) -> list[JournalRecord]:
@@ -99,6 +109,16 @@ def _committed_journal(found: TaskFound) -> list[JournalRecord]:
         )
     journal.check_chain(records)
     return records
+
+
+def _check_backfill(found: TaskFound, last: JournalRecord, backfill: Backfill | None) -> None:
+    """A task begins once; a worker that is started again with the same words goes on."""
+    if backfill is not None and backfill != last.backfill:
+        raise ConfigError(
+            f"partition {found.partition}: it has a journal of {last.cycle} cycles, and was begun otherwise: --from "
+            "and --emit-from are for tasks that have not begun. Leave them out to go on; to begin anew, and lose what "
+            f"was learned: `stream state reset APP --partition {found.partition}`"
+        )
 
 
 def _ends(checkpoint: Checkpoint | None, replay: Sequence[JournalRecord]) -> dict[TopicPartition, int]:

@@ -2,10 +2,12 @@
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from stream.engine.effects import OutputBatch, Outputs
+from stream.engine.journal import Backfill
 from stream.engine.lifecycle import TaskState, transition
 from stream.engine.protocol import Instruction, Pause, Resume, SchemaFetched, SchemaRefused, TaskFound
 from stream.engine.restore import HOW_TO_RESET, Replay, find_beginning
@@ -43,6 +45,7 @@ class Slot:
         self.served = 0
         self.snapshot_ms = 0
         self.handled: RecordBatch | None = None  # what the last `handle` of live records took
+        self.is_past = False  # whether those are of a backfill's past: learned from, and nothing of them is written
         self.taken = 0  # records that the last `handle` took, live or replayed
         self.restored = Restored((), 0)  # what starts anew, and is worth telling
         self._queues: dict[TopicPartition, deque[RecordBatch]] = {source: deque() for source in task.sources}
@@ -56,13 +59,16 @@ class Slot:
         self.held_back = ""  # why nothing live is taken for now (rule 20)
         self.unusable_snapshot = ""  # digest of the one that was being loaded when the task turned out corrupt
 
-    def begin(self, found: TaskFound, offset_reset: str, now_ms: int) -> Mapping[TopicPartition, int]:
+    def begin(
+        self, found: TaskFound, offset_reset: str, now_ms: int, backfill: Backfill | None = None
+    ) -> Mapping[TopicPartition, int]:
         """Load the state that Kafka remembers; returns where fetching begins.
 
         Raises:
             TaskCorrupted: it cannot be rebuilt; if `unusable_snapshot` is set, perhaps from another snapshot.
         """
-        beginning = find_beginning(found, self.task.sources, self.task.plan_digest, offset_reset)
+        beginning = find_beginning(found, self.task.sources, self.task.plan_digest, offset_reset, backfill)
+        self.task.backfill = beginning.backfill
         if beginning.checkpoint is not None:
             self.unusable_snapshot = beginning.checkpoint.digest
             self.restored = self.task.load(beginning.checkpoint)
@@ -77,6 +83,8 @@ class Slot:
         self._replay = Replay(beginning.replay)
         self._move(TaskState.RESTORING)
         self._finish_replayed()
+        if beginning.backfill is not None and not found.journal:
+            self.task.begin_backfill(beginning.backfill, now_ms)
         return beginning.starts
 
     def enqueue(self, batch: RecordBatch, now_ms: int) -> list[Instruction]:
@@ -129,7 +137,10 @@ class Slot:
         source = self._next_source()
         batch = self._queues[source][0]
         batch = batch.part(0, min(records, self._until_others(source, batch)))
+        batch, self.is_past = self._past_or_not(batch)
         outputs = self.task.process(batch, now_ms)
+        if self.is_past:
+            outputs = replace(outputs, predictions=(), transactional=())
         self.handled, self.taken = batch.part(0, outputs.taken), outputs.taken
         self._drop(source, outputs.taken)
         self._awaited_schema = outputs.needs_schema
@@ -213,6 +224,14 @@ class Slot:
         heads = [int(queue[0].timestamps_ms[0]) for other, queue in self._queues.items() if queue and other != source]
         later = batch.timestamps_ms > min(heads) + _TURN_MS if heads else np.zeros(1, np.bool_)
         return max(1, int(np.argmax(later))) if later.any() else len(batch)
+
+    def _past_or_not(self, batch: RecordBatch) -> tuple[RecordBatch, bool]:
+        """The first records of the batch that are all from before a backfill's outputs begin, or none of them is."""
+        if self.task.backfill is None:
+            return batch, False
+        is_past = batch.timestamps_ms < self.task.backfill.emit_from_ms
+        others = np.flatnonzero(is_past != is_past[0])
+        return batch.part(0, int(others[0]) if len(others) else len(batch)), bool(is_past[0])
 
     def _handle_replay(self, records: int) -> TopicPartition:
         replay = self._replay

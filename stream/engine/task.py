@@ -17,7 +17,7 @@ from stream.engine.effects import Effects, OutputBatch, Outputs
 from stream.engine.encoded import EncodedRecord, output_batch
 from stream.engine.image import StateImage
 from stream.engine.input_topics import facts_of_topics
-from stream.engine.journal import JournalRecord, Range, SchemaAnswer
+from stream.engine.journal import Backfill, JournalRecord, Range, SchemaAnswer
 from stream.engine.metrics import CycleMetrics
 from stream.engine.plan import Plan
 from stream.engine.predictions import PredictionEncoder
@@ -92,6 +92,8 @@ class Task:
         self._counts = CycleCounts()
         self._needing = events.topic
         self._image: StateImage | None = None
+        self._begun_ms: int | None = None
+        self.backfill: Backfill | None = None  # how the task was told to begin; journaled with every cycle
         self.observed: Observed | None = None
         self.metrics = self._metrics()
 
@@ -109,8 +111,8 @@ class Task:
 
     @property
     def has_open_cycle(self) -> bool:
-        """True if records were handled since the last cycle was closed."""
-        return bool(self._ranges)
+        """True if records were handled since the last cycle was closed, or a backfill was begun."""
+        return bool(self._ranges) or self._begun_ms is not None
 
     @property
     def cycle_outputs(self) -> tuple[OutputBatch, ...]:
@@ -163,8 +165,10 @@ class Task:
             ranges=tuple(self._ranges),
             schemas=tuple(self._schemas),
             partitions=self._partitions,
+            backfill=self.backfill,
         ).sealed()
-        now_ms = self._ranges[-1].now_ms
+        now_ms = self._ranges[-1].now_ms if self._ranges else self._begun_ms
+        assert now_ms is not None
         encoded = EncodedRecord(None, journal.encode(record), None, now_ms)
         effects = Effects(
             partition=self.partition,
@@ -178,6 +182,10 @@ class Task:
         return effects
 
     # --- restore -------------------------------------------------------------------------------------------------
+
+    def begin_backfill(self, backfill: Backfill, now_ms: int) -> None:
+        """Begin without a journal as told. The first cycle says so, even without records: from then on it holds."""
+        self.backfill, self._begun_ms = backfill, now_ms
 
     def start_at(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Go on at these offsets."""
@@ -372,6 +380,7 @@ class Task:
 
     def _end_cycle(self, record: JournalRecord) -> None:
         self._last = record
+        self._begun_ms = None
         self._ranges, self._schemas, self._outputs = [], [], []
         self.metrics = self._metrics()
         self._counts = self._counts_from_here()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stream.engine.failures import Failures
+from stream.engine.journal import Backfill
 from stream.engine.lifecycle import TaskState
 from stream.engine.metrics import CycleMetrics
 from stream.engine.protocol import (
@@ -52,6 +53,7 @@ class WorkerSettings:
     commit_interval_ms: int = 100
     snapshot_interval_ms: int = 60_000
     offset_reset: str = "earliest"  # for a task without a journal
+    backfill: Backfill | None = None  # in place of it: how such a task begins, and from when on its outputs leave
     held_bytes: int = 64 << 20  # outputs of the cycle ahead of a commit, at most
     copied_bytes: int = 32 << 20  # of all states, behind a slice and at a cycle's end, for snapshots: some 10 ms each
 
@@ -76,6 +78,7 @@ class Worker:
         self._releasing: tuple[int, ...] = ()
         self._served = 0
         self._handled: RecordBatch | None = None
+        self._has_emitted = True
         self.taken = 0  # records that the last `work` handled, live or replayed
         self._done: list[tuple[int, CycleMetrics]] = []
         self._is_stopping = False
@@ -97,6 +100,11 @@ class Worker:
         """The live records that the last `work` handled, once: for whoever measures."""
         handled, self._handled = self._handled, None
         return handled
+
+    @property
+    def has_emitted(self) -> bool:
+        """False if the last `work` handled what a backfill learns from without a word."""
+        return self._has_emitted
 
     def take_committed(self) -> list[tuple[int, CycleMetrics]]:
         """What the tasks' committed cycles did, once: by partition."""
@@ -174,7 +182,7 @@ class Worker:
         if slot is None or slot.state is not TaskState.CREATED:
             return []
         try:
-            starts = slot.begin(found, self._settings.offset_reset, now_ms)
+            starts = slot.begin(found, self._settings.offset_reset, now_ms, self._settings.backfill)
         except TaskCorrupted as error:
             return self._restore_again(slot, error)
         return [Fetch(source, offset) for source, offset in starts.items()]
@@ -287,7 +295,7 @@ class Worker:
         self.taken = slot.taken
         if outputs is None:
             return instructions
-        self._handled = slot.handled
+        self._handled, self._has_emitted = slot.handled, not slot.is_past
         if outputs.needs_schema is not None:
             instructions += self._ask_schema(slot, outputs.needs_schema)
         task, batches = slot.task, outputs.transactional
@@ -313,7 +321,9 @@ class Worker:
 
     def _close(self, now_ms: int) -> list[Instruction]:
         """Close all open cycles and commit them; nothing if there are none or a commit is under way."""
-        slots = [slot for slot in self._slots.values() if slot.has_open_cycle]
+        # A backfill's first cycle is open at once, and may have to wait as outputs do (rule 7).
+        over = self._transactions.last_over
+        slots = [slot for slot in self._slots.values() if slot.has_open_cycle and slot.ready_after <= over]
         if self._transactions.is_committing or not slots:
             return []
         self._committed_ms = now_ms

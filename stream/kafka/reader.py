@@ -83,6 +83,23 @@ class Reader:
             low, high = answer
             return low, high
 
+    def since(self, source: TopicPartition, time_ms: int) -> int:
+        """Offset of the first record with this timestamp or a later one; the last stable offset if there is none.
+
+        Raises:
+            RetriableError: no answer.
+            ConfigError: the topic may not be read.
+        """
+        try:
+            (found,) = self._consumer.offsets_for_times([Position(*source, time_ms)], timeout=_REQUEST_S)
+        except KafkaException as raised:
+            raise_if_refused(raised.args[0], source.topic)
+            raise RetriableError(f"offsets of {source.topic}[{source.partition}]: {raised.args[0].str()}") from raised
+        if found.error is not None:
+            raise_if_refused(found.error, source.topic)
+            raise RetriableError(f"offsets of {source.topic}[{source.partition}]: {found.error.str()}")
+        return int(found.offset) if found.offset >= 0 else self.watermarks(source)[1]
+
     def partitions(self, topic: str) -> tuple[int, ...]:
         """The partitions of a topic.
 

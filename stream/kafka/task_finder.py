@@ -75,8 +75,14 @@ class TaskFinder:
             damaged=(*without.values(), *(stored.damaged if stored else ())),
             beginnings={source: low for source, (low, _) in edges.items()},
             ends={source: high for source, (_, high) in edges.items()},
+            since=self._since(sources),
             topics={name: topic for name, topic in topics.items() if topic is not None},
         )
+
+    def _since(self, sources: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
+        if (begin_ms := self._topics.begin_ms) is None:
+            return {}
+        return {source: self._wait(partial(self._reader.since, source, begin_ms), "offsets") for source in sources}
 
     def loading(self) -> dict[int, float]:
         """Share of the snapshot that is loaded, 0 to 1, of the task that is looked for; may be called by any thread."""

@@ -9,7 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from stream.avro.logical_values import integer_from_iso
 from stream.config import KafkaSettings, TopicNames
+from stream.engine.journal import Backfill
 from stream.errors import ConfigError
 
 FILE = "stream.toml"
@@ -47,6 +49,8 @@ class Settings:
     delivery: str = "exactly-once"  # or `immediate`: predictions leave at once, outside the transaction
     output_format: str = "avro"  # of predictions and alerts; or `json`
     offset_reset: str = "earliest"  # or `latest`: where a task without a journal begins
+    begin_from: str = ""  # in its place, a backfill: `beginning`, or an ISO 8601 time (`stream run --from`)
+    emit_from: str = ""  # of a backfill: outputs of records with earlier timestamps are not written (`--emit-from`)
     commit_interval_ms: int = 100  # between commits of journal, offsets and outputs
     transaction_timeout_ms: int = 10_000  # after which the broker aborts the transaction of a dead worker
     snapshots: str = "kafka"  # the compacted topic; or by URL a folder or object store, which apps may share
@@ -85,6 +89,17 @@ class Settings:
                 f"got {self.metrics_port}"
             )
         _check_snapshots(self.snapshots)
+        if self.emit_from and not self.begin_from:
+            raise ConfigError("emit_from says when outputs begin, begin_from where reading does: give both")
+        _ = self.backfill  # so that times which are none are told now
+
+    @property
+    def backfill(self) -> Backfill | None:
+        """How tasks without a journal are to begin; None: as `offset_reset` says, and everything is written."""
+        if not self.begin_from:
+            return None
+        begin_ms = None if self.begin_from == "beginning" else time_ms(self.begin_from, "begin_from")
+        return Backfill(begin_ms, time_ms(self.emit_from, "emit_from") if self.emit_from else 0)
 
     def topics(self, app: str) -> TopicNames:
         """Names of the topics that the app writes."""
@@ -196,6 +211,17 @@ def _typed(name: str, value: Any, where: str) -> Any:
     if not isinstance(value, str):
         raise ConfigError(f"{where}: {name} is a text, got {value!r}")
     return value
+
+
+def time_ms(text: str, name: str) -> int:
+    """An ISO 8601 time as ms since 1970, UTC where it says no offset; `name` is of the setting, for the error."""
+    try:
+        return integer_from_iso(text, "timestamp-millis")
+    except ValueError:
+        raise ConfigError(
+            f"{name}={text!r} is no time: ISO 8601 was expected, e.g. 2026-01-31 or 2026-01-31T12:00:00+02:00. To "
+            "learn from a file, send it to the event topic first, with its rows' times: `stream produce FILE --time`"
+        ) from None
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

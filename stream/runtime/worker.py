@@ -161,7 +161,11 @@ def input_topics(plan: Plan, settings: Settings) -> InputTopics:
     topics = settings.topics(plan.app)
     labels = (plan.labels.topic,) if plan.labels else ()
     return InputTopics(
-        plan.events.topic, labels, topics.journal, topics.snapshots if settings.snapshots == "kafka" else ""
+        plan.events.topic,
+        labels,
+        topics.journal,
+        topics.snapshots if settings.snapshots == "kafka" else "",
+        settings.backfill.begin_ms if settings.backfill else None,
     )
 
 
@@ -192,6 +196,7 @@ class WorkerLoop:
                 commit_interval_ms=settings.commit_interval_ms,
                 snapshot_interval_ms=settings.snapshot_interval_s * 1000,
                 offset_reset=settings.offset_reset,
+                backfill=settings.backfill,
             ),
         )
         self._kafka = settings.kafka(plan.app)
@@ -262,7 +267,7 @@ class WorkerLoop:
         handled = self._worker.take_handled()
         if handled is not None:
             self._metrics.record_batch(len(handled), took_s)
-            if handled.topic == self._event_topic:
+            if handled.topic == self._event_topic and self._worker.has_emitted:
                 self._scored(handled.timestamps_ms)
         taken = self._worker.taken
         if taken and (taken == self._slice or took_s > _SLICE_S):

@@ -9,7 +9,7 @@ from stream.engine.small_avro import decode_small
 from stream.engine.task import Task
 from stream.errors import TaskCorrupted
 from stream.headers import unpack
-from stream.records import TopicPartition
+from stream.records import RecordBatch, TopicPartition
 from stream.testing.partition_log import Stored, stored_records
 from stream.testing.simulation import Simulation, SimulationFailed
 
@@ -105,11 +105,18 @@ def _replay(run: Simulation, partition: int, cycles: Iterable[JournalRecord]) ->
     for cycle in cycles:
         for place, taken in enumerate(cycle.ranges):
             task.replay_schemas(cycle, place)
-            given = task.process(run.broker.read(taken.source, taken.first, taken.count), taken.now_ms)
-            if given.taken < taken.count:
-                raise _failed(run, f"partition {partition}: the journal lacks the schema {given.needs_schema}")
-            batches = (*given.predictions, *given.transactional)
-            outputs += [(batch.topic, record) for batch in batches for record in stored_records(batch)]
+            for records in _alike(run.broker.read(taken.source, taken.first, taken.count), cycle):
+                given = task.process(records, taken.now_ms)
+                if given.taken < len(records):
+                    raise _failed(run, f"partition {partition}: the journal lacks the schema {given.needs_schema}")
+                if cycle.backfill is None or records.timestamps_ms[0] >= cycle.backfill.emit_from_ms:
+                    batches = (*given.predictions, *given.transactional)
+                    outputs += [(batch.topic, record) for batch in batches for record in stored_records(batch)]
         task.replay_schemas(cycle, len(cycle.ranges))
         task.close_replayed(cycle)
     return task, outputs
+
+
+def _alike(batch: RecordBatch, cycle: JournalRecord) -> list[RecordBatch]:
+    """One by one in a backfill, which writes the outputs of some records alone; whole otherwise."""
+    return [batch] if cycle.backfill is None else [batch.part(row, row + 1) for row in range(len(batch))]

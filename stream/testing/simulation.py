@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from stream.config import TopicNames
 from stream.engine.effects import Outputs
+from stream.engine.journal import Backfill
 from stream.engine.lifecycle import TaskState
 from stream.engine.plan import Plan
 from stream.engine.protocol import Event, Instruction, StopRequested
@@ -113,6 +114,7 @@ class Simulation:
     commit_interval_ms = 20
     snapshot_interval_ms = 80
     connection: type[Connection] = Connection
+    backfill: Backfill | None = None  # that each worker is told when it starts
 
     def __init__(
         self,
@@ -242,7 +244,11 @@ class Simulation:
 
     def _start(self, slot: int) -> None:
         settings = WorkerSettings(
-            self.is_immediate, self.commit_interval_ms, self.snapshot_interval_ms, copied_bytes=_COPIED_BYTES
+            self.is_immediate,
+            self.commit_interval_ms,
+            self.snapshot_interval_ms,
+            copied_bytes=_COPIED_BYTES,
+            backfill=self.backfill,
         )
         worker = Worker(self._build_task, settings)
         name = f"{self.plan.app}-{slot}"

@@ -24,7 +24,7 @@ FINGERPRINTS = {
     "alert/v1": "0b4478470f3dc49f",
     "alert-command/v1": "f4b1a755db9d5cb0",
     "alert-state/v1": "2b21e624e133b96e",
-    "journal/v1": "7cbd4ffb3a095d2a",
+    "journal/v1": "f20ba0cef2dcf743",
     "prediction/v1": "7f0024be8e9fe781",
 }
 

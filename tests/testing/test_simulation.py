@@ -6,11 +6,15 @@ from dataclasses import replace
 import pytest
 
 from stream.engine import journal
+from stream.engine.journal import Backfill
 from stream.engine.protocol import Commit, CommitReturned, CommittedOffset, Event, Fetched, PublishSnapshot
+from stream.engine.slot import Slot
+from stream.engine.small_avro import decode_small
 from stream.records import TopicPartition
 from stream.testing.check import check
 from stream.testing.connection import Connection, Job
 from stream.testing.simulation import Simulation, SimulationFailed
+from tests.engine.build import T0
 from tests.testing.build import simulation
 
 SEEDS = 200
@@ -86,3 +90,33 @@ def test_a_planted_bug_is_caught(canary: type[Connection]) -> None:
     with pytest.raises(SimulationFailed):
         for seed in range(20):
             check(simulation(seed, kind).run())
+
+
+class Backfilling(Simulation):
+    """Workers are told to backfill until every task has begun; those that start later are told nothing."""
+
+    @property
+    def backfill(self) -> Backfill | None:  # type: ignore[override]
+        """Outputs begin in the middle of what is sent."""
+        journals = [self.broker.logs[TopicPartition(self.broker.journal, n)] for n in range(self.broker.partitions)]
+        has_begun = all(any(True for _ in log.committed()) for log in journals)
+        return None if has_begun else Backfill(None, T0 + 100)
+
+
+@pytest.mark.parametrize("chunk", range(4))
+def test_a_backfill_learns_from_the_past_and_tells_nothing_of_it(chunk: int) -> None:
+    """16 seeds with every fault: outputs are those of records from the time on, state is the journal's."""
+    for seed in range(chunk, 16, 4):
+        run = simulation(seed, Backfilling).run()
+        check(run)
+        told = [decode_small("prediction", value[5:]) for value in run.broker.values("app.predictions") if value]
+        stored = {source: dict(log.committed()) for source, log in run.broker.logs.items()}
+        events = [stored[TopicPartition("payments", each["partition"])][each["offset"]] for each in told]
+        assert min(event.timestamp_ms for event in events) == T0 + 100
+
+
+def test_a_past_that_is_told_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that suppress nothing write outputs that the journal does not allow."""
+    monkeypatch.setattr(Slot, "_past_or_not", lambda slot, batch: (batch, False))
+    with pytest.raises(SimulationFailed, match="outputs are there that no journal gives"):
+        check(simulation(1, Backfilling).run())

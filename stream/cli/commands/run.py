@@ -20,6 +20,12 @@ def entry(
     config: Path | None = typer.Option(None, envvar="STREAM_CONFIG", help="Settings file; stream.toml if it is here."),
     slot: str | None = typer.Option(None, help="This worker's name among those of the app; stable over restarts."),
     delivery: str | None = typer.Option(None, help="exactly-once or immediate."),
+    begin: str | None = typer.Option(
+        None, "--from", help="Backfill: where tasks that have not begun start reading, beginning or an ISO 8601 time."
+    ),
+    emit_from: str | None = typer.Option(
+        None, help="Backfill: write outputs of records from this time on; earlier ones are learned from alone."
+    ),
     metrics_port: int | None = typer.Option(None, help="Port of /metrics, /healthz, /readyz; 0: any, -1: none."),
 ) -> None:
     """Run a worker: it reads events, predicts, learns, and commits all of it together. SIGTERM or Ctrl-C stops it.
@@ -27,18 +33,26 @@ def entry(
     A stop commits, takes a last snapshot and exits with 0; a second signal ends the worker at once, which costs nothing
     that is committed.
 
+    --from and --emit-from learn from the past at full speed without emitting it: predictions, alerts and dead letters
+    of records with earlier timestamps are not written. It is journaled: a restart goes on with it, whether it is told
+    again or not. A task that has begun otherwise is refused (`stream state reset`).
+
     Example: stream run fraud:app --workers 2
+
+    Example: stream run fraud:app --from beginning --emit-from 2026-01-31T12:00:00Z
     """
     from stream.runtime.loading import load_app
     from stream.runtime.settings import load_settings, misspelt_variables
 
     logs.configure_logs()  # so that mistakes in the settings, which say how much is logged, are in the log too
-    settings = load_settings(config, slot=slot, delivery=delivery, metrics_port=metrics_port).values
+    told = {"delivery": delivery, "begin_from": begin, "emit_from": emit_from}
+    settings = load_settings(config, slot=slot, metrics_port=metrics_port, **told).values
     if workers > 1:
         if slot is not None:
             raise ConfigError("--slot names one worker; with --workers the slots are 0, 1, 2, ...")
         options = ["--config", str(config)] if config else []
-        options += ["--delivery", delivery] if delivery else []
+        for option, value in (("--delivery", delivery), ("--from", begin), ("--emit-from", emit_from)):
+            options += [option, value] if value else []
         raise typer.Exit(_run_several(workers, [target, *options], settings.metrics_port))
     logs.configure_logs(settings.log_level)
     for text in misspelt_variables():

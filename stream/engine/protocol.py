@@ -14,6 +14,7 @@ from enum import Enum
 
 from stream.engine.effects import OutputBatch
 from stream.engine.snapshot import Checkpoint
+from stream.engine.state import LoadedState
 from stream.errors import StreamError
 from stream.records import RecordBatch, RejectReason, TopicPartition
 
@@ -71,6 +72,7 @@ class TaskFound:
     # Where to begin without a journal, if a backfill says from when: the first record of that time, or the end.
     since: Mapping[TopicPartition, int] = field(default_factory=dict)
     topics: Mapping[str, TopicIdentity] = field(default_factory=dict)  # of the inputs, as they are now (rule 20)
+    loaded: LoadedState | None = None  # of one of the checkpoints, if it was loaded ahead (stream.engine.loading)
 
 
 @dataclass(frozen=True, slots=True)

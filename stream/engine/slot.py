@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from stream.engine.effects import OutputBatch, Outputs
+from stream.engine.image import StateImage
 from stream.engine.journal import Backfill
 from stream.engine.lifecycle import TaskState, transition
 from stream.engine.protocol import Instruction, Pause, Resume, SchemaFetched, SchemaRefused, TaskFound
@@ -55,6 +56,7 @@ class Slot:
         self._awaited_schema: int | None = None
         self._replay = Replay(())
         self._snapshot_cycle = 0
+        self._image: StateImage | None = None  # of the state, for the next checkpoint
         self._has_run = False
         self.held_back = ""  # why nothing live is taken for now (rule 20)
         self.unusable_snapshot = ""  # digest of the one that was being loaded when the task turned out corrupt
@@ -71,7 +73,7 @@ class Slot:
         self.task.backfill = beginning.backfill
         if beginning.checkpoint is not None:
             self.unusable_snapshot = beginning.checkpoint.digest
-            self.restored = self.task.load(beginning.checkpoint)
+            self.restored = self.task.load(beginning.checkpoint, found.loaded)
             self.unusable_snapshot = ""
             self._snapshot_cycle = beginning.checkpoint.cycle
         new = beginning.starts.keys() - (beginning.checkpoint.next_offsets.keys() if beginning.checkpoint else set())
@@ -149,21 +151,23 @@ class Slot:
     @property
     def slice_records(self) -> int | None:
         """Most records that `handle` may take while an image of the state is being made; None otherwise."""
-        return self.task.image.slice_records if self.task.image else None
+        return self._image.slice_records if self._image else None
 
     def copy_ahead(self, most_bytes: int) -> None:
         """Go on with the image that the next checkpoint is made of, if it was begun."""
-        if self.task.image is not None:
-            self.task.image.copy(most_bytes)
+        if self._image is not None:
+            self._image.copy(most_bytes)
 
     def checkpoint_if_near(self, now_ms: int, most_bytes: int) -> Checkpoint | None:
         """The task's state at the end of its last cycle; None, and `copy_ahead` begins, where more is to be copied."""
-        return self.checkpoint(now_ms) if self.task.begin_image().remaining_bytes <= most_bytes else None
+        self._image = self._image or StateImage(self.task.state)
+        return self.checkpoint(now_ms) if self._image.remaining_bytes <= most_bytes else None
 
     def checkpoint(self, now_ms: int) -> Checkpoint:
         """The task's state at the end of its last cycle."""
         self.snapshot_ms, self._snapshot_cycle = now_ms, self.task.cycle
-        return self.task.checkpoint(now_ms)
+        image, self._image = self._image, None
+        return self.task.checkpoint(now_ms, image)
 
     @property
     def has_open_cycle(self) -> bool:

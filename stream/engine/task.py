@@ -25,7 +25,7 @@ from stream.engine.protocol import SchemaFetched, SchemaRefused, TopicIdentity
 from stream.engine.record_partitions import sampled_elsewhere
 from stream.engine.snapshot import Checkpoint
 from stream.engine.source import Source, accepted_by
-from stream.engine.state import LearnedState
+from stream.engine.state import LearnedState, LoadedState, load_state
 from stream.engine.upgrade import Restored, facts_of
 from stream.engine.values import event_ids, targets, unusable
 from stream.errors import ConfigError
@@ -91,7 +91,6 @@ class Task:
         self._outputs: list[OutputBatch] = []
         self._counts = CycleCounts()
         self._needing = events.topic
-        self._image: StateImage | None = None
         self._begun_ms: int | None = None
         self.backfill: Backfill | None = None  # how the task was told to begin; journaled with every cycle
         self.observed: Observed | None = None
@@ -216,20 +215,8 @@ class Task:
         for source in self._sources.values():
             source.forget_refusals()
 
-    @property
-    def image(self) -> StateImage | None:
-        """The image of the state that the next checkpoint is made of, if it was begun: a copy in pieces."""
-        return self._image
-
-    def begin_image(self) -> StateImage:
-        """Begin the image for the next checkpoint, or go on with the one that was begun."""
-        if self._image is None:
-            self._image = StateImage(self.state)
-        return self._image
-
-    def checkpoint(self, created_ms: int) -> Checkpoint:
-        """A copy of the state at the end of the last cycle; what the image lacks of it is copied at once."""
-        image, self._image = self.begin_image(), None
+    def checkpoint(self, created_ms: int, image: StateImage | None = None) -> Checkpoint:
+        """A copy of the state at the end of the last cycle; what the image of it lacks is copied at once."""
         facts = facts_of(self._plan) | facts_of_topics(self.topics)
         # Refusals stay out: an id that is any four bytes must not make every snapshot larger. So they end here for
         # this task as well, that what it relies on behind the snapshot stands behind it in the journal.
@@ -244,20 +231,21 @@ class Task:
             plan_digest=self.plan_digest,
             next_offsets=self.next_offsets,
             created_ms=created_ms,
-            arrays=image.finish(),
+            arrays=(image or StateImage(self.state)).finish(),
             facts=facts,
         )
 
-    def load(self, checkpoint: Checkpoint) -> Restored:
-        """Take over a checkpoint; returns what starts anew because its definition changed."""
-        restored = self.state.load(checkpoint.arrays, checkpoint.facts)
+    def load(self, checkpoint: Checkpoint, loaded: LoadedState | None = None) -> Restored:
+        """Take over a checkpoint, loaded ahead or not; returns what starts anew because its definition changed."""
+        loaded = loaded if loaded and loaded.checkpoint is checkpoint else load_state(self._plan, checkpoint)
+        self.state = loaded.state
         self._counts = self._counts_from_here()
         for topic, schema_id, schema in orjson.loads(checkpoint.facts["schemas"]):
             if topic in self._sources:
                 self._sources[topic].accept(0, schema_id, schema)
         self.start_at({source: at for source, at in checkpoint.next_offsets.items() if source in self._next_offsets})
         self._last = JournalRecord(checkpoint.cycle, "", checkpoint.plan_digest, self.epoch, (), (), checkpoint.digest)
-        return restored
+        return loaded.restored
 
     # --- events --------------------------------------------------------------------------------------------------
 

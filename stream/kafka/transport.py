@@ -96,6 +96,7 @@ class Transport:
         on_wait: called again and again while a revocation waits for its commit.
         open_store: makes a snapshot store; called once for each of the two helper threads that use one. By default
             the compacted topic `topics.snapshots`.
+        prepare: does ahead, in a helper thread, what would take the worker long once a task is found.
     """
 
     def __init__(
@@ -105,13 +106,16 @@ class Transport:
         handle: Handle,
         open_store: OpenStore | None = None,
         on_wait: Callable[[], None] = lambda: None,
+        prepare: Callable[[TaskFound], TaskFound] = lambda found: found,
     ) -> None:
         self._settings = settings
         self._topics = topics
         self._handle = handle
         self._on_wait = on_wait
+        self._prepare = prepare
+        unreadable: set[str] = set()
         self._open_store = open_store or (
-            lambda: TopicSnapshotStore(settings, topics.snapshots, lambda: self._is_closing)
+            lambda: TopicSnapshotStore(settings, topics.snapshots, lambda: self._is_closing, unreadable)
         )
         self._mailbox = Mailbox()
         self._events: list[Event] = []
@@ -336,7 +340,7 @@ class Transport:
 
     def _find(self, wanted: FindTask) -> TaskFound | Corrupted:
         try:
-            return self._finder.find(wanted.partition, wanted.without)
+            return self._prepare(self._finder.find(wanted.partition, wanted.without))
         except TaskCorrupted as error:
             return Corrupted(wanted.partition, str(error))
 

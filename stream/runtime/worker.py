@@ -13,6 +13,7 @@ from stream import kernels
 from stream.app.foreign_keys import foreign_key_problems
 from stream.avro import Framing, header
 from stream.config import InputTopics
+from stream.engine.loading import load_ahead
 from stream.engine.plan import Plan
 from stream.engine.protocol import (
     Assigned,
@@ -153,7 +154,8 @@ def snapshot_store(app: str, settings: Settings) -> Callable[[], SnapshotStore] 
     """Makes stores of a folder or object store; None where snapshots go to their topic."""
     if settings.snapshots == "kafka":
         return None
-    return lambda: FolderSnapshotStore(settings.snapshots, f"{settings.topic_prefix}{app}")
+    unreadable: set[str] = set()
+    return lambda: FolderSnapshotStore(settings.snapshots, f"{settings.topic_prefix}{app}", unreadable)
 
 
 def input_topics(plan: Plan, settings: Settings) -> InputTopics:
@@ -206,6 +208,7 @@ class WorkerLoop:
             handle=self._told,
             on_wait=self._alive,
             open_store=snapshot_store(plan.app, settings),
+            prepare=lambda found: load_ahead(found, plan),
         )
         self._slice = _FIRST_SLICE
         self._is_stop_wanted = False

@@ -1,27 +1,33 @@
-"""Snapshots as bytes: the arrays as one safetensors file, the rest as a JSON manifest. Both carry checksums.
+"""Snapshots as bytes: the arrays as one safetensors file in pieces, the rest as a JSON manifest that names them.
 
-Format 1. A reader knows all formats up to its own; what it does not know it refuses with its number.
+A piece (a *chunk*) is named by the digest of its content. Each large array is cut from its own beginning, so that one
+row that changed makes one other chunk, however the arrays before it grew; small arrays share one. What stands in the
+manifest is under its checksum, the chunks under their names.
+
+Format 2. Format 1 had a checksum of the whole file, and in folders the file in one piece. A reader knows all formats up
+to its own; what it does not know it refuses with its number.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from stream.engine.snapshot import Checkpoint
+from stream.engine.tensor_file import TensorFileError, arrays_of, blocks_of
 from stream.errors import TaskCorrupted
-from stream.records import TopicPartition
+from stream.records import Bytes, TopicPartition
 
-FORMAT = 1
+FORMAT = 2
 _MAGIC = b"stream-snapshot"
-# A safetensors file begins with the length of its header (uint64, little-endian).
-_LENGTH_BYTES = 8
+# One key that was seen costs a chunk of each table. Smaller ones would make more of them: a gigabyte has 4,096, whose
+# manifest is 200 KB, and as many files or objects.
+CHUNK_BYTES = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +51,45 @@ class Manifest:
     created_ms: int
     facts: Mapping[str, str]
     size_bytes: int  # of the arrays' file
-    checksum: str  # of the arrays' file
-    chunks: tuple[Chunk, ...] = ()  # in order; empty where the file is kept whole
+    chunks: tuple[Chunk, ...]  # in order; empty where the file is kept whole (format 1)
+    checksum: str = ""  # of the arrays' file (format 1)
+    format: int = FORMAT
+
+    @property
+    def where(self) -> str:
+        """For messages."""
+        return f"snapshot of partition {self.partition}, cycle {self.cycle}"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A chunk's content with its name."""
+
+    key: str
+    content: memoryview
+
+
+def ignore(_: float) -> None:
+    """Nobody hears of progress."""
 
 
 def checksum_of(content: bytes | memoryview) -> str:
-    """The digest that names chunks and guards files: BLAKE2b of 16 bytes, in hex."""
+    """The digest that names chunks and guards manifests: BLAKE2b of 16 bytes, in hex."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def encode_arrays(checkpoint: Checkpoint) -> bytes:
-    """The arrays of a checkpoint as a safetensors file."""
-    file: bytes = save({name: np.asarray(array, order="C") for name, array in sorted(checkpoint.arrays.items())})
-    return file
+def cut(checkpoint: Checkpoint, at_most_bytes: int = CHUNK_BYTES) -> list[Piece]:
+    """The arrays' file in pieces, which are views of the checkpoint's arrays."""
+    pieces = []
+    for block in blocks_of(checkpoint.arrays, small_bytes=at_most_bytes // 4):
+        for start in range(0, len(block), at_most_bytes):
+            content = block[start : start + at_most_bytes]
+            pieces.append(Piece(checksum_of(content), content))
+    return pieces
 
 
-def describe(checkpoint: Checkpoint, file: bytes, chunks: tuple[Chunk, ...] = ()) -> Manifest:
-    """The manifest of a checkpoint whose arrays were encoded as `file`."""
+def describe(checkpoint: Checkpoint, chunks: tuple[Chunk, ...]) -> Manifest:
+    """The manifest of a checkpoint whose arrays' file was cut into these chunks."""
     return Manifest(
         checkpoint.partition,
         checkpoint.cycle,
@@ -70,8 +98,7 @@ def describe(checkpoint: Checkpoint, file: bytes, chunks: tuple[Chunk, ...] = ()
         checkpoint.next_offsets,
         checkpoint.created_ms,
         checkpoint.facts,
-        len(file),
-        checksum_of(file),
+        sum(chunk.size_bytes for chunk in chunks),
         chunks,
     )
 
@@ -88,7 +115,6 @@ def encode_manifest(manifest: Manifest) -> bytes:
             "created_ms": manifest.created_ms,
             "facts": dict(manifest.facts),
             "size_bytes": manifest.size_bytes,
-            "checksum": manifest.checksum,
             "chunks": [[chunk.key, chunk.place, chunk.size_bytes] for chunk in manifest.chunks],
         },
         option=orjson.OPT_SORT_KEYS,
@@ -112,20 +138,61 @@ def decode_manifest(content: bytes) -> Manifest:
     fields: Any = orjson.loads(body)
     fields["next_offsets"] = {TopicPartition(topic, number): at for topic, number, at in fields["next_offsets"]}
     fields["chunks"] = tuple(Chunk(*chunk) for chunk in fields["chunks"])
-    return Manifest(**fields)
+    return Manifest(**fields, format=int(words[1]))
 
 
-def decode_checkpoint(manifest: Manifest, file: bytes) -> Checkpoint:
-    """Put a checkpoint together again; raises TaskCorrupted if the file is not the one that the manifest describes."""
-    where = f"snapshot of partition {manifest.partition}, cycle {manifest.cycle}"
-    if len(file) != manifest.size_bytes or checksum_of(file) != manifest.checksum:
+class Assembly:
+    """The arrays' file of a manifest, put together from its chunks in any order, each checked as it comes.
+
+    Args:
+        manifest: whose file.
+        on_progress: hears the share that is there, 0 to 1.
+    """
+
+    def __init__(self, manifest: Manifest, on_progress: Callable[[float], None] = ignore) -> None:
+        self._manifest = manifest
+        self._on_progress = on_progress
+        self._missing_bytes = manifest.size_bytes
+        self._file: Bytes = np.empty(manifest.size_bytes, np.uint8)
+        ends = np.cumsum([0, *(chunk.size_bytes for chunk in manifest.chunks)]).tolist()
+        self._spans: dict[str, list[tuple[int, int]]] = {}
+        for chunk, span in zip(manifest.chunks, pairwise(ends), strict=True):
+            self._spans.setdefault(chunk.key, []).append(span)
+
+    def put(self, chunk: Chunk, read: Callable[[memoryview], int]) -> None:
+        """Have `read` fill the chunk's place; it returns how many bytes it had. Threads may do so at once.
+
+        Raises:
+            TaskCorrupted: the chunk is damaged.
+        """
+        (start, end), *others = self._spans[chunk.key]
+        place = self._file[start:end].data
+        if read(place) != len(place) or checksum_of(place) != chunk.key:
+            raise TaskCorrupted(f"{self._manifest.where}: chunk {chunk.key} at {chunk.place} is gone or damaged")
+        for first, last in others:
+            self._file[first:last] = self._file[start:end]
+        self._missing_bytes -= (1 + len(others)) * len(place)
+        self._on_progress(1 - self._missing_bytes / self._manifest.size_bytes)
+
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint, once every chunk was put; its arrays are views of the one file."""
+        return decode_checkpoint(self._manifest, self._file)
+
+
+def decode_checkpoint(manifest: Manifest, file: Bytes) -> Checkpoint:
+    """Put a checkpoint together again; its arrays are views of the file.
+
+    Raises:
+        TaskCorrupted: the file is not the one that the manifest describes.
+    """
+    if len(file) != manifest.size_bytes or (manifest.checksum and checksum_of(file.data) != manifest.checksum):
         raise TaskCorrupted(
-            f"{where}: its arrays are damaged ({len(file)} bytes of {manifest.size_bytes}, or another checksum)"
+            f"{manifest.where}: its arrays are damaged: {len(file)} bytes of {manifest.size_bytes}, or another checksum"
         )
     try:
-        arrays: dict[str, NDArray[np.generic]] = load(file)
-    except SafetensorError as error:
-        raise TaskCorrupted(f"{where}: its arrays cannot be read: {error}") from error
+        arrays: dict[str, NDArray[np.generic]] = arrays_of(file)
+    except TensorFileError as error:
+        raise TaskCorrupted(f"{manifest.where}: its arrays cannot be read: {error}") from error
     return Checkpoint(
         partition=manifest.partition,
         cycle=manifest.cycle,
@@ -136,20 +203,3 @@ def decode_checkpoint(manifest: Manifest, file: bytes) -> Checkpoint:
         arrays=arrays,
         facts=manifest.facts,
     )
-
-
-def cut(file: bytes, at_most_bytes: int) -> list[memoryview]:
-    """Cut an arrays' file into chunks that begin anew with each array.
-
-    An array that did not change since the last snapshot then gives the same chunks, wherever the arrays before it
-    moved it to, and need not be written again.
-    """
-    header_bytes = _LENGTH_BYTES + int.from_bytes(file[:_LENGTH_BYTES], "little")
-    header: Any = orjson.loads(file[_LENGTH_BYTES:header_bytes])
-    header.pop("__metadata__", None)
-    ends = sorted({header_bytes, *(header_bytes + entry["data_offsets"][1] for entry in header.values())})
-    view, pieces, start = memoryview(file), [], 0
-    for end in ends:
-        pieces += [view[at : min(at + at_most_bytes, end)] for at in range(start, end, at_most_bytes)]
-        start = end
-    return pieces

@@ -1,10 +1,11 @@
 """Where snapshots are kept: the port that the compacted topic and the folder both are."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
 from stream.engine.snapshot import Checkpoint
+from stream.engine.snapshot_format import ignore
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,15 @@ class SnapshotStore(Protocol):
         """
         ...
 
-    def load(self, partition: int, wanted: Collection[tuple[int, str]]) -> StoredSnapshots:
+    def load(
+        self, partition: int, wanted: Collection[tuple[int, str]], on_progress: Callable[[float], None] = ignore
+    ) -> StoredSnapshots:
         """Read the newest intact snapshot of a task whose cycle and digest are wanted (rule 21).
 
         Args:
             partition: the task's.
             wanted: cycle and digest of the cycles that stand in the committed journal.
+            on_progress: hears the share that is read, 0 to 1, from any thread.
 
         Raises:
             RetriableError: the store does not answer.

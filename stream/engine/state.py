@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from stream.engine.evaluation import Evaluation
 from stream.engine.labels import LabelStore, rows_waiting
 from stream.engine.monitoring import Monitoring, ShareWatch
 from stream.engine.plan import Plan
+from stream.engine.snapshot import Checkpoint
 from stream.engine.upgrade import Carried, Restored, carry
 from stream.errors import TaskCorrupted
 from stream.kernels.pages import Paged
@@ -142,6 +144,26 @@ class LearnedState:
             content.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
             content.update(np.ascontiguousarray(array).tobytes())
         return content.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedState:
+    """The state of a checkpoint, in the form that a task goes on with."""
+
+    checkpoint: Checkpoint
+    state: LearnedState
+    restored: Restored
+
+
+def load_state(plan: Plan, checkpoint: Checkpoint) -> LoadedState:
+    """A state of its own from a checkpoint, which stays as it is.
+
+    Raises:
+        TaskCorrupted: arrays do not fit the part whose digest they carry.
+        ConfigError: another version of River pickled a model.
+    """
+    state = LearnedState(plan)
+    return LoadedState(checkpoint, state, state.load(checkpoint.arrays, checkpoint.facts))
 
 
 def _under(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:

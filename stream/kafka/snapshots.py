@@ -3,7 +3,8 @@
 A task's snapshots lie in its partition. Chunks are keyed by the digest of their content, so that what did not change
 is not written again; the manifest (key `manifest-a` or `manifest-b`, in turn) comes last, when every chunk is
 acknowledged, and says at which offset each lies. A chunk to which no manifest refers (any more, or ever: its writer was
-killed before the manifest) gets a tombstone.
+killed before the manifest) gets a tombstone. Behind all that both manifests are written once more, so that whoever
+looks for them need not read through the chunks.
 """
 
 import time
@@ -11,21 +12,23 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import structlog
 from confluent_kafka import KafkaException, Producer
 
 from stream.config import KafkaSettings
 from stream.engine.snapshot import Checkpoint
 from stream.engine.snapshot_format import (
+    CHUNK_BYTES,
+    Assembly,
     Chunk,
     Manifest,
-    checksum_of,
+    Piece,
     cut,
-    decode_checkpoint,
     decode_manifest,
     describe,
-    encode_arrays,
     encode_manifest,
+    ignore,
 )
 from stream.engine.snapshot_store import StoredSnapshots
 from stream.errors import RetriableError, TaskCorrupted
@@ -33,29 +36,32 @@ from stream.kafka import client_config
 from stream.kafka.broker_health import BrokerHealth
 from stream.kafka.clients import make_client
 from stream.kafka.reader import Reader
-from stream.records import RecordBatch, TopicPartition
+from stream.records import Bytes, RecordBatch, TopicPartition
 
 _log = structlog.get_logger("stream.kafka")
 
 _SLOTS = (b"manifest-a", b"manifest-b")
-_CHUNK_BYTES = 512 * 2**10
 # A record's key, headers and framing, next to its value.
 _OVERHEAD_BYTES = 1024
 _ACKNOWLEDGED_S = 60.0
 _FLUSH_STEP_S = 0.5
 _FULL_QUEUE_WAIT_S = 0.05
-# The manifests are the last records but for tombstones: looked for in windows from the end, each twice the one before.
-_FIRST_WINDOW = 256
+# The manifests are the last records, but where a writer was killed: looked for in windows from the end, each twice the
+# one before.
+_FIRST_WINDOW = 8
 # Holes between wanted chunks up to this many offsets are read over: cheaper than another fetch session.
 _READ_OVER = 64
+# Records are some chunks at a time, 16 MB, that there is not a second snapshot in memory.
+_READ_RECORDS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class _Tail:
-    """What a partition holds from the older of its two manifests on."""
+    """What is known of a partition up to an offset."""
 
-    manifests: dict[bytes, Manifest]  # by slot, the older one first
-    chunks: frozenset[bytes]  # keys without a tombstone, from before the newest manifest: whoever wrote them is done
+    manifests: dict[bytes, Manifest]  # readable ones by slot, the older one first
+    loose: frozenset[bytes]  # keys of chunks that no manifest names: whoever writes them may not be done yet
+    end: int
 
 
 class TopicSnapshotStore:
@@ -66,35 +72,54 @@ class TopicSnapshotStore:
         settings: see KafkaSettings.
         topic: the compacted one.
         is_closing: whether nobody waits for it any more: what is not acknowledged then is given up.
+        unreadable: keys of chunks that were gone or damaged when they were read; stores of one worker share them, so
+            that the next snapshot writes them anew.
     """
 
-    def __init__(self, settings: KafkaSettings, topic: str, is_closing: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        topic: str,
+        is_closing: Callable[[], bool] = lambda: False,
+        unreadable: set[str] | None = None,
+    ) -> None:
+        self._unreadable = set() if unreadable is None else unreadable
         self._settings = settings
         self._is_closing = is_closing
         self._topic = topic
-        self._reader = Reader(settings, records=1000)
-        self._chunk_bytes = min(_CHUNK_BYTES, settings.max_message_bytes - _OVERHEAD_BYTES)
+        self._reader = Reader(settings, records=_READ_RECORDS)
+        self._chunk_bytes = min(CHUNK_BYTES, settings.max_message_bytes - _OVERHEAD_BYTES)
         self._producer: Any = None
+        self._known: dict[int, _Tail] = {}  # what is there when a snapshot was published, by partition
 
     def publish(self, checkpoint: Checkpoint) -> None:
         """Write the chunks that are not there yet, then the manifest, then tombstones for what nothing refers to.
 
-        The stored manifests are read anew each time: another worker may have written since, and its chunks must stay.
+        What was written since the last time is read: another worker may have written, and its chunks must stay.
         """
         source = TopicPartition(self._topic, checkpoint.partition)
-        tail = self._read_tail(source, [])
+        known = self._known.pop(checkpoint.partition, None)
+        tail = self._read_tail(source, []) if known is None else self._read_on(source, known)
         before = tail.manifests
-        file = encode_arrays(checkpoint)
-        chunks = self._write_chunks(source, cut(file, self._chunk_bytes), before.values())
+        chunks, new = self._write_chunks(source, cut(checkpoint, self._chunk_bytes), before.values())
         slot = _slot_to_write(before)
-        self._write(source, [(slot, encode_manifest(describe(checkpoint, file, chunks)))])
-        kept = {chunk.key for chunk in chunks}
-        kept |= {chunk.key for name, manifest in before.items() if name != slot for chunk in manifest.chunks}
+        manifest = describe(checkpoint, chunks)
+        encoded = encode_manifest(manifest)
+        self._write(source, [(slot, encoded)])
+        kept = {name: other for name, other in before.items() if name != slot}
+        named = {chunk.key.encode() for each in (manifest, *kept.values()) for chunk in each.chunks}
         replaced = {chunk.key.encode() for chunk in before[slot].chunks} if slot in before else set()
-        gone = (replaced | tail.chunks) - {key.encode() for key in kept}
-        self._write(source, [(key, None) for key in sorted(gone)])
+        gone = sorted((replaced | (known.loose if known else frozenset())) - named)
+        copies = [*((name, encode_manifest(other)) for name, other in kept.items()), (slot, encoded)]
+        last = self._write(source, [*((key, None) for key in gone), *copies])[slot]
+        # Offsets without a hole: nobody else has written meanwhile.
+        is_alone = last + 1 == tail.end + new + 1 + len(gone) + len(copies)
+        loose = tail.loose - named - frozenset(gone)
+        self._known[checkpoint.partition] = _Tail(kept | {slot: manifest}, loose, last + 1 if is_alone else tail.end)
 
-    def load(self, partition: int, wanted: Collection[tuple[int, str]]) -> StoredSnapshots:
+    def load(
+        self, partition: int, wanted: Collection[tuple[int, str]], on_progress: Callable[[float], None] = ignore
+    ) -> StoredSnapshots:
         """See SnapshotStore.load."""
         source = TopicPartition(self._topic, partition)
         damaged: list[str] = []
@@ -102,7 +127,7 @@ class TopicSnapshotStore:
             if (manifest.cycle, manifest.digest) not in wanted:
                 continue
             try:
-                return StoredSnapshots(decode_checkpoint(manifest, self._read_file(source, manifest)), tuple(damaged))
+                return StoredSnapshots(self._read_checkpoint(source, manifest, on_progress), tuple(damaged))
             except TaskCorrupted as error:
                 _leave_out(source, str(error), damaged)
         return StoredSnapshots(None, tuple(damaged))
@@ -112,9 +137,10 @@ class TopicSnapshotStore:
         source = TopicPartition(self._topic, partition)
         tail = self._read_tail(source, [])
         chunks = {chunk.key.encode() for manifest in tail.manifests.values() for chunk in manifest.chunks}
+        self._known.pop(partition, None)
         low, high = self._reader.watermarks(source)
         if low < high:
-            self._write(source, [(key, None) for key in (*_SLOTS, *sorted(tail.chunks | chunks))])
+            self._write(source, [(key, None) for key in (*_SLOTS, *sorted(tail.loose | chunks))])
 
     def close(self) -> None:
         """Let go of connections."""
@@ -124,16 +150,17 @@ class TopicSnapshotStore:
             self._producer.close()
 
     def _write_chunks(
-        self, source: TopicPartition, pieces: list[memoryview], before: Iterable[Manifest]
-    ) -> tuple[Chunk, ...]:
+        self, source: TopicPartition, pieces: Sequence[Piece], before: Iterable[Manifest]
+    ) -> tuple[tuple[Chunk, ...], int]:
+        """Write the chunks that are not there; returns all of them with their places, and how many were written."""
         there = {chunk.key: chunk.place for manifest in before for chunk in manifest.chunks}
-        keys = [checksum_of(piece) for piece in pieces]
-        new = {key: piece for key, piece in zip(keys, pieces, strict=True) if key not in there}
-        written = self._write(source, [(key.encode(), bytes(piece)) for key, piece in new.items()])
+        new = {piece.key: piece for piece in pieces if piece.key not in there or piece.key in self._unreadable}
+        written = self._write(source, ((key.encode(), bytes(piece.content)) for key, piece in new.items()))
         there |= {key: written[key.encode()] for key in new}
-        return tuple(Chunk(key, there[key], len(piece)) for key, piece in zip(keys, pieces, strict=True))
+        self._unreadable.difference_update(new)
+        return tuple(Chunk(piece.key, there[piece.key], len(piece.content)) for piece in pieces), len(new)
 
-    def _write(self, source: TopicPartition, records: Sequence[tuple[bytes, bytes | None]]) -> Mapping[bytes, int]:
+    def _write(self, source: TopicPartition, records: Iterable[tuple[bytes, bytes | None]]) -> Mapping[bytes, int]:
         """Write records and wait until all are acknowledged; returns the offset of each key."""
         offsets: dict[bytes, int] = {}
         failures: list[str] = []
@@ -144,13 +171,14 @@ class TopicSnapshotStore:
             else:
                 failures.append(error.str())
 
-        producer = self._producer_in_use()
+        producer, produced = self._producer_in_use(), 0
         for key, value in records:
             self._produce(producer, source, key, value, on_delivery)
+            produced += 1
         give_up_at = time.monotonic() + _ACKNOWLEDGED_S
         while producer.flush(_FLUSH_STEP_S) and time.monotonic() < give_up_at and not self._is_closing():
             pass
-        if len(offsets) < len(records):
+        if len(offsets) < produced:
             self._producer = None  # an idempotent producer may be beyond repair once it lost a record
             late = "the worker is closing" if self._is_closing() else f"not acknowledged in {_ACKNOWLEDGED_S:.0f} s"
             reason = failures[0] if failures else late
@@ -181,22 +209,30 @@ class TopicSnapshotStore:
         return self._producer
 
     def _read_tail(self, source: TopicPartition, damaged: list[str]) -> _Tail:
-        """What is there from the older of the two manifests on, read from the end backwards."""
+        """The manifests and what lies behind them, read from the end backwards."""
         low, high = self._reader.watermarks(source)
         seen: dict[bytes, tuple[int, bytes | None]] = {}
         end, window = high, _FIRST_WINDOW
         while end > low and not seen.keys() >= set(_SLOTS):
             start = max(low, end - window)
-            here: dict[bytes, tuple[int, bytes | None]] = {}
-            for batch in self._between(source, start, end):
-                here.update(_last_of_each_key(batch))
-            seen = {**here, **seen}
+            seen = {**self._last_records(source, start, end), **seen}
             end, window = start, window * 2
-        found = {slot: (offset, value) for slot in _SLOTS if slot in seen for offset, value in [seen[slot]] if value}
-        newest = max((offset for offset, _ in found.values()), default=low)
-        chunks = {key for key, (offset, value) in seen.items() if value is not None and offset < newest}
-        manifests = _decoded(source, sorted(found.items(), key=lambda item: item[1]), damaged)
-        return _Tail(manifests, frozenset(chunks - set(_SLOTS)))
+        return _tail(source, {}, seen, high, damaged)
+
+    def _read_on(self, source: TopicPartition, known: _Tail) -> _Tail:
+        """What is there now, from what was known and what was written since."""
+        low, high = self._reader.watermarks(source)
+        if not low <= known.end <= high:
+            return self._read_tail(source, [])  # the topic was made anew
+        return _tail(source, known.manifests, self._last_records(source, known.end, high), high, [])
+
+    def _last_records(self, source: TopicPartition, start: int, end: int) -> dict[bytes, tuple[int, bytes | None]]:
+        """Of each key the last record from `start` up to `end`."""
+        found: dict[bytes, tuple[int, bytes | None]] = {}
+        if start < end:
+            for batch in self._between(source, start, end):
+                found.update(_last_of_each_key(batch))
+        return found
 
     def _between(self, source: TopicPartition, start: int, end: int) -> Iterable[RecordBatch]:
         for batch in self._reader.read_to_end(source, start):
@@ -204,22 +240,31 @@ class TopicSnapshotStore:
             if batch.offsets[-1] >= end - 1:
                 return
 
-    def _read_file(self, source: TopicPartition, manifest: Manifest) -> bytes:
-        """The arrays' file from its chunks; what is missing or damaged shows in the checksum of each chunk."""
-        places = {chunk.place: chunk.key for chunk in manifest.chunks}
-        content: dict[str, bytes] = {}
-        for start, end in _runs(sorted(places)):
+    def _read_checkpoint(
+        self, source: TopicPartition, manifest: Manifest, on_progress: Callable[[float], None]
+    ) -> Checkpoint:
+        assembly = Assembly(manifest, on_progress)
+        wanted = {chunk.place: chunk for chunk in manifest.chunks}
+        for start, end in _runs(sorted(wanted)):
             for batch in self._between(source, start, end):
-                data = batch.data.tobytes()
                 for offset, (first, last) in zip(batch.offsets.tolist(), batch.values.tolist(), strict=True):
-                    if offset in places and first >= 0:
-                        content[places[offset]] = data[first:last]
-        for chunk in manifest.chunks:
-            if checksum_of(content.get(chunk.key, b"")) != chunk.key:
-                raise TaskCorrupted(
-                    f"snapshot of cycle {manifest.cycle}: chunk {chunk.key} at offset {chunk.place} is gone or damaged"
-                )
-        return b"".join(content[chunk.key] for chunk in manifest.chunks)
+                    if first >= 0 and (chunk := wanted.pop(offset, None)) is not None:
+                        self._put(assembly, chunk, batch.data[first:last])
+        for chunk in wanted.values():
+            self._put(assembly, chunk, np.zeros(0, np.uint8))
+        return assembly.checkpoint()
+
+    def _put(self, assembly: Assembly, chunk: Chunk, content: Bytes) -> None:
+        def fill(place: memoryview) -> int:
+            if len(content) == len(place):
+                place[:] = content.data
+            return len(content)
+
+        try:
+            assembly.put(chunk, fill)
+        except TaskCorrupted:
+            self._unreadable.add(chunk.key)
+            raise
 
 
 def _last_of_each_key(batch: RecordBatch) -> dict[bytes, tuple[int, bytes | None]]:
@@ -235,16 +280,26 @@ def _last_of_each_key(batch: RecordBatch) -> dict[bytes, tuple[int, bytes | None
     return found
 
 
-def _decoded(
-    source: TopicPartition, found: Iterable[tuple[bytes, tuple[int, bytes]]], damaged: list[str]
-) -> dict[bytes, Manifest]:
-    manifests = {}
-    for slot, (offset, content) in found:
-        try:
-            manifests[slot] = decode_manifest(content)
-        except TaskCorrupted as error:
-            _leave_out(source, f"offset {offset}: {error}", damaged)
-    return manifests
+def _tail(
+    source: TopicPartition,
+    manifests: Mapping[bytes, Manifest],
+    seen: Mapping[bytes, tuple[int, bytes | None]],
+    end: int,
+    damaged: list[str],
+) -> _Tail:
+    """Manifests that were known, but for those that the records seen replace, and the chunks among these."""
+    found = {slot: manifest for slot, manifest in manifests.items() if slot not in seen}
+    for slot in _SLOTS:
+        offset, content = seen.get(slot, (0, None))
+        if content is not None:
+            try:
+                found[slot] = decode_manifest(content)
+            except TaskCorrupted as error:
+                _leave_out(source, f"offset {offset}: {error}", damaged)
+    older_first = sorted(found.items(), key=lambda item: (item[1].cycle, item[1].created_ms))
+    named = {chunk.key.encode() for manifest in found.values() for chunk in manifest.chunks}
+    loose = {key for key, (_, content) in seen.items() if content is not None} - set(_SLOTS) - named
+    return _Tail(dict(older_first), frozenset(loose), end)
 
 
 def _leave_out(source: TopicPartition, reason: str, damaged: list[str]) -> None:

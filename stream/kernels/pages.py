@@ -52,4 +52,3 @@ def copy_marked(
         if marks[page] != 0:
             for cell in range(page * cells, min((page + 1) * cells, len(live))):
                 copy[cell] = live[cell]
-

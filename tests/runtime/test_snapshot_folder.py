@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from stream.engine.snapshot_format import decode_manifest
 from tests.runtime.conftest import Deploy
 from tests.runtime.traffic import SteadyTraffic
 from tests.runtime.truth import check_journal, check_outputs, check_states, state_of_journal, state_of_snapshot
@@ -17,7 +18,7 @@ def test_a_full_disk_costs_a_snapshot_and_a_damaged_one_gives_way_to_the_one_bef
     folder = tmp_path / app.name
     folder.mkdir()
     # Whatever is written to this name meets a full disk, once: the link is removed as an unfinished file would be.
-    (folder / "0.a.safetensors.unfinished").symlink_to(FULL_DISK)
+    (folder / "0.a.manifest.unfinished").symlink_to(FULL_DISK)
     worker = app.start()
     app.traffic.send(200)
     with SteadyTraffic(app.traffic, per_second=100):
@@ -28,10 +29,11 @@ def test_a_full_disk_costs_a_snapshot_and_a_damaged_one_gives_way_to_the_one_bef
     app.stop(worker)
     check_states(app)
 
-    newest = max(folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
-    content = bytearray(newest.read_bytes())
+    older, newest = sorted(folder.glob("*.manifest"), key=lambda path: path.stat().st_mtime_ns)
+    damaged = folder / "0.chunks" / min(chunks_of(newest) - chunks_of(older))
+    content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
-    newest.write_bytes(content)
+    damaged.write_bytes(content)
     assert state_of_snapshot(app, 0)[0] < state_of_journal(app, 0)[0]
     again = app.start()
     app.traffic.send(200)
@@ -40,7 +42,12 @@ def test_a_full_disk_costs_a_snapshot_and_a_damaged_one_gives_way_to_the_one_bef
 
     (left_out,) = again.said("a damaged snapshot is left out")
     assert left_out["path"] == str(newest)
-    assert "arrays are damaged" in str(left_out["reason"])
+    assert f"chunk {damaged.name} at 0 is gone or damaged" in str(left_out["reason"])
     check_outputs(app)
     check_journal(app)
     check_states(app)
+
+
+def chunks_of(manifest: Path) -> set[str]:
+    """Names of the chunks that a manifest names."""
+    return {chunk.key for chunk in decode_manifest(manifest.read_bytes()).chunks}

@@ -13,6 +13,8 @@ _log = structlog.get_logger("stream.kafka")
 _GONE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 _UNKNOWN_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
 
+_FENCED_INSTANCE = "Static consumer fenced"
+
 # What an administrator has to allow, by what the broker refused. `stream topics create --plan` prints all of them.
 _MISSING_ACL = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "Read, Describe (inputs, journal, snapshots) and Write (outputs, journal, "
@@ -67,7 +69,13 @@ def raise_if_refused(error: Any, what: str) -> None:
             "group_protocol: the group has members of another protocol or assignor. Stop them, or set group_protocol "
             "to theirs"
         )
-    if error.fatal():
+    # Of a consumer's fatal error the code says nothing more, and the flag is not set (librdkafka 2.16).
+    if error.fatal() or code == KafkaError._FATAL:
+        if _FENCED_INSTANCE in error.str():
+            raise ConfigError(
+                "group_instance_id: another process has joined the group with the same one, and has this worker's "
+                "partitions now. Give each worker its own"
+            )
         raise StreamError(f"the Kafka client cannot go on: {error.str()}. Restart the worker")
 
 

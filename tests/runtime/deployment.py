@@ -63,7 +63,9 @@ class Deployment:
 
     # --- workers -------------------------------------------------------------------------------------------------
 
-    def start(self, slot: str = "0", arguments: Sequence[str] = (), **settings: str) -> WorkerProcess:
+    def start(
+        self, slot: str = "0", arguments: Sequence[str] = (), target: str = APP, **settings: str
+    ) -> WorkerProcess:
         """Start a worker; `settings` are those of stream.toml, in place of the deployment's."""
         own = {
             "bootstrap_servers": self.broker.bootstrap_servers,
@@ -81,7 +83,7 @@ class Deployment:
         }
         environment = {f"STREAM_{key.upper()}": value for key, value in own.items()} | {NAME: self.name}
         log = self.folder / f"{self.name}-{len(self.workers)}.log"
-        worker = WorkerProcess(environment, log, arguments, APP)
+        worker = WorkerProcess(environment, log, arguments, target)
         self.workers.append(worker)
         return worker
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stream.engine.journal import JournalRecord
-from stream.records import Bytes, Ints, TopicPartition
+from stream.records import Bytes, Floats, Ints, TopicPartition
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,16 @@ class Outputs:
     transactional: tuple[OutputBatch, ...]  # alerts and dead letters: always in the transaction
     taken: int  # records of the batch that were handled, from its first
     needs_schema: int | None = None  # the writer's schema id that the record behind them wants
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a batch of events gave, for whoever evaluates: one row per accepted event."""
+
+    rows: Ints  # (n,): index in the batch
+    times_ms: Ints  # (n,)
+    scores: Floats  # (n, models * scores per model)
+    targets: Floats  # (n,): NaN where no label is known yet
 
 
 @dataclass(frozen=True, slots=True)

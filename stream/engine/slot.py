@@ -45,8 +45,7 @@ class Slot:
         self.state = TaskState.CREATED
         self.served = 0
         self.snapshot_ms = 0
-        self.handled: RecordBatch | None = None  # what the last `handle` of live records took
-        self.is_past = False  # whether those are of a backfill's past: learned from, and nothing of them is written
+        self.handled: RecordBatch | None = None  # live records of the last `handle`, but for a backfill's past
         self.taken = 0  # records that the last `handle` took, live or replayed
         self.restored = Restored((), 0)  # what starts anew, and is worth telling
         self._queues: dict[TopicPartition, deque[RecordBatch]] = {source: deque() for source in task.sources}
@@ -86,7 +85,7 @@ class Slot:
         self._move(TaskState.RESTORING)
         self._finish_replayed()
         if beginning.backfill is not None and not found.journal:
-            self.task.begin_backfill(beginning.backfill, now_ms)
+            self.task.begun_ms = now_ms  # its first cycle says how, even without records: from then on it holds
         return beginning.starts
 
     def enqueue(self, batch: RecordBatch, now_ms: int) -> list[Instruction]:
@@ -139,11 +138,11 @@ class Slot:
         source = self._next_source()
         batch = self._queues[source][0]
         batch = batch.part(0, min(records, self._until_others(source, batch)))
-        batch, self.is_past = self._past_or_not(batch)
+        batch, is_past = self._past_or_not(batch)
         outputs = self.task.process(batch, now_ms)
-        if self.is_past:
+        if is_past:
             outputs = replace(outputs, predictions=(), transactional=())
-        self.handled, self.taken = batch.part(0, outputs.taken), outputs.taken
+        self.handled, self.taken = None if is_past else batch.part(0, outputs.taken), outputs.taken
         self._drop(source, outputs.taken)
         self._awaited_schema = outputs.needs_schema
         return outputs, self._resume_if_low(source)

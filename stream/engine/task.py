@@ -13,7 +13,7 @@ from stream.engine.admission import admit
 from stream.engine.alerts import AlertWriter
 from stream.engine.counts import CycleCounts, label_outcomes, losses
 from stream.engine.dead_letters import RECORD_OVERHEAD_BYTES, dead_letters
-from stream.engine.effects import Effects, OutputBatch, Outputs
+from stream.engine.effects import Effects, Observed, OutputBatch, Outputs
 from stream.engine.encoded import EncodedRecord, output_batch
 from stream.engine.image import StateImage
 from stream.engine.input_topics import facts_of_topics
@@ -43,16 +43,6 @@ class OutputFormat:
     prediction_header: bytes | None
     alert_header: bytes | None
     max_record_bytes: int = 1_000_000  # largest record that the output topics take (the broker's default is 1,048,588)
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What a batch of events gave, for whoever evaluates: one row per accepted event."""
-
-    rows: Ints  # (n,): index in the batch
-    times_ms: Ints  # (n,)
-    scores: Floats  # (n, models * scores per model)
-    targets: Floats  # (n,): NaN where no label is known yet
 
 
 class Task:
@@ -91,7 +81,7 @@ class Task:
         self._outputs: list[OutputBatch] = []
         self._counts = CycleCounts()
         self._needing = events.topic
-        self._begun_ms: int | None = None
+        self.begun_ms: int | None = None  # when a backfill was begun that no cycle tells of yet
         self.backfill: Backfill | None = None  # how the task was told to begin; journaled with every cycle
         self.observed: Observed | None = None
         self.metrics = self._metrics()
@@ -111,7 +101,7 @@ class Task:
     @property
     def has_open_cycle(self) -> bool:
         """True if records were handled since the last cycle was closed, or a backfill was begun."""
-        return bool(self._ranges) or self._begun_ms is not None
+        return bool(self._ranges) or self.begun_ms is not None
 
     @property
     def cycle_outputs(self) -> tuple[OutputBatch, ...]:
@@ -166,8 +156,7 @@ class Task:
             partitions=self._partitions,
             backfill=self.backfill,
         ).sealed()
-        now_ms = self._ranges[-1].now_ms if self._ranges else self._begun_ms
-        assert now_ms is not None
+        now_ms = self._ranges[-1].now_ms if self._ranges else self.begun_ms or 0
         encoded = EncodedRecord(None, journal.encode(record), None, now_ms)
         effects = Effects(
             partition=self.partition,
@@ -181,10 +170,6 @@ class Task:
         return effects
 
     # --- restore -------------------------------------------------------------------------------------------------
-
-    def begin_backfill(self, backfill: Backfill, now_ms: int) -> None:
-        """Begin without a journal as told. The first cycle says so, even without records: from then on it holds."""
-        self.backfill, self._begun_ms = backfill, now_ms
 
     def start_at(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Go on at these offsets."""
@@ -368,7 +353,7 @@ class Task:
 
     def _end_cycle(self, record: JournalRecord) -> None:
         self._last = record
-        self._begun_ms = None
+        self.begun_ms = None
         self._ranges, self._schemas, self._outputs = [], [], []
         self.metrics = self._metrics()
         self._counts = self._counts_from_here()

@@ -78,7 +78,6 @@ class Worker:
         self._releasing: tuple[int, ...] = ()
         self._served = 0
         self._handled: RecordBatch | None = None
-        self._has_emitted = True
         self.taken = 0  # records that the last `work` handled, live or replayed
         self._done: list[tuple[int, CycleMetrics]] = []
         self._is_stopping = False
@@ -100,11 +99,6 @@ class Worker:
         """The live records that the last `work` handled, once: for whoever measures."""
         handled, self._handled = self._handled, None
         return handled
-
-    @property
-    def has_emitted(self) -> bool:
-        """False if the last `work` handled what a backfill learns from without a word."""
-        return self._has_emitted
 
     def take_committed(self) -> list[tuple[int, CycleMetrics]]:
         """What the tasks' committed cycles did, once: by partition."""
@@ -295,7 +289,7 @@ class Worker:
         self.taken = slot.taken
         if outputs is None:
             return instructions
-        self._handled, self._has_emitted = slot.handled, not slot.is_past
+        self._handled = slot.handled
         if outputs.needs_schema is not None:
             instructions += self._ask_schema(slot, outputs.needs_schema)
         task, batches = slot.task, outputs.transactional

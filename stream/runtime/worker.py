@@ -270,7 +270,7 @@ class WorkerLoop:
         handled = self._worker.take_handled()
         if handled is not None:
             self._metrics.record_batch(len(handled), took_s)
-            if handled.topic == self._event_topic and self._worker.has_emitted:
+            if handled.topic == self._event_topic:
                 self._scored(handled.timestamps_ms)
         taken = self._worker.taken
         if taken and (taken == self._slice or took_s > _SLICE_S):

@@ -125,5 +125,5 @@ lock: $(STAMP) ## after a change of dependencies: write the locks anew
 	$(COMPILE) --extra dev --no-emit-package stream-learn pyproject.toml -o requirements.lock
 	$(COMPILE) --group bootstrap --constraint requirements.lock -o requirements-bootstrap.lock
 	$(COMPILE) --group peers -o requirements-peers.lock
-	$(COMPILE) --constraint requirements.lock --no-emit-package stream-learn pyproject.toml -o deploy/requirements.lock
+	$(COMPILE) --extra s3 --constraint requirements.lock --no-emit-package stream-learn pyproject.toml -o deploy/requirements.lock
 	sed -n 's/^jvm = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(COMPILE) - -o requirements-jvm.lock

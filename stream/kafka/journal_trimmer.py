@@ -35,6 +35,7 @@ class JournalTrimmer:
         self._reader = Reader(settings)
         self._admin = make_client(AdminClient, client_config.admin_client(settings))
         self._ends: dict[int, deque[int]] = {}
+        self._newest: dict[int, str] = {}  # digest of the cycle of the last snapshot
 
     def before_publish(self, partition: int) -> int:
         """The journal's end, to be handed to `published`.
@@ -44,11 +45,21 @@ class JournalTrimmer:
         """
         return self._reader.watermarks(TopicPartition(self._topic, partition))[1]
 
-    def published(self, partition: int, end: int) -> None:
+    def published(self, partition: int, digest: str, end: int) -> None:
         """A snapshot was published, before which the journal ended at `end`: delete what is before the older one.
 
-        A refusal is logged: the journal then only grows.
+        One more of the same cycle, as of a task that is held back, lets nothing go: that cycle's record lies before the
+        end that was noted with the first, and no restore begins without it. A refusal is logged: the journal then only
+        grows.
+
+        Args:
+            partition: the task's.
+            digest: of the snapshot's cycle.
+            end: what `before_publish` gave.
         """
+        if self._newest.get(partition) == digest:
+            return
+        self._newest[partition] = digest
         ends = self._ends.setdefault(partition, deque(maxlen=_ENDS_KEPT))
         ends.append(end)
         if len(ends) < _ENDS_KEPT or self._keeps_all:

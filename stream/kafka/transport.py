@@ -367,7 +367,7 @@ class Transport:
             journal_end = self._trimmer.before_publish(checkpoint.partition)
             self._published.publish(checkpoint)
             self._watch.published(checkpoint)
-            self._trimmer.published(checkpoint.partition, journal_end)
+            self._trimmer.published(checkpoint.partition, checkpoint.digest, journal_end)
         except StreamError as error:
             _log.warning("snapshot not published", partition=checkpoint.partition, error=str(error))
             return SnapshotPublished(checkpoint.partition, checkpoint.cycle, str(error))

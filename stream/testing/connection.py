@@ -93,6 +93,7 @@ class Connection:
         self._has_lost_send = False
         self._was_refused = False  # a record of the open transaction, or one that left outside it
         self._ends: dict[int, deque[int]] = {}  # of journals, when their last snapshots were published
+        self._newest: dict[int, str] = {}  # digest of the cycle of the last snapshot
         self._revoking: frozenset[int] = frozenset()
         self.stopped: Stop | None = None
         broker.init_transactions(transactional_id, self)
@@ -226,7 +227,9 @@ class Connection:
         yield
         self.broker.publish(checkpoint)
         yield
-        self._trim_journal(checkpoint.partition, journal_end)
+        if self._newest.get(checkpoint.partition) != checkpoint.digest:  # one more of a cycle lets nothing go
+            self._newest[checkpoint.partition] = checkpoint.digest
+            self._trim_journal(checkpoint.partition, journal_end)
         return SnapshotPublished(checkpoint.partition, checkpoint.cycle)
 
     def _trim_journal(self, partition: int, end: int) -> None:

@@ -16,7 +16,7 @@ from stream.engine.effects import Outputs
 from stream.engine.journal import Backfill
 from stream.engine.lifecycle import TaskState
 from stream.engine.plan import Plan
-from stream.engine.protocol import Event, Instruction, StopRequested
+from stream.engine.protocol import Event, InputsWatched, Instruction, StopRequested
 from stream.engine.task import OutputFormat, Task
 from stream.engine.worker import Worker, WorkerSettings
 from stream.errors import TaskCorrupted
@@ -59,10 +59,11 @@ class Faults:
     expiry: float = 0.002  # all workers crash, and come back when the group has forgotten offsets
     aborted_input: float = 0.02  # an upstream service aborts a transaction: holes in the input's offsets
     corrupt: float = 0.02  # for each slice of a task: its state cannot be trusted any more
+    held_back: float = 0.01  # for a while records that a restore of a task would need are said to be gone
     clients: Chances = field(default_factory=lambda: Chances(0.05, 0.05, 0.1, 0.05))
 
 
-NO_FAULTS = Faults(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, Chances())
+NO_FAULTS = Faults(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, Chances())
 
 
 @dataclass(slots=True)
@@ -146,6 +147,7 @@ class Simulation:
         self._to_come = list(reversed(list(records)))
         self._unsendable = set(unsendable)
         self._failing = {each.source.partition for each in self._to_come if each.key in self._unsendable}
+        self._held_back: dict[int, int] = {}  # until when, by partition
         self._processes: list[_Process] = []
         self._to_start: list[tuple[int, int]] = []  # when, and with which slot
         self._slots = workers
@@ -206,6 +208,7 @@ class Simulation:
             self._start(slot)
         for process in list(self._processes):
             if process.paused_until_ms <= self.now_ms:
+                self._look_at_inputs(process)
                 self._turn(process)
 
     def _turn(self, process: _Process) -> None:
@@ -304,6 +307,10 @@ class Simulation:
             self._damage_a_snapshot()
         elif draw.random() < faults.expiry:
             self._expire()
+        elif draw.random() < faults.held_back:
+            partition = draw.randrange(self.broker.partitions)
+            self._note(f"partition {partition} is held back")
+            self._held_back[partition] = self.now_ms + draw.randint(1, 2 * self.snapshot_interval_ms)
 
     def _note(self, text: str) -> None:
         self.happened.append(f"{self.now_ms - self._started_ms} ms: {text}")
@@ -330,6 +337,12 @@ class Simulation:
             process.is_stopping = True
             event: Event = StopRequested()
             self._perform(process, process.worker.on(event, self.now_ms))
+
+    def _look_at_inputs(self, process: _Process) -> None:
+        """Rule 20: told again and again, a task takes nothing more; until it may go on, which it is told for ever."""
+        for partition, until_ms in self._held_back.items():
+            danger = "the simulation says so" if self.now_ms < until_ms else ""
+            self._perform(process, process.worker.on(InputsWatched(partition, danger), self.now_ms))
 
     def _pause(self, process: _Process) -> None:
         """SIGSTOP; sometimes its slot is given to another process meanwhile, and it wakes as a zombie."""

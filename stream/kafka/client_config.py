@@ -14,6 +14,9 @@ _SMALLEST_FETCH_BYTES = 64 * 2**10
 # The end of a partition shows when a fetch comes back empty, and what else is asked of that broker waits for it: with
 # the default of 500 ms a task with nothing to restore was found after 3 s.
 _FETCH_AT_END_MS = 10
+# A member hears of a rebalance with its next heartbeat, and the others wait for it: Kafka's default, whatever the session
+# (a third of a session of two minutes, which static members may well have, were 40 s of waiting; seen).
+_HEARTBEAT_MS = 3_000
 
 
 def event_consumer(settings: KafkaSettings, group_protocol: str, partitions: int) -> Config:
@@ -23,7 +26,7 @@ def event_consumer(settings: KafkaSettings, group_protocol: str, partitions: int
     if group_protocol == "classic":
         config["partition.assignment.strategy"] = "cooperative-sticky"
         config["session.timeout.ms"] = settings.session_timeout_ms
-        config["heartbeat.interval.ms"] = max(1, settings.session_timeout_ms // 3)
+        config["heartbeat.interval.ms"] = max(1, min(_HEARTBEAT_MS, settings.session_timeout_ms // 3))
         if settings.group_instance_id:
             config["group.instance.id"] = settings.group_instance_id
     return config

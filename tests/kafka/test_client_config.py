@@ -120,6 +120,15 @@ def test_rule_17_every_consumer_reads_committed_records_and_never_commits_by_its
         assert config["auto.offset.reset"] == "error"
 
 
+@pytest.mark.parametrize(("session_ms", "heartbeat_ms"), [(6_000, 2_000), (10_000, 3_000), (120_000, 3_000)])
+def test_a_member_hears_of_a_rebalance_within_seconds_however_long_its_session(
+    session_ms: int, heartbeat_ms: int
+) -> None:
+    """The others wait for it: a third of a session of two minutes would be long."""
+    settings = KafkaSettings("group", "id", session_timeout_ms=session_ms)
+    assert client_config.event_consumer(settings, "classic", 1)["heartbeat.interval.ms"] == heartbeat_ms
+
+
 def test_rule_32_one_budget_of_fetched_bytes_whatever_the_number_of_partitions() -> None:
     """64 partitions share 32 MiB in the consumer's one queue, and may each have their 64th of it on the way."""
     settings = KafkaSettings("group", "id", fetch_bytes=32 * 2**20)

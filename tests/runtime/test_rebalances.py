@@ -3,27 +3,35 @@
 import os
 import signal
 import time
+from typing import cast
 
 import pytest
 
 from stream.cli.broker.local import LocalBroker
-from stream.kafka.admin import Admin
 from tests.runtime.conftest import Deploy
-from tests.runtime.deployment import Deployment
+from tests.runtime.deployment import Deployment, wait_for_shares
 from tests.runtime.processes import WorkerProcess
 from tests.runtime.traffic import SteadyTraffic
-from tests.runtime.truth import check_journal, check_outputs, check_states
-from tests.runtime.waiting import wait_until
+from tests.runtime.truth import check_journal, check_outputs, check_states, cycles
 
 
-def shares(app: Deployment) -> list[int]:
-    """How many partitions each member of the group has."""
-    return sorted(len(partitions) for partitions in Admin(app.kafka).group(app.name).members.values())
+def kept_throughout(worker: WorkerProcess, partitions: int) -> list[int]:
+    """Partitions that a worker has had since it got them."""
+    gone = [*worker.said("partitions asked back"), *worker.said("partitions lost")]
+    taken = {number for line in gone for number in cast("list[int]", line["partitions"])}
+    return sorted(set(range(partitions)) - taken)
 
 
-def wait_for_shares(app: Deployment, *wanted: int) -> None:
-    """Until the group has given its partitions out like this."""
-    wait_until(lambda: shares(app) == list(wanted), f"shares {wanted}", app.explain)
+def check_nothing_was_rebuilt(app: Deployment, worker: WorkerProcess) -> None:
+    """What a worker kept while others came and went was assigned and restored once: its cycles are of one epoch."""
+    kept = kept_throughout(worker, app.partitions)
+    assert kept, worker.log
+    for partition in kept:
+        assert {record.epoch for record in cycles(app, partition)} == {1}
+        assert [line for line in worker.said("restored") if line["partition"] == partition] != []
+    gained = [number for line in worker.said("partitions gained") for number in cast("list[int]", line["partitions"])]
+    restored = [line["partition"] for line in worker.said("restored")]
+    assert [(gained.count(partition), restored.count(partition)) for partition in kept] == [(1, 1)] * len(kept)
 
 
 def start_with_an_open_cycle(app: Deployment) -> WorkerProcess:
@@ -60,6 +68,7 @@ def test_workers_join_leave_and_die_under_load(deploy: Deploy, brisk_broker: Loc
     app.wait_until_handled()
     app.stop(first)
 
+    check_nothing_was_rebuilt(app, first)
     check_outputs(app)
     check_journal(app)
     check_states(app)

@@ -14,8 +14,8 @@ _SMALLEST_FETCH_BYTES = 64 * 2**10
 # The end of a partition shows when a fetch comes back empty, and what else is asked of that broker waits for it: with
 # the default of 500 ms a task with nothing to restore was found after 3 s.
 _FETCH_AT_END_MS = 10
-# A member hears of a rebalance with its next heartbeat, and the others wait for it: Kafka's default, whatever the session
-# (a third of a session of two minutes, which static members may well have, were 40 s of waiting; seen).
+# A member hears of a rebalance with its next heartbeat, and the others wait for it: Kafka's default, whatever the
+# session (a third of one of two minutes, which static members may well have, were 40 s of waiting; seen).
 _HEARTBEAT_MS = 3_000
 
 

@@ -1,7 +1,7 @@
 """Reads what Kafka remembers of a task, at stable positions (rules 17 and 21)."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -10,7 +10,7 @@ from stream.config import InputTopics, KafkaSettings
 from stream.engine import journal
 from stream.engine.protocol import CommittedOffset, Corrupted, TaskFound
 from stream.engine.restore import committed_cycles
-from stream.engine.snapshot_store import SnapshotStore
+from stream.engine.snapshot_store import SnapshotStore, StoredSnapshots
 from stream.errors import RetriableError, TaskCorrupted
 from stream.kafka.admin import Admin
 from stream.kafka.reader import Reader
@@ -64,7 +64,7 @@ class TaskFinder:
         sources = tuple(TopicPartition(topic, partition) for topic in self._topics.sources)
         committed, records = self._remembered(TopicPartition(self._topics.journal, partition), sources)
         wanted = {cycle for cycle in map(_cycle_of, records) if cycle is not None and cycle[1] not in without}
-        stored = self._wait(partial(self._store.load, partition, wanted), "snapshots") if wanted else None
+        stored = self._wait(partial(self._load, partition, wanted), "snapshots") if wanted else None
         edges = {source: self._wait(partial(self._reader.watermarks, source), "offsets") for source in sources}
         topics = self._wait(partial(self._admin.identities, self._topics.sources), "topics")
         return TaskFound(
@@ -78,6 +78,15 @@ class TaskFinder:
             since=self._since(sources),
             topics={name: topic for name, topic in topics.items() if topic is not None},
         )
+
+    def _load(self, partition: int, wanted: Collection[tuple[int, str]]) -> StoredSnapshots:
+        def on_progress(share: float) -> None:
+            self._loading = ((partition, share),)
+
+        try:
+            return self._store.load(partition, wanted, on_progress)
+        finally:
+            self._loading = ()
 
     def _since(self, sources: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
         if (begin_ms := self._topics.begin_ms) is None:

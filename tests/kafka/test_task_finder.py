@@ -1,7 +1,7 @@
 """What Kafka remembers of a task is read at stable positions."""
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import pytest
 from confluent_kafka import Producer
@@ -183,6 +183,41 @@ def test_rule_21_offsets_that_became_visible_after_the_journal_are_looked_for_ag
 
     assert len(found.journal) == 2
     assert {offset.next_offset for offset in found.committed.values()} == {20}
+
+
+class SlowStore(EmptyStore):
+    """A store that tells how far it is, while a test looks."""
+
+    def __init__(self, look: Callable[[], object]) -> None:
+        super().__init__()
+        self.look = look
+        self.seen: list[object] = []
+
+    def load(
+        self,
+        partition: int,
+        wanted: Collection[tuple[int, str]],
+        on_progress: Callable[[float], None] = lambda share: None,
+    ) -> StoredSnapshots:
+        """Two looks on the way."""
+        for share in (0.25, 0.75):
+            on_progress(share)
+            self.seen.append(self.look())
+        return StoredSnapshots(None, ())
+
+
+def test_how_much_of_a_snapshot_is_loaded_is_told_while_it_is(
+    settings: KafkaSettings, inputs: InputTopics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For /readyz: the share by partition, and nothing once it is over."""
+    monkeypatch.setattr(task_finder, "Reader", ScriptedReader)
+    monkeypatch.setattr(ScriptedReader, "looks", 2)
+    store = SlowStore(lambda: finder.loading())
+    finder = TaskFinder(settings, inputs, store)
+    finder.find(0)
+
+    assert store.seen == [{0: 0.25}, {0: 0.75}]
+    assert finder.loading() == {}
 
 
 def test_rule_17_a_pending_transaction_is_waited_for_and_the_old_offset_is_never_read(

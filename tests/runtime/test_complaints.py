@@ -15,7 +15,7 @@ def test_a_slow_batch_is_not_evicted_from_its_group(deploy: Deploy) -> None:
         session_timeout_ms="6000",
     )
     events = int(1.5 * max_poll_interval_ms / 1000 / EVENT_S)
-    app.traffic.send(events)
+    app.traffic.send_payments(events)
     worker = app.start(target="tests/runtime/slow_app.py:app")
     app.wait_until_handled()
     assert len(worker.said("partitions gained")) == 1

@@ -51,6 +51,13 @@ class Traffic:
             self._send_one()
         self.flush()
 
+    def send_payments(self, count: int) -> None:
+        """Send intact payments without chargebacks, and wait until the broker has them."""
+        for _ in range(count):
+            self._produce("payments", "card1", self.payment("card1"), "predict")
+            self.sent += 1
+        self.flush()
+
     def send_payment(self, value: bytes | None, should: str, card: str = "card1") -> None:
         """Send one payment with this value."""
         self._produce("payments", card, value, should)

@@ -1,5 +1,6 @@
 """Records that lie where their key does not belong raise an alert (rule 19)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ HERE = [key for key in KEYS if (java_murmur2(key.encode()) & 0x7FFFFFFF) % PARTI
 THERE = [key for key in KEYS if key not in HERE]
 
 
-def keyed(keys: list[str | None], first: int = 0) -> RecordBatch:
+def keyed(keys: Sequence[str | None], first: int = 0) -> RecordBatch:
     """Payments with these record keys, which are their cards."""
     value = {"amount": 10.0, "at": T0, "text": "", "fraud": None}
     records = [

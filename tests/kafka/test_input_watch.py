@@ -48,7 +48,7 @@ class Watched:
     def begin(self, offset: int) -> None:
         """The task of partition 0 begins with a snapshot at this offset."""
         edges = {TopicPartition(name, 0): 0 for name in self.inputs.sources}
-        self.watch.found(TaskFound(0, {}, (), (self.checkpoint(offset),), (), edges, edges, self._topics))
+        self.watch.found(TaskFound(0, {}, (), (self.checkpoint(offset),), (), edges, edges, topics=self._topics))
         self.watch.start()
 
     def wait_for(self, danger: str) -> None:
@@ -167,9 +167,14 @@ def test_brokers_that_do_not_answer_are_said_once(
     """The task goes on with what is known."""
     monkeypatch.setattr("stream.kafka.input_watch._ANSWER_WITHIN_S", 0.2)
     watch = InputWatch(KafkaSettings("g", "t", bootstrap_servers="127.0.0.1:9"), inputs, lambda _: None)
-    asked: list[object] = []
+    asked: list[Admin] = []
     look = watch._look
-    monkeypatch.setattr(watch, "_look", lambda admin: (asked.append(admin), look(admin)))
+
+    def look_and_count(admin: Admin) -> None:
+        asked.append(admin)
+        look(admin)
+
+    monkeypatch.setattr(watch, "_look", look_and_count)
     watch.start()
     wait_until(lambda: len(asked) > 2, "it is tried on")
     watch.close()

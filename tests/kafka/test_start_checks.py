@@ -93,11 +93,13 @@ def test_a_topic_made_anew_has_another_identity(settings: KafkaSettings, admin: 
     """Same name, same partitions; one that is not there has none."""
     name, asked = topic("events", 2), Admin(settings)
     before = asked.identities([name, "nothing-of-this-name"])
-    assert (before[name].partitions if before[name] else 0, before["nothing-of-this-name"]) == (2, None)
+    first = before[name]
+    assert first is not None
+    assert (first.partitions, before["nothing-of-this-name"]) == (2, None)
     admin.delete_topics([name])[name].result(20)
     wait_until(lambda: asked.identities([name])[name] is None, "the topic is gone")
     asked.create([TopicSpec(name, 2, 1)])
     after = asked.identities([name])[name]
     assert after is not None
     assert after.partitions == 2
-    assert after != before[name]
+    assert after != first

@@ -77,14 +77,17 @@ def test_rule_20_a_worker_waits_where_records_that_a_restore_needs_are_deleted_a
     monkeypatch.setattr("stream.kafka.input_watch._AGAIN_S", 0.05)
     app = deploy(1)
 
-    def margin_of_events(worker: Turning) -> float | None:
-        return worker.value("stream_input_margin_records", {"partition": "0", "topic": app.events})
+    def has_snapshot() -> bool:
+        """Snapshots are made of cycles: some events for each look."""
+        app.traffic.send(5)
+        margin = worker.value("stream_input_margin_records", {"partition": "0", "topic": app.events})
+        return bool(margin)
 
     def said(event: str) -> Logged:
         return [line for line in logged if line["event"] == event]
 
     with Turning(app).running() as worker:
-        worker.until(lambda: app.traffic.send(5) or margin_of_events(worker), "a snapshot stands behind events")
+        worker.until(has_snapshot, "a snapshot stands behind events")
         worker.until(lambda: handled(app), "all is committed")
         own = worker.loop._worker._settings
         monkeypatch.setattr(worker.loop._worker, "_settings", replace(own, snapshot_interval_ms=36_000_000))

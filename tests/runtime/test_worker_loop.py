@@ -49,7 +49,9 @@ def make_loop(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[WorkerL
     plan, worker = plan_with_labels(), Worker()
     health, metrics = WorkerHealth(), WorkerMetrics(plan.app, ["champion"], [])
     loop = WorkerLoop(plan, Settings(**settings), FORMAT, health, metrics)
-    transport = SimpleNamespace(has_joined=False, stopped=None, lags=dict, loading=dict, inputs=InputReport())
+    transport = SimpleNamespace(
+        has_joined=False, stopped=None, lags=dict, loading=dict, watch=SimpleNamespace(report=InputReport())
+    )
     monkeypatch.setattr(loop, "_worker", worker)
     monkeypatch.setattr(loop, "_transport", transport)
     monkeypatch.setattr("stream.runtime.worker.now_ms", lambda: T0 + 1000)

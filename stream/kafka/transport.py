@@ -62,7 +62,6 @@ from stream.kafka.committer import Committer
 from stream.kafka.flows import Flows
 from stream.kafka.group_member import GroupMember
 from stream.kafka.group_protocol import choose_group_protocol
-from stream.kafka.input_margins import InputReport
 from stream.kafka.input_watch import InputWatch
 from stream.kafka.journal_trimmer import JournalTrimmer
 from stream.kafka.mailbox import Mail, Mailbox
@@ -122,7 +121,7 @@ class Transport:
         self._requests: dict[int, object] = {}  # FindTask asked for and not answered, by partition
         self._begun: tuple[int, object] = (0, None)  # the newest transaction and the membership it began with
         self._schemas: SchemaFetcher | None = None
-        self._watch = InputWatch(settings, topics, self._mailbox.post)
+        self.watch = InputWatch(settings, topics, self._mailbox.post)
         self._is_closing = False
         self.health = BrokerHealth()
         self.stopped: Stop | None = None
@@ -157,7 +156,7 @@ class Transport:
             on_lost=self._on_lost,
         )
         self._member.join()
-        self._watch.start()
+        self.watch.start()
 
     def poll(self, timeout_s: float) -> list[Event]:
         """What happened, in order; waits up to `timeout_s` for the first event. Call it at least every 100 ms
@@ -219,15 +218,10 @@ class Transport:
         """Records, at most, that each input partition is behind its end, as of the last fetch."""
         return dict(chain(self._member.flows.lags(), self._labels.lags()))
 
-    @property
-    def inputs(self) -> InputReport:
-        """What the last look at the inputs gave (rule 20)."""
-        return self._watch.report
-
     def close(self) -> None:
         """Leave the group and let go of everything; what is not committed is as if it had not happened."""
         self._is_closing = True
-        self._watch.close()
+        self.watch.close()
         if hasattr(self, "_member"):
             self._member.leave()
             self._label_consumer.close()
@@ -264,10 +258,10 @@ class Transport:
                 return None
             del self._requests[item.found.partition]
             if isinstance(item.found, TaskFound):
-                self._watch.found(item.found)
+                self.watch.found(item.found)
             return item.found
         if isinstance(item, CommitReturned) and item.outcome is CommitOutcome.COMMITTED:
-            self._watch.committed()
+            self.watch.committed()
         if isinstance(item, SchemaFetched | SchemaRefused):
             self._schemas_asked().answered(item.schema_id)
         return item
@@ -309,7 +303,7 @@ class Transport:
             self.perform(instruction)
 
     def _release(self, partitions: tuple[int, ...]) -> None:
-        self._watch.forget(partitions)
+        self.watch.forget(partitions)
         for number in partitions:
             self._requests.pop(number, None)
         self._labels.remove(TopicPartition(topic, number) for topic in self._topics.labels for number in partitions)
@@ -366,7 +360,7 @@ class Transport:
         try:
             journal_end = self._trimmer.before_publish(checkpoint.partition)
             self._published.publish(checkpoint)
-            self._watch.published(checkpoint)
+            self.watch.published(checkpoint)
             self._trimmer.published(checkpoint.partition, checkpoint.digest, journal_end)
         except StreamError as error:
             _log.warning("snapshot not published", partition=checkpoint.partition, error=str(error))

@@ -3,6 +3,7 @@
 import gc
 import os
 import re
+import signal
 import uuid
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
@@ -46,8 +47,10 @@ class MakeTopic(Protocol):
 def pytest_configure() -> None:
     """Kernels are compiled once for all runs, by pytest's processes, by commands called in them and by workers.
 
-    A change of their code makes new entries, so that nothing has to be deleted.
+    A change of their code makes new entries, so that nothing has to be deleted. Ctrl-C works in what tests start, also
+    where a script runs them in its background, whose processes ignore it.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["STREAM_CACHE"] = str(KERNELS)
     use_cache(KERNELS)
 
@@ -60,12 +63,12 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses the broker is a Kafka test, and those of a folder stay in one process, beside what they share."""
+    """Whatever uses the broker is a Kafka test, and those of a module stay in one process, beside what they share."""
     for item in items:
         if "broker" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
         if item.get_closest_marker("kafka"):
-            item.add_marker(pytest.mark.xdist_group(f"kafka in {item.path.parent.name}"))
+            item.add_marker(pytest.mark.xdist_group(f"kafka in {item.path.parent.name}/{item.path.stem}"))
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from stream.avro import Schema, decode_one, parse_schema
+from stream.avro import Framing, Schema, decode_one, parse_schema
 from stream.cli.files.encoding import Fitted, Misfit, RowEncoder, parse_columns
 from stream.cli.files.misfits import MisfitReport
 from stream.cli.files.opening import open_rows
+from stream.cli.producing.keys import KeyWriter
+from stream.cli.producing.records import RecordWriter
+from stream.cli.producing.times import record_time
 from stream.errors import ConfigError
 
 SCHEMA: dict[str, Any] = {
@@ -200,3 +203,24 @@ def test_a_rejected_row_fits_once_it_is_repaired(suffix: str, tmp_path: Path, sc
     (record,) = rejected(path, schema)
     (tmp_path / "repaired.jsonl").write_text(json.dumps({**record, "id": "o1"}))
     assert encoded(tmp_path / "repaired.jsonl", schema) == [order(amount=None, shop={"city": "Bonn"})]
+
+
+def test_records_have_the_times_of_their_rows(tmp_path: Path, schema: Schema) -> None:
+    """By a field of the schema in its unit, or by a column that the schema does not have; a row without one is told."""
+    path = tmp_path / "orders.csv"
+    path.write_text("id,at,known\na,2025-01-01T00:00:00Z,2025-01-01T00:00:01Z\nb,5,\n")
+    file = open_rows(path)
+    encoder = RowEncoder(schema, file, {"id": "id", "at": "at"})
+
+    def written(time: str) -> list[Any]:
+        times = record_time(time, schema, file)
+        writer = RecordWriter(schema, encoder, KeyWriter(()), Framing.SINGLE_OBJECT, b"", times)
+        return [writer.write(row) for row in file.rows()]
+
+    assert [record.timestamp_ms for record in written("at")] == [AT_MS, 5]
+    assert [record.timestamp_ms for record in written("")] == [0, 0]
+    first, second = written("known")
+    assert first.timestamp_ms == AT_MS + 1000
+    assert (second.row, second.field) == (2, "known")
+    with pytest.raises(ConfigError, match="--time"):
+        record_time("knwon", schema, file)

@@ -1,10 +1,12 @@
 """Settings come from defaults, one file and the environment, and each says from where."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+from stream.engine.journal import Backfill
 from stream.errors import ConfigError
 from stream.runtime.settings import load_settings, misspelt_variables
 
@@ -124,3 +126,32 @@ def test_topics_are_named_after_prefix_and_app_unless_set(folder: Path) -> None:
 
     assert (topics.predictions, topics.alerts) == ("test-fraud.predictions", "all-alerts")
     assert (kafka.group_id, kafka.transactional_id) == ("test-fraud", "test-fraud-2")
+
+
+@pytest.mark.parametrize(
+    ("begin_from", "emit_from", "backfill"),
+    [
+        ("", "", None),
+        ("beginning", "", Backfill(None, 0)),
+        ("beginning", "2025-02-01", Backfill(None, 1_738_368_000_000)),
+        ("2025-01-01T01:00:00+01:00", "2025-02-01T00:00:00Z", Backfill(1_735_689_600_000, 1_738_368_000_000)),
+    ],
+)
+def test_a_backfill_is_told_by_times(folder: Path, begin_from: str, emit_from: str, backfill: Backfill | None) -> None:
+    """ISO 8601, UTC where nothing is said; all outputs are written where no time is given for them."""
+    assert load_settings(begin_from=begin_from, emit_from=emit_from).values.backfill == backfill
+
+
+@pytest.mark.parametrize(
+    ("begin_from", "emit_from", "told"),
+    [
+        ("", "2025-02-01", "give both"),
+        ("last year", "", "begin_from='last year' is no time: ISO 8601 was expected"),
+        ("orders.csv", "", "`stream produce FILE --time`"),
+        ("beginning", "soon", "emit_from='soon' is no time"),
+    ],
+)
+def test_a_backfill_of_no_time_is_refused(folder: Path, begin_from: str, emit_from: str, told: str) -> None:
+    """Before anything is asked of a broker."""
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        load_settings(begin_from=begin_from, emit_from=emit_from)

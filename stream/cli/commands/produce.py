@@ -41,6 +41,7 @@ def entry(
         "utf8", help="utf8: the fields' text, several joined by |; avro: by a schema of their own, TOPIC-key."
     ),
     columns: str = typer.Option("", help="Take only these, FIELD=COLUMN or FIELD, separated by commas."),
+    time: str = typer.Option("", help="Field, or column, with each record's timestamp; it is now if not given."),
     framing: str = typer.Option("confluent", help="confluent (with the registry), single-object or json."),
     preview: bool = typer.Option(
         False, "--preview", help=f"Show the first {_PREVIEWED} records, or --limit, and send nothing."
@@ -59,6 +60,9 @@ def entry(
     is registered as the subject TOPIC-value, that of an Avro key as TOPIC-key: the registry decides, by the subject's
     compatibility, whether it takes it.
 
+    --time gives records the times of their rows, so that a backfill (`stream run --from beginning --emit-from TIME`)
+    takes events and labels in that order. The topic must keep records that old: retention.ms.
+
     Example: stream produce orders.csv --topic orders --schema order --key customer --columns customer=client,amount
     """
     from stream.cli.connection import kafka_settings
@@ -68,6 +72,7 @@ def entry(
     from stream.cli.producing.keys import KeyWriter, check_text_key, key_fields
     from stream.cli.producing.records import RecordWriter, wire_format
     from stream.cli.producing.schemas import find_schema
+    from stream.cli.producing.times import record_time
 
     rows_file = open_rows(file, format)
     settings = kafka_settings(config)
@@ -78,19 +83,20 @@ def entry(
     key_type = _key_schema(key_encoding, framing, fields, found)
     if key_type is None:
         check_text_key(fields, found)
+    times = record_time(time, found, rows_file)
     wire_format(framing, found, 0)  # a misspelt format is told before anything is asked of others
     pace = Pace(rate, limit, loop)
     with MisfitReport(rejects) as report:
         if preview:
             chosen, head = wire_format("single-object", found, 0)
-            writer = RecordWriter(found, encoder, KeyWriter(fields), chosen, head)
+            writer = RecordWriter(found, encoder, KeyWriter(fields), chosen, head, times)
             _preview(rows_file, writer, limit or _PREVIEWED, report)
             done: dict[str, Any] = {"topic": topic, "produced": 0}
         else:
             ids = _prepare(settings, topic, {"value": found, "key": key_type} if uses_registry else {})
             chosen, head = wire_format(framing, found, ids.get("value", 0))
             key_head = wire_format(framing, key_type, ids.get("key", 0))[1] if key_type else b""
-            writer = RecordWriter(found, encoder, KeyWriter(fields, key_type, key_head), chosen, head)
+            writer = RecordWriter(found, encoder, KeyWriter(fields, key_type, key_head), chosen, head, times)
             done = _send(rows_file, writer, settings, topic, pace, report)
         if as_json:
             print(json.dumps({**done, "rejected": report.count, "rejections": report.as_json()}))

@@ -8,6 +8,7 @@ from stream.avro import Framing, Schema, header, json_text
 from stream.cli.files.encoding import Misfit, RowEncoder
 from stream.cli.files.opening import Row
 from stream.cli.producing.keys import KeyWriter
+from stream.cli.producing.times import RecordTime
 
 
 class OutRecord(NamedTuple):
@@ -15,6 +16,7 @@ class OutRecord(NamedTuple):
 
     key: bytes | None
     value: bytes
+    timestamp_ms: int = 0  # 0: when it is sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class RecordWriter:
         key: makes the key.
         framing: what the value looks like.
         header: what stands before it.
+        time: where a row says the record's timestamp; None: it is that of its sending.
     """
 
     schema: Schema
@@ -34,6 +37,7 @@ class RecordWriter:
     key: KeyWriter
     framing: Framing
     header: bytes
+    time: RecordTime | None = None
 
     def write(self, row: Row) -> OutRecord | Misfit:
         """One row."""
@@ -43,9 +47,14 @@ class RecordWriter:
         key = self.key.write(fitted.value)
         if self.key.fields and key is None:
             return Misfit(row.number, ", ".join(self.key.fields), "a key", "null")
+        time_ms = self.time.of(row, fitted.value) if self.time else 0
+        if time_ms is None or time_ms < 0:
+            return Misfit(
+                row.number, self.time.name if self.time else "", "a time since 1970", "none, or an earlier one"
+            )
         if self.framing is Framing.JSON:
-            return OutRecord(key, json_text(self.schema, fitted.data))
-        return OutRecord(key, self.header + fitted.data)
+            return OutRecord(key, json_text(self.schema, fitted.data), time_ms)
+        return OutRecord(key, self.header + fitted.data, time_ms)
 
 
 def wire_format(framing: str, schema: Schema, schema_id: int) -> tuple[Framing, bytes]:

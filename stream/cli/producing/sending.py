@@ -50,7 +50,13 @@ class Sender:
         self._wait_until_due()
         while True:
             try:
-                self._producer.produce(self._topic, record.value, record.key, on_delivery=self._failures.on_delivery)
+                self._producer.produce(
+                    self._topic,
+                    record.value,
+                    record.key,
+                    on_delivery=self._failures.on_delivery,
+                    timestamp=record.timestamp_ms,
+                )
                 break
             except BufferError:
                 self._producer.poll(_ROOM_WAIT_S)

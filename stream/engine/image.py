@@ -15,7 +15,7 @@ from stream.records import Array, Bytes, Ints
 
 # While an image is being made, a slice has at most so many records: what they change must be less than what is copied
 # behind each slice, or there would be no end. A record changes a page or two of each table, of 6 KB say: 4,096 records
-# are 25 to 50 MB. Where it is more all the same, slices become smaller.
+# are 25 to 50 MB, which are copied in 10 ms. Where it is more all the same, slices become smaller.
 _FIRST_RECORDS = 4096
 
 # Marks are looked at in windows of about so many bytes of pages, so that a copy can end in the middle of a table.
@@ -41,8 +41,8 @@ class StateImage:
         self._follow()
         return sum(group.remaining_bytes for group in self._groups)
 
-    def copy(self, most_bytes: int) -> None:
-        """Copy at most about so many bytes of pages, beginning where the last call ended."""
+    def copy(self, most_bytes: int) -> int:
+        """Copy at most about so many bytes of pages, beginning where the last call ended; returns how many it were."""
         self._follow()
         left = most_bytes
         for _ in range(len(self._groups) + 1):  # the one that it begins with twice: its beginning comes last
@@ -54,6 +54,7 @@ class StateImage:
                 self._turn += 1
         if all(group.was_at_end for group in self._groups) and self.remaining_bytes > most_bytes:
             self.slice_records = max(1, self.slice_records // 2)
+        return most_bytes - left
 
     def finish(self) -> dict[str, Array]:
         """Copy the rest; returns copies of all arrays, as they are now. The image is not to be used afterwards."""

@@ -152,10 +152,9 @@ class Slot:
         """Most records that `handle` may take while an image of the state is being made; None otherwise."""
         return self._image.slice_records if self._image else None
 
-    def copy_ahead(self, most_bytes: int) -> None:
-        """Go on with the image that the next checkpoint is made of, if it was begun."""
-        if self._image is not None:
-            self._image.copy(most_bytes)
+    def copy_ahead(self, most_bytes: int) -> int:
+        """Go on with the image that the next checkpoint is made of, if it was begun; returns the bytes copied."""
+        return self._image.copy(most_bytes) if self._image else 0
 
     def checkpoint_if_near(self, now_ms: int, most_bytes: int) -> Checkpoint | None:
         """The task's state at the end of its last cycle; None, and `copy_ahead` begins, where more is to be copied."""

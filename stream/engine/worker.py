@@ -55,7 +55,7 @@ class WorkerSettings:
     offset_reset: str = "earliest"  # for a task without a journal
     backfill: Backfill | None = None  # in place of it: how such a task begins, and from when on its outputs leave
     held_bytes: int = 64 << 20  # outputs of the cycle ahead of a commit, at most
-    copied_bytes: int = 32 << 20  # of all states, behind a slice and at a cycle's end, for snapshots: some 10 ms each
+    copied_bytes: int = 16 << 20  # of all states at a cycle's end, for snapshots: some 10 ms; the rest ahead of it
 
 
 class Worker:
@@ -260,6 +260,14 @@ class Worker:
 
     # --- work ----------------------------------------------------------------------------------------------------
 
+    def copy_ahead(self, most_bytes: int) -> int:
+        """Copy about so many bytes of state for snapshots that are due; returns how many it were.
+
+        To be called between two slices of work, with what takes some ms: what a snapshot still lacks at a cycle's end
+        is copied there at once, and where that is more than `WorkerSettings.copied_bytes` it waits for a later one.
+        """
+        return sum(slot.copy_ahead(most_bytes // len(self._slots)) for slot in self._slots.values())
+
     def _work(self, now_ms: int, records: int) -> list[Instruction]:
         instructions: list[Instruction] = []
         self.taken = 0
@@ -267,8 +275,6 @@ class Worker:
         slot = next((slot for slot in self._fairly() if slot.has_work(now_ms) and slot.ready_after <= over), None)
         if slot is not None and not self._must_wait:
             instructions += self._handle(slot, now_ms, min(records, slot.slice_records or records))
-        for each in self._slots.values():
-            each.copy_ahead(self._copied_bytes)
         # A clock that was set back commits at once: otherwise nothing would be until it is where it was.
         is_due = not 0 <= now_ms - self._committed_ms < self._settings.commit_interval_ms
         if is_due:

@@ -40,6 +40,7 @@ from stream.kafka.reader import Reader
 from stream.kafka.transport import Transport
 from stream.resources import schema_text
 from stream.runtime.cluster_checks import check_cluster
+from stream.runtime.copy_pace import CopyPace
 from stream.runtime.health import WorkerHealth
 from stream.runtime.metrics import WorkerMetrics
 from stream.runtime.metrics_server import MetricsServer
@@ -211,6 +212,7 @@ class WorkerLoop:
             prepare=lambda found: load_ahead(found, plan),
         )
         self._slice = _FIRST_SLICE
+        self._copying = CopyPace()
         self._is_stop_wanted = False
         self._stop: StopLimit | None = None
         self._looked_s = 0.0
@@ -252,6 +254,7 @@ class WorkerLoop:
         for event in self._transport.poll(0.0 if self._worker.has_work(now_ms()) else _IDLE_POLL_S):
             self._perform(self._told(event))
         self._work()
+        self._copying.turn(self._worker.copy_ahead)
         if time.monotonic() - self._looked_s > _LOOK_EVERY_S:
             self._look()
 

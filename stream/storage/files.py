@@ -12,8 +12,10 @@ from stream.storage.urls import told
 
 _Item = TypeVar("_Item")
 
-# An object store answers in some 30 ms: 16 requests at once are some 100 MB/s of chunks of 256 KB.
-_AT_ONCE = 16
+# An object store answers in some 30 ms: 16 requests at once are some 100 MB/s of chunks of 256 KB. Two keep a disk busy;
+# more would stand in the way of the polling thread.
+_AT_ONCE_AWAY = 16
+_AT_ONCE_HERE = 2
 
 
 class Files:
@@ -92,6 +94,17 @@ class Files:
             except FileNotFoundError:
                 return
 
+    def for_each(self, items: Iterable[_Item], act: Callable[[_Item], None]) -> None:
+        """Do the same with many files at once; the first error is raised, when those begun are over."""
+        at_once = _AT_ONCE_HERE if self._is_local else _AT_ONCE_AWAY
+        with ThreadPoolExecutor(at_once, thread_name_prefix="stream-files") as threads:
+            futures = [threads.submit(act, item) for item in items]
+            try:
+                for future in futures:
+                    future.result()
+            finally:
+                threads.shutdown(cancel_futures=True)
+
     def remove_folder(self, name: str) -> None:
         """Delete a folder with all that is in it, if it is there."""
         self._files.invalidate_cache()
@@ -100,17 +113,6 @@ class Files:
                 self._files.rm(self.path(name), recursive=True)
             except FileNotFoundError:
                 return
-
-
-def for_each(items: Iterable[_Item], act: Callable[[_Item], None]) -> None:
-    """Do the same with many files at once; the first error is raised, when those begun are over."""
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="stream-files") as threads:
-        futures = [threads.submit(act, item) for item in items]
-        try:
-            for future in futures:
-                future.result()
-        finally:
-            threads.shutdown(cancel_futures=True)
 
 
 def _write_and_move(path: Path, content: bytes | memoryview) -> None:

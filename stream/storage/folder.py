@@ -30,7 +30,7 @@ from stream.engine.snapshot_format import (
 )
 from stream.engine.snapshot_store import StoredSnapshots
 from stream.errors import ConfigError, RetriableError, TaskCorrupted
-from stream.storage.files import Files, for_each
+from stream.storage.files import Files
 from stream.storage.urls import open_folder
 
 _log = structlog.get_logger("stream.storage")
@@ -113,7 +113,7 @@ class FolderSnapshotStore:
         except (RetriableError, ConfigError):
             # Or a full disk would stay full of them.
             with suppress(RetriableError, ConfigError):
-                for_each([_chunk_name(partition, piece.key) for piece in new], self._files.remove)
+                self._files.for_each([_chunk_name(partition, piece.key) for piece in new], self._files.remove)
             raise
         self._files.remove(_format_1_name(partition, slot))
         sizes = self._files.sizes(_chunks_name(partition))
@@ -131,7 +131,7 @@ class FolderSnapshotStore:
         def write(piece: Piece) -> None:
             self._files.write(_chunk_name(partition, piece.key), piece.content)
 
-        for_each({piece.key: piece for piece in pieces}.values(), write)
+        self._files.for_each({piece.key: piece for piece in pieces}.values(), write)
 
     def _delete_chunks(self, partition: int, slot: str, unnamed: set[str], replaced: set[str]) -> None:
         """Delete what the replaced manifest alone named, and what no manifest has named for long."""
@@ -140,7 +140,7 @@ class FolderSnapshotStore:
         if others:
             now_s = self._files.modified_s(_manifest_name(partition, slot))
             others = {key for key in others if now_s - self._files.modified_s(names[key]) > _UNFINISHED_S}
-        for_each([names[key] for key in (unnamed & replaced) | others], self._files.remove)
+        self._files.for_each([names[key] for key in (unnamed & replaced) | others], self._files.remove)
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -171,7 +171,7 @@ class FolderSnapshotStore:
                 self._unreadable.add(chunk.key)
                 raise
 
-        for_each({chunk.key: chunk for chunk in manifest.chunks}.values(), read)
+        self._files.for_each({chunk.key: chunk for chunk in manifest.chunks}.values(), read)
         return assembly.checkpoint()
 
     def _leave_out(self, name: str, error: Exception, damaged: list[str]) -> None:

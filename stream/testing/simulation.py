@@ -223,6 +223,7 @@ class Simulation:
                 self._perform(process, worker.on(event, self.now_ms))
         if not connection.is_revoking:
             self._perform(process, worker.work(self.now_ms, self._draw.randint(1, 40)))
+            worker.copy_ahead(_COPIED_BYTES)
         if connection.stopped is not None:
             self._ended(process)
 

@@ -15,7 +15,10 @@ from stream.engine.snapshot import Checkpoint
 from stream.engine.upgrade import Carried, Restored, carry
 from stream.errors import TaskCorrupted
 from stream.kernels.pages import Paged
+from stream.models.pickles import check_river, river_version
 from stream.records import Array, Ints
+
+_PICKLED = "pickled/"  # of a fact: before the prefix of the arrays
 
 
 class LearnedState:
@@ -70,6 +73,11 @@ class LearnedState:
             paged |= {f"labels/{name}": each for name, each in self.labels.paged().items()}
         return paged
 
+    def pickled(self) -> dict[str, str]:
+        """Facts that mark which of the arrays are pickles, and by which version of River: read none of another's."""
+        names = [item.name for item, model in zip(self._plan.models, self.models, strict=True) if model.is_pickled]
+        return {f"{_PICKLED}model/{name}": river_version() for name in names}
+
     @property
     def state_bytes(self) -> int:
         """Bytes of all arrays, told without making River's pickles."""
@@ -92,11 +100,15 @@ class LearnedState:
 
         Raises:
             TaskCorrupted: arrays do not fit the part whose digest they carry.
+            ConfigError: another version of River pickled a model; nothing of it was read.
         """
         saved_shares = _under(arrays, "share")
         for name, watch in self._shares().items():
             watch.counters[:] = saved_shares.get(name, 0)
         carried = carry(self._plan, facts)
+        for prefix, saved_prefix in carried.kept.items():
+            if written_by := facts.get(f"{_PICKLED}{saved_prefix}"):
+                check_river(written_by, prefix)
         for prefix, saved_prefix in carried.kept.items():
             self._load_part(prefix, _under(arrays, saved_prefix), carried)
         if carried.features_layout:

@@ -202,7 +202,7 @@ class Task:
 
     def checkpoint(self, created_ms: int, image: StateImage | None = None) -> Checkpoint:
         """A copy of the state at the end of the last cycle; what the image of it lacks is copied at once."""
-        facts = facts_of(self._plan) | facts_of_topics(self.topics)
+        facts = facts_of(self._plan) | self.state.pickled() | facts_of_topics(self.topics)
         # Refusals stay out: an id that is any four bytes must not make every snapshot larger. So they end here for
         # this task as well, that what it relies on behind the snapshot stands behind it in the journal.
         self.forget_refusals()

@@ -17,6 +17,7 @@ from stream.kernels.pages import Paged
 from stream.models.declaration import Declaration
 from stream.models.kernels.arguments import LARGEST_INPUT, STRONGEST
 from stream.models.model import ScaleAt, Scored
+from stream.models.pickles import check_river
 from stream.models.river_declaration import river_definition, unseeded_parameters
 from stream.models.river_rows import RiverRows
 from stream.models.task import Task, TaskKind
@@ -142,12 +143,7 @@ class RiverModel:
                 f"state of a River model holds {sorted(arrays)}, expected counts, pickle, river_version"
             )
         written_by = arrays["river_version"].tobytes().decode(errors="replace")
-        if minor_version(written_by) != minor_version(river.__version__):
-            raise ConfigError(
-                f"the state of {type(self._estimator).__name__} was written by River {written_by}, and this is River "
-                f"{river.__version__}, which may read it otherwise: install river=={minor_version(written_by)}.*, or "
-                f"discard this model's state and let it learn anew"
-            )
+        check_river(written_by, type(self._estimator).__name__)
         try:
             estimator = pickle.loads(arrays["pickle"].tobytes())
         except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, ValueError) as error:
@@ -207,8 +203,3 @@ def check_kind(last: Any, task: Task) -> None:
         raise ConfigError(
             f"River's {type(last).__name__} cannot predict a {task.kind.value} target: it is made for {kinds}"
         )
-
-
-def minor_version(version: str) -> str:
-    """ "0.26" of "0.26.1": River changes what it stores between minor versions."""
-    return ".".join(version.split(".")[:2])

@@ -12,8 +12,8 @@ from stream.storage.urls import told
 
 _Item = TypeVar("_Item")
 
-# An object store answers in some 30 ms: 16 requests at once are some 100 MB/s of chunks of 256 KB. Two keep a disk busy;
-# more would stand in the way of the polling thread.
+# An object store answers in some 30 ms: 16 requests at once are some 100 MB/s of chunks of 256 KB. Two keep a disk
+# busy; more would stand in the way of the polling thread.
 _AT_ONCE_AWAY = 16
 _AT_ONCE_HERE = 2
 

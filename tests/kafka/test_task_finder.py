@@ -31,7 +31,12 @@ class EmptyStore:
     def publish(self, checkpoint: Checkpoint) -> None:
         """Never called."""
 
-    def load(self, partition: int, wanted: Collection[tuple[int, str]], on_progress: object = None) -> StoredSnapshots:
+    def load(
+        self,
+        partition: int,
+        wanted: Collection[tuple[int, str]],
+        on_progress: Callable[[float], None] = lambda share: None,
+    ) -> StoredSnapshots:
         """Nothing there."""
         self.wanted.append(wanted)
         return StoredSnapshots(None, ("one was damaged",))

@@ -47,8 +47,7 @@ class WatchObserver:
         """
         for gone in self._held_back - set(partitions):
             self._let_go(gone)
-        if report is self._last:
-            return
+        self._metrics.record_inputs(report, partitions)
         before, self._last = self._last, report
         for warning in report.warnings:
             if warning not in before.warnings:
@@ -56,7 +55,6 @@ class WatchObserver:
         for warning in before.warnings:
             if warning not in report.warnings:
                 _log.info("inputs: no more so", warning=warning)
-        self._metrics.record_inputs(report, partitions)
 
     def _let_go(self, partition: int) -> None:
         self._held_back.discard(partition)

@@ -31,7 +31,8 @@ def entry(
     """Check declaration, schemas, features, models, topics, broker and registry; show settings and state costs.
 
     All mistakes of the declaration are shown at once, then all of the cluster's; they come last. The exit status is 1
-    if there are any.
+    if there are any. What is wrong with topics and brokers a worker refuses too, before it joins; notes are for you to
+    judge.
 
     --reproducible makes up events and labels of the app's schemas, runs them through the whole engine four times
     (again, cut into other batches, saved and loaded half way), and compares state and outputs bit for bit (rule 28).

@@ -83,6 +83,9 @@ bench-latency: $(STAMP) ## p99 latency under exactly-once delivery, beside Kafka
 bench-memory: $(STAMP) ## memory of a worker over 10 million events
 	@$(BIN)/python -m benchmarks.memory $(ARGS)
 
+bench-snapshots: $(STAMP) ## snapshots of 1 GB of state: how long they hold it up, what they write (make bench-snapshots ARGS="--megabytes 300")
+	@$(BIN)/python -m benchmarks.snapshots $(ARGS)
+
 bench-chaos: $(STAMP) ## workers on a real Kafka under random faults (make bench-chaos ARGS="--faults 100")
 	@$(BIN)/python -m tests.runtime.chaos $(ARGS)
 

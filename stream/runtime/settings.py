@@ -53,7 +53,7 @@ class Settings:
     emit_from: str = ""  # of a backfill: outputs of records with earlier timestamps are not written (`--emit-from`)
     commit_interval_ms: int = 100  # between commits of journal, offsets and outputs
     transaction_timeout_ms: int = 10_000  # after which the broker aborts the transaction of a dead worker
-    snapshots: str = "kafka"  # the compacted topic; or by URL a folder or object store, which apps may share
+    snapshots: str = "kafka"  # the compacted topic, a folder, or a URL such as s3://bucket/folder (docs/snapshots.md)
     snapshot_interval_s: int = 60  # of each task; what came after the last one is replayed at a restart
     journal_retention: str = "snapshots"  # "all": every cycle is kept, for audits; else those that a restore may need
     group_protocol: str = "auto"  # or `classic`, or `consumer` (KIP-848)

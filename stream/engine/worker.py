@@ -210,12 +210,9 @@ class Worker:
         kept = [batch for slot in self._slots.values() for batch in slot.open_outputs]
         return self._transactions.drop_lost(kept)
 
-    # --- inputs --------------------------------------------------------------------------------------------------
-
     def _hold_back(self, partition: int, danger: str, now_ms: int) -> list[Instruction]:
         """Rule 20: where a restore would miss records, take nothing more until a newer snapshot needs none of them."""
-        slot = self._slots.get(partition)
-        if slot is None:
+        if (slot := self._slots.get(partition)) is None:
             return []
         slot.held_back = danger
         is_busy = self._transactions.is_committing or partition in self._publishing
@@ -261,11 +258,7 @@ class Worker:
     # --- work ----------------------------------------------------------------------------------------------------
 
     def copy_ahead(self, most_bytes: int) -> int:
-        """Copy about so many bytes of state for snapshots that are due; returns how many it were.
-
-        To be called between two slices of work, with what takes some ms: what a snapshot still lacks at a cycle's end
-        is copied there at once, and where that is more than `WorkerSettings.copied_bytes` it waits for a later one.
-        """
+        """Between two slices of work, copy about so many bytes of state for snapshots that are due; how many it were."""
         return sum(slot.copy_ahead(most_bytes // len(self._slots)) for slot in self._slots.values())
 
     def _work(self, now_ms: int, records: int) -> list[Instruction]:

@@ -1,10 +1,10 @@
 """Copies between slices of work take some 10 ms, however fast memory is."""
 
 import itertools
+import time
 
 import pytest
 
-from stream.runtime import copy_pace
 from stream.runtime.copy_pace import CopyPace
 
 
@@ -19,7 +19,7 @@ def test_as_much_is_copied_as_takes_10_ms(monkeypatch: pytest.MonkeyPatch, bytes
         now_s[0] += most_bytes / bytes_a_ms / 1000
         return most_bytes
 
-    monkeypatch.setattr(copy_pace.time, "perf_counter", lambda: now_s[0])
+    monkeypatch.setattr(time, "perf_counter", lambda: now_s[0])
     pace = CopyPace()
     for _ in range(20):
         pace.turn(copy)

@@ -75,8 +75,11 @@ def test_a_damaged_object_gives_way_to_the_snapshot_before(files: Any) -> None:
     before = set(files.ls("snapshots/team/app/0.chunks", refresh=True))
     store.publish(checkpoint(2))
     (chunk,) = set(files.ls("snapshots/team/app/0.chunks", refresh=True)) - before
-    for harm in (lambda: files.pipe_file(chunk, b"x"), lambda: files.rm_file(chunk)):
-        harm()
+    for content in (b"x", None):
+        if content is None:
+            files.rm_file(chunk)
+        else:
+            files.pipe_file(chunk, content)
         found = store.load(0, WANTED)
         assert_same(found.checkpoint, checkpoint(1))
         assert "0.b.manifest" in found.damaged[0]

@@ -258,7 +258,7 @@ class Worker:
     # --- work ----------------------------------------------------------------------------------------------------
 
     def copy_ahead(self, most_bytes: int) -> int:
-        """Between two slices of work, copy about so many bytes of state for snapshots that are due; how many it were."""
+        """Between slices of work, copy about so many bytes of state for snapshots that are due; how many it were."""
         return sum(slot.copy_ahead(most_bytes // len(self._slots)) for slot in self._slots.values())
 
     def _work(self, now_ms: int, records: int) -> list[Instruction]:

@@ -114,6 +114,12 @@ def check_chain(records: Sequence[JournalRecord]) -> None:
     for record in records:
         if record.sealed().digest != record.digest:
             raise TaskCorrupted(f"the journal record of cycle {record.cycle} does not match its digest {record.digest}")
+        for item in record.ranges:
+            if not 0 < item.count <= item.last - item.first + 1:
+                raise TaskCorrupted(
+                    f"cycle {record.cycle} names {item.count} records from offset {item.first} to {item.last} of "
+                    f"{item.topic}[{item.partition}]: it was written by a defective release, and its state is wrong"
+                )
     for before, after in pairwise(records):
         if after.previous != before.digest or after.cycle != before.cycle + 1:
             raise TaskCorrupted(

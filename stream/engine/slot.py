@@ -15,7 +15,7 @@ from stream.engine.restore import HOW_TO_RESET, Replay, find_beginning
 from stream.engine.snapshot import Checkpoint
 from stream.engine.task import Task
 from stream.engine.upgrade import Restored
-from stream.errors import TaskCorrupted
+from stream.errors import StreamError, TaskCorrupted
 from stream.records import RecordBatch, TopicPartition
 
 # Records fetched and not yet handled, per partition, at which fetching pauses; it goes on at half of it. Two slices of
@@ -49,6 +49,7 @@ class Slot:
         self.taken = 0  # records that the last `handle` took, live or replayed
         self.restored = Restored((), 0)  # what starts anew, and is worth telling
         self._queues: dict[TopicPartition, deque[RecordBatch]] = {source: deque() for source in task.sources}
+        self._next_offsets: dict[TopicPartition, int] = {}  # behind what was fetched
         self._paused: set[TopicPartition] = set()
         # Of the partitions that are behind: where they ended, and when records of theirs came last.
         self._behind: dict[TopicPartition, tuple[int, int]] = {}
@@ -79,6 +80,7 @@ class Slot:
         self.task.start_at({source: beginning.starts[source] for source in new})
         self.task.topics = found.topics
         self.snapshot_ms = now_ms
+        self._next_offsets = dict(beginning.starts)
         starts = beginning.starts.items()
         self._behind = {source: (found.ends[source], now_ms) for source, at in starts if at < found.ends[source]}
         self._replay = Replay(beginning.replay)
@@ -93,6 +95,7 @@ class Slot:
         source = TopicPartition(batch.topic, batch.partition)
         if self.state not in (TaskState.RESTORING, TaskState.RUNNING) or not len(batch):
             return []
+        self._check_goes_on(source, batch)
         self._queues[source].append(batch)
         end, _ = self._behind.pop(source, (0, 0))
         if batch.offsets[-1] + 1 < end:
@@ -101,6 +104,17 @@ class Slot:
             return []
         self._paused.add(source)
         return [Pause(source)]
+
+    def _check_goes_on(self, source: TopicPartition, batch: RecordBatch) -> None:
+        """What was handed over before must not be learned from again, whoever hands it over."""
+        goes_on = np.diff(batch.offsets, prepend=self._next_offsets[source] - 1) > 0
+        if not goes_on.all():
+            came, wanted = batch.offsets[np.argmin(goes_on)], self._next_offsets[source]
+            raise StreamError(
+                f"{source.topic}[{source.partition}]: offset {came} was handed over where {wanted} was wanted; nothing "
+                "of it was handled. This is a defect: report it, and restart the worker"
+            )
+        self._next_offsets[source] = int(batch.offsets[-1]) + 1
 
     def queued(self, source: TopicPartition) -> int:
         """Records of this partition that were fetched and not yet handled."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as Assignment
@@ -111,15 +112,33 @@ class Flows:
             yield self._accept(source, group)
 
     def _accept(self, source: TopicPartition, messages: list[Any]) -> RecordBatch | None:
-        """Pack what belongs behind the last delivered record; a callback may have paused or taken the partition."""
+        """Pack what belongs behind the last delivered record; a callback may have paused or taken the partition.
+
+        An answer to the lookup of the beginning (see `add`) that comes late moves a partition that flows already:
+        records from before the wanted offset may begin anywhere among the messages (seen on a busy machine, behind a
+        restart of the broker).
+        """
         flow = self._flows.get(source)
         if flow is None:
             return None
-        if not flow.is_flowing or flow.must_seek or messages[0].offset() < flow.next_offset:
+        if not flow.is_flowing or flow.must_seek:
             flow.must_seek = True
             return None
-        flow.next_offset = messages[-1].offset() + 1
-        return pack_batch(source, messages)
+        batch = pack_batch(source, messages)
+        goes_on = np.diff(batch.offsets, prepend=flow.next_offset - 1) > 0
+        count = len(batch) if goes_on.all() else int(np.argmin(goes_on))
+        if count < len(batch):
+            _log.warning(
+                "the consumer went back; it is set right",
+                topic=source.topic,
+                partition=source.partition,
+                wanted=int(batch.offsets[count - 1]) + 1 if count else flow.next_offset,
+                came=int(batch.offsets[count]),
+            )
+            flow.must_seek = True
+        if count:
+            flow.next_offset = int(batch.offsets[count - 1]) + 1
+        return batch.part(0, count) if count else None
 
     def _without_errors(self, messages: list[Any]) -> list[Any]:
         """The records among the messages; what is gone concerns its partition alone, other errors are raised."""

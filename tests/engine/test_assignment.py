@@ -1,12 +1,12 @@
 """A task that is assigned while a transaction is open (rule 7)."""
 
 from stream.engine.effects import OutputBatch
-from stream.engine.protocol import Assigned, Commit, Produce
+from stream.engine.protocol import Assigned, Commit, Produce, Stop
 from stream.engine.small_avro import decode_small
 from stream.records import TopicPartition
 from tests.engine.build import FORMAT, T0, payments
 from tests.engine.memory_broker import MemoryBroker
-from tests.engine.running import Running
+from tests.engine.running import Running, state_of
 
 INTERVAL_MS = 1_000_000
 
@@ -53,3 +53,16 @@ def partitions(predictions: list[OutputBatch]) -> set[int]:
         for batch in predictions
         for start, end in batch.values.tolist()
     }
+
+
+def test_records_that_were_handed_over_before_stop_the_worker(memory: MemoryBroker) -> None:
+    """Whoever fetches must not repeat any: what is wrong there does not become wrong state."""
+    running = Running(memory)
+    running.tell(Assigned((0,)))
+    first = running.connection.fetch(100)
+    running.tell(first[0])
+    before = state_of(running)
+    running.tell(first[0])
+    assert isinstance(running.connection.stopped, Stop)
+    assert "was handed over where 100 was wanted" in str(running.connection.stopped.error)
+    assert state_of(running) == before

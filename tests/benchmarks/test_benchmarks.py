@@ -84,3 +84,14 @@ def test_the_start_of_a_worker_is_measured(
     printed = capsys.readouterr().out
     assert_is_complete(parsed(printed), "seconds", "warm", ["loop, at-least-once"])
     assert "joining the group" in printed
+
+
+@pytest.mark.slow
+def test_snapshots_of_a_large_state_are_measured() -> None:
+    """A small one: what is written when 1 % of the keys were seen is a part of what the first snapshot wrote."""
+    said = last_line("snapshots", "--megabytes", "20", "--seconds", "0.3")
+    assert {"without a snapshot", "full, keys anywhere", "copied at once"} < set(said["results"])
+    written = said["written_bytes"]
+    assert written["full, keys anywhere"] >= said["state_bytes"]
+    assert written["1 % of keys, the newest"] < said["state_bytes"] / 3
+    assert all(seconds > 0 for seconds in said["restore_s"].values())

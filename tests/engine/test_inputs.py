@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from stream.engine.input_topics import topics_of
+from stream.engine.journal import JournalRecord, Range
 from stream.engine.protocol import (
     Assigned,
     CommitReturned,
@@ -15,6 +16,7 @@ from stream.engine.protocol import (
     Stop,
     TopicIdentity,
 )
+from stream.engine.restore import Replay
 from stream.errors import TaskCorrupted
 from tests.engine.build import EVENT_SCHEMA, LABEL_SCHEMA, T0, chargebacks, payments
 from tests.engine.memory_broker import MemoryBroker
@@ -149,3 +151,13 @@ def test_the_journal_says_how_many_partitions_keys_were_spread_over(broker: Memo
     seen, misplaced = slot.task.state.other_partitions.counters[:2].tolist()
     assert 20 < seen < 100  # one in eight of 500
     assert 0 < misplaced < seen
+
+
+@pytest.mark.parametrize(("partitions", "at_once"), [((4, 4), 50), ((4, 6), 20)])
+def test_cycles_of_other_partition_counts_are_replayed_apart(partitions: tuple[int, int], at_once: int) -> None:
+    """20 records of one cycle and 30 of the next: at once where keys were spread over as many partitions."""
+    cycles = [
+        JournalRecord(1, "", "plan", 1, (Range("payments", 0, 0, 19, 20, T0),), (), partitions=partitions[0]),
+        JournalRecord(2, "", "plan", 1, (Range("payments", 0, 20, 49, 30, T0),), (), partitions=partitions[1]),
+    ]
+    assert Replay(cycles).wanted(1_000) == at_once

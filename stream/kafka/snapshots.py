@@ -46,6 +46,7 @@ _OVERHEAD_BYTES = 1024
 _ACKNOWLEDGED_S = 60.0
 _FLUSH_STEP_S = 0.5
 _FULL_QUEUE_WAIT_S = 0.05
+_QUEUED_KB = 64 << 10  # beside the snapshot itself, of which there would be a second one in the client's queue
 # The manifests are the last records, but where a writer was killed: looked for in windows from the end, each twice the
 # one before.
 _FIRST_WINDOW = 8
@@ -205,6 +206,7 @@ class TopicSnapshotStore:
         if self._producer is None:
             config = client_config.idempotent_producer(self._settings)
             config |= {"delivery.report.only.error": False, "error_cb": BrokerHealth().on_error}
+            config["queue.buffering.max.kbytes"] = _QUEUED_KB
             self._producer = make_client(Producer, config)
         return self._producer
 

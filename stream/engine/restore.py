@@ -15,7 +15,7 @@ from stream.records import Ints, TopicPartition
 HOW_TO_RESET = '`stream state reset`; docs/guarantees.md, "Starting a task anew"'  # for errors that a reset ends
 _CHANGED_OFFSETS = (
     "To go on where the journal ends, delete the group's offsets (kafka-consumer-groups --delete-offsets): they are "
-    f"then taken from the journal. To read from elsewhere, reset the task: delete the journal too ({HOW_TO_RESET})"
+    f"then taken from the journal. To read from elsewhere, reset the task ({HOW_TO_RESET})"
 )
 
 

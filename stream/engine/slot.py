@@ -10,7 +10,15 @@ from stream.engine.effects import OutputBatch, Outputs
 from stream.engine.image import StateImage
 from stream.engine.journal import Backfill
 from stream.engine.lifecycle import TaskState, transition
-from stream.engine.protocol import Instruction, Pause, Resume, SchemaFetched, SchemaRefused, TaskFound
+from stream.engine.protocol import (
+    Instruction,
+    Pause,
+    Resume,
+    SchemaFetched,
+    SchemaRefused,
+    SnapshotPublished,
+    TaskFound,
+)
 from stream.engine.restore import HOW_TO_RESET, Replay, find_beginning
 from stream.engine.snapshot import Checkpoint
 from stream.engine.task import Task
@@ -59,6 +67,7 @@ class Slot:
         self._image: StateImage | None = None  # of the state, for the next checkpoint
         self._has_run = False
         self.held_back = ""  # why nothing live is taken for now (rule 20)
+        self._published: deque[int] = deque(maxlen=2)  # cycles of the snapshots that are stored
         self.unusable_snapshot = ""  # digest of the one that was being loaded when the task turned out corrupt
 
     def begin(
@@ -180,6 +189,17 @@ class Slot:
         self.snapshot_ms, self._snapshot_cycle = now_ms, self.task.cycle
         image, self._image = self._image, None
         return self.task.checkpoint(now_ms, image)
+
+    def published(self, answer: SnapshotPublished) -> None:
+        """A snapshot is stored, or was not."""
+        if not answer.error:
+            self._published.append(answer.cycle)
+
+    @property
+    def wants_snapshots(self) -> bool:
+        """True if the task is held back, and not both of its snapshots are of its last cycle: no other could help."""
+        is_held_back = bool(self.held_back) and self.state is TaskState.RUNNING
+        return is_held_back and list(self._published) != [self.task.cycle] * 2
 
     @property
     def has_open_cycle(self) -> bool:

@@ -150,6 +150,8 @@ class Worker:
                 return self._commit_returned(event, now_ms)
             case SnapshotPublished(partition):
                 self._publishing.discard(partition)
+                if slot := self._slots.get(partition):
+                    slot.published(event)
                 return self._stop_if_done(now_ms)
             case InputsWatched(partition, danger):
                 return self._hold_back(partition, danger, now_ms)
@@ -215,12 +217,11 @@ class Worker:
         if (slot := self._slots.get(partition)) is None:
             return []
         slot.held_back = danger
-        is_busy = self._transactions.is_committing or partition in self._publishing
-        if not danger or slot.state is not TaskState.RUNNING or is_busy or self._is_stopping:
+        if self._transactions.is_committing or partition in self._publishing or self._is_stopping:
             return []
-        if slot.has_open_cycle:
+        if danger and slot.has_open_cycle:
             return self._close(now_ms)
-        checkpoint = slot.checkpoint_if_near(now_ms, self._copied_bytes)
+        checkpoint = slot.checkpoint_if_near(now_ms, self._copied_bytes) if slot.wants_snapshots else None
         return self._publish([checkpoint]) if checkpoint is not None else []
 
     # --- failures ------------------------------------------------------------------------------------------------

@@ -130,6 +130,33 @@ def verdict(app: Deployment, campaign: Campaign) -> dict[str, object]:
     }
 
 
+def campaign(
+    broker: LocalBroker, folder: Path, faults: int, seed: int, rate: int, delivery: str, group_protocol: str
+) -> dict[str, object]:
+    """So many faults on a broker of its own, which notices a dead member within seconds; what is found then.
+
+    Raises:
+        AssertionError: something is not handled in the end, or a worker does not stop cleanly.
+    """
+    settings = {
+        "delivery": delivery,
+        "group_protocol": group_protocol,
+        "group_instance_id": "",
+        "session_timeout_ms": str(int(SESSION_S * 1000)),
+        "snapshot_interval_s": "10",
+    }
+    app = Deployment(broker, f"chaos-{seed}", folder, PARTITIONS, settings)
+    app.create_topics()
+    try:
+        with SteadyTraffic(app.traffic, per_second=rate):
+            run = Campaign(app, broker, random.Random(seed))
+            run.run(faults)
+        run.finish()
+    finally:
+        app.kill_all()
+    return verdict(app, run) | {"delivery": delivery, "group_protocol": group_protocol, "seed": seed}
+
+
 def main() -> int:
     """A campaign on a broker of its own; the last line is its verdict. Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -141,23 +168,15 @@ def main() -> int:
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory() as folder, LocalBroker(Path(folder) / "broker", settings=BRISK) as broker:
-        settings = {
-            "delivery": chosen.delivery,
-            "group_protocol": chosen.group_protocol,
-            "group_instance_id": "",
-            "session_timeout_ms": str(int(SESSION_S * 1000)),
-            "snapshot_interval_s": "10",
-        }
-        app = Deployment(broker, "chaos", Path(folder), PARTITIONS, settings)
-        app.create_topics()
-        try:
-            with SteadyTraffic(app.traffic, per_second=chosen.rate):
-                campaign = Campaign(app, broker, random.Random(chosen.seed))
-                campaign.run(chosen.faults)
-            campaign.finish()
-        finally:
-            app.kill_all()
-        found = verdict(app, campaign) | {"delivery": chosen.delivery, "seed": chosen.seed}
+        found = campaign(
+            broker,
+            Path(folder),
+            chosen.faults,
+            chosen.seed,
+            chosen.rate,
+            chosen.delivery,
+            chosen.group_protocol,
+        )
     print(orjson.dumps(found).decode())
     is_once = found["duplicated"] == 0 or chosen.delivery == "immediate"
     return 0 if found["lost"] == 0 and is_once and found["identical"] else 1

@@ -9,7 +9,7 @@ from tests.runtime.app import app
 EVENT_S = 0.015
 
 
-class Slow(Classifier):
+class Slow(Classifier):  # type: ignore[misc]
     """Knows nothing, and says so late."""
 
     def learn_one(self, x: object, y: object) -> None:

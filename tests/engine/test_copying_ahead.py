@@ -45,6 +45,7 @@ def test_a_snapshot_that_is_copied_ahead_is_that_of_its_cycle(memory: MemoryBrok
 
 def test_until_enough_is_copied_there_is_no_snapshot(memory: MemoryBroker) -> None:
     """And none that would hold the task up."""
-    running = CopyingAhead(memory, 0).finish_from_the_start()
+    running = CopyingAhead(memory, 0)
+    running.finish_from_the_start()
     assert running.count(PublishSnapshot) == 0
     assert running.copied == 0

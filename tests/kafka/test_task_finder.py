@@ -217,12 +217,12 @@ def test_how_much_of_a_snapshot_is_loaded_is_told_while_it_is(
     """For /readyz: the share by partition, and nothing once it is over."""
     monkeypatch.setattr(task_finder, "Reader", ScriptedReader)
     monkeypatch.setattr(ScriptedReader, "looks", 2)
-    store = SlowStore(lambda: finder.loading())
-    finder = TaskFinder(settings, inputs, store)
-    finder.find(0)
+    store = SlowStore(lambda: looking.loading())
+    looking = TaskFinder(settings, inputs, store)
+    looking.find(0)
 
     assert store.seen == [{0: 0.25}, {0: 0.75}]
-    assert finder.loading() == {}
+    assert looking.loading() == {}
 
 
 def test_rule_17_a_pending_transaction_is_waited_for_and_the_old_offset_is_never_read(

@@ -23,6 +23,13 @@ _REQUEST_S = 15.0
 _VISIBLE_AGAIN_S = 0.05
 # The client itself gives a request up, with its reason; who waits for the answer must not be the one to lose patience.
 _LATER_S = 5.0
+_LED_WITHIN_S = 3.0
+_NOT_LED_YET = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_PARTITION,
+)
 _NOT_THERE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
 # What an ordinary worker may lack, and does without: Describe on a topic does not include the right to its settings.
 _NOT_ALLOWED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
@@ -221,21 +228,25 @@ class Admin:
         return configs
 
     def _offsets(self, sources: Iterable[TopicPartition], spec: Any) -> dict[TopicPartition, Any]:
+        """Ask again for a while where a partition's leader is not known yet, as of a topic that was just created."""
         wanted = {source: Position(*source) for source in sources}
-        if not wanted:
-            return {}
-        answers = self._client.list_offsets(
-            dict.fromkeys(wanted.values(), spec),
-            isolation_level=IsolationLevel.READ_UNCOMMITTED,
-            request_timeout=self._timeout_s,
-        )
-        found = {}
-        for source, position in wanted.items():
+        give_up_at = time.monotonic() + _LED_WITHIN_S
+        while wanted:
+            answers = self._client.list_offsets(
+                dict.fromkeys(wanted.values(), spec),
+                isolation_level=IsolationLevel.READ_UNCOMMITTED,
+                request_timeout=self._timeout_s,
+            )
             try:
-                found[source] = answers[position].result(self._timeout_s + _LATER_S)
+                return {
+                    source: answers[position].result(self._timeout_s + _LATER_S) for source, position in wanted.items()
+                }
             except KafkaException as raised:
-                raise self._problem(raised.args[0], f"offsets of {source.topic}[{source.partition}]") from raised
-        return found
+                error = raised.args[0]
+                if error.code() not in _NOT_LED_YET or time.monotonic() > give_up_at:
+                    raise self._problem(error, f"offsets of {', '.join({each.topic for each in wanted})}") from raised
+            time.sleep(_VISIBLE_AGAIN_S)
+        return {}
 
     def _create(self, specs: list[TopicSpec]) -> None:
         topics = [NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config)) for spec in specs]

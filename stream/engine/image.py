@@ -14,9 +14,9 @@ from stream.kernels.pages import PAGE_ROWS, Paged, copy_marked, pages_of
 from stream.records import Array, Bytes, Ints
 
 # While an image is being made, a slice has at most so many records: what they change must be less than what is copied
-# behind each slice, or there would be no end. A record changes a page or two of each table, of 6 KB say: 4,096 records
-# are 25 to 50 MB, which are copied in 10 ms. Where it is more all the same, slices become smaller.
-_FIRST_RECORDS = 4096
+# behind each slice, or there would be no end. A record changes a page or two of each table, of 6 KB say: 1,024 records
+# are 6 to 12 MB, which are copied in 3 ms. Where it is more all the same, slices become smaller.
+_FIRST_RECORDS = 1024
 
 # Marks are looked at in windows of about so many bytes of pages, so that a copy can end in the middle of a table.
 _WINDOW_BYTES = 1 << 20

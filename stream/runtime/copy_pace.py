@@ -6,8 +6,10 @@ from collections.abc import Callable
 # A turn of the poll loop takes this much longer while a state is being copied; with a slice of 50 ms (rule 15) it is
 # far from the 100 ms after which callbacks are late.
 _COPY_S = 0.01
-# Memory that is new costs ten times what it costs the second time (its pages are made then), and more on some machines.
-_FIRST_BYTES, _LEAST_BYTES, _MOST_BYTES = 1 << 20, 1 << 18, 64 << 20
+# Memory that is new costs ten times what it costs the second time (its pages are made then), and more on some machines:
+# 2 ms a MB were seen. So the pace of memory that was there already says little about the next, and is bounded: 8 MB are
+# 2 ms of the one and 20 ms of the other, and a gigabyte takes 125 turns.
+_FIRST_BYTES, _LEAST_BYTES, _MOST_BYTES = 1 << 20, 1 << 18, 8 << 20
 
 
 class CopyPace:

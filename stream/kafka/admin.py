@@ -13,6 +13,7 @@ from stream.config import KafkaSettings
 from stream.engine.protocol import TopicIdentity
 from stream.errors import ConfigError, RetriableError
 from stream.kafka import client_config
+from stream.kafka.answers import answer_to
 from stream.kafka.broker_health import BrokerHealth
 from stream.kafka.clients import make_client
 from stream.kafka.consumer_errors import no_answer, raise_if_refused
@@ -21,8 +22,6 @@ from stream.records import TopicPartition
 
 _REQUEST_S = 15.0
 _VISIBLE_AGAIN_S = 0.05
-# The client itself gives a request up, with its reason; who waits for the answer must not be the one to lose patience.
-_LATER_S = 5.0
 _LED_WITHIN_S = 3.0
 _NOT_LED_YET = (
     KafkaError.NOT_LEADER_FOR_PARTITION,
@@ -113,7 +112,7 @@ class Admin:
         """The state of a group and who has which partitions."""
         answer = self._client.describe_consumer_groups([group_id], request_timeout=self._timeout_s)[group_id]
         try:
-            group = answer.result(self._timeout_s + _LATER_S)
+            group = answer_to(answer, self._timeout_s)
         except KafkaException as raised:
             if raised.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return GroupState("DEAD", {})
@@ -156,7 +155,7 @@ class Admin:
         found: dict[str, TopicIdentity | None] = {}
         for name in wanted:
             try:
-                topic = answers[name].result(self._timeout_s + _LATER_S)
+                topic = answer_to(answers[name], self._timeout_s)
             except KafkaException as raised:
                 if raised.args[0].code() not in _NOT_THERE:
                     raise self._problem(raised.args[0], f"topic {name}") from raised
@@ -174,7 +173,7 @@ class Admin:
         resource = ConfigResource(ResourceType.BROKER, str(min(self._metadata().brokers)))
         answer = self._client.describe_configs([resource], request_timeout=self._timeout_s)[resource]
         try:
-            entries = answer.result(self._timeout_s + _LATER_S)
+            entries = answer_to(answer, self._timeout_s)
         except KafkaException as raised:
             if raised.args[0].code() in _NOT_ALLOWED:
                 return {}
@@ -219,7 +218,7 @@ class Admin:
         configs = {}
         for resource, answer in answers.items():
             try:
-                entries = answer.result(self._timeout_s + _LATER_S)
+                entries = answer_to(answer, self._timeout_s)
             except KafkaException as raised:
                 if raised.args[0].code() not in _NOT_ALLOWED:
                     raise self._problem(raised.args[0], f"settings of topic {resource.name}") from raised
@@ -238,9 +237,7 @@ class Admin:
                 request_timeout=self._timeout_s,
             )
             try:
-                return {
-                    source: answers[position].result(self._timeout_s + _LATER_S) for source, position in wanted.items()
-                }
+                return {source: answer_to(answers[position], self._timeout_s) for source, position in wanted.items()}
             except KafkaException as raised:
                 error = raised.args[0]
                 if error.code() not in _NOT_LED_YET or time.monotonic() > give_up_at:
@@ -252,7 +249,7 @@ class Admin:
         topics = [NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config)) for spec in specs]
         for name, answer in self._client.create_topics(topics, request_timeout=self._timeout_s).items():
             try:
-                answer.result(self._timeout_s + _LATER_S)
+                answer_to(answer, self._timeout_s)
             except KafkaException as raised:
                 error = raised.args[0]
                 if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:

@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from stream.config import KafkaSettings
 from stream.kafka import client_config
+from stream.kafka.answers import answer_to
 from stream.kafka.clients import make_client
 from stream.kafka.reader import Reader
 from stream.records import TopicPartition
@@ -49,8 +50,8 @@ class JournalTrimmer:
         """A snapshot was published, before which the journal ended at `end`: delete what is before the older one.
 
         One more of the same cycle, as of a task that is held back, lets nothing go: that cycle's record lies before the
-        end that was noted with the first, and no restore begins without it. A refusal is logged: the journal then only
-        grows.
+        end that was noted with the first, and no restore begins without it. A refusal, or silence, is logged: the
+        journal then only grows, until a later snapshot lets it go.
 
         Args:
             partition: the task's.
@@ -69,7 +70,7 @@ class JournalTrimmer:
         )
         for answer in request.values():
             try:
-                answer.result(_REQUEST_S)
+                answer_to(answer, _REQUEST_S)
             except KafkaException as raised:
                 _log.warning("journal not trimmed", topic=self._topic, partition=partition, error=str(raised.args[0]))
 

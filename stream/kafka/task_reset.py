@@ -12,6 +12,7 @@ from stream.config import InputTopics, KafkaSettings
 from stream.engine.snapshot_store import SnapshotStore
 from stream.errors import ConfigError, RetriableError
 from stream.kafka import client_config
+from stream.kafka.answers import answer_to
 from stream.kafka.broker_health import BrokerHealth
 from stream.kafka.clients import make_client
 from stream.kafka.consumer_errors import raise_if_refused
@@ -107,5 +108,5 @@ class TaskReset:
 
 
 def _answer(answers: Mapping[Any, Any]) -> Any:
-    (future,) = answers.values()
-    return future.result(_REQUEST_S)
+    (answer,) = answers.values()
+    return answer_to(answer, _REQUEST_S)

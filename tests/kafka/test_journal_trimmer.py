@@ -1,8 +1,13 @@
 """The journal is deleted up to the older of the two snapshots, and no further (rule 23)."""
 
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
 from confluent_kafka import Producer
 
 from stream.config import InputTopics, KafkaSettings
+from stream.kafka import answers, journal_trimmer
 from stream.kafka.journal_trimmer import JournalTrimmer
 from stream.kafka.reader import Reader
 from stream.records import TopicPartition
@@ -30,6 +35,38 @@ def test_rule_23_the_journal_keeps_what_the_older_snapshot_needs(settings: Kafka
     trimmer.close()
 
     assert beginnings == [0, 0, 4, 4, 4]  # offset 4 is cycle 5: cycle 8, at offset 7, is still there
+
+
+class SilentAdmin:
+    """A client whose request is never answered, not even by itself; notes what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def delete_records(self, positions: list[Any], **timeouts: float) -> dict[Any, Future[None]]:
+        """No answer."""
+        self.asked += [position.offset for position in positions]
+        return {position: Future() for position in positions}
+
+
+def test_brokers_that_are_silent_while_the_journal_is_trimmed_cost_nothing_but_its_length(
+    monkeypatch: pytest.MonkeyPatch, logged: Any
+) -> None:
+    """It is logged, and no error of the worker: the next snapshot asks again, for more."""
+    admin = SilentAdmin()
+    monkeypatch.setattr(journal_trimmer, "make_client", lambda *_: admin)
+    monkeypatch.setattr(journal_trimmer, "_REQUEST_S", 0.01)
+    monkeypatch.setattr(answers, "_LATER_S", 0.01)
+    trimmer = JournalTrimmer(KafkaSettings("group", "id", bootstrap_servers="127.0.0.1:1"), "app.journal")
+
+    for snapshot in range(4):
+        trimmer.published(0, f"digest {snapshot}", 10 * snapshot)
+    trimmer.close()
+
+    assert admin.asked == [0, 10]
+    told = [line for line in logged if line["event"] == "journal not trimmed"]
+    assert [(line["topic"], line["partition"]) for line in told] == [("app.journal", 0)] * 2
+    assert "no answer in" in told[0]["error"]
 
 
 def beginning(settings: KafkaSettings, source: TopicPartition) -> int:

@@ -15,7 +15,6 @@ from stream.features.state_layout import DROPPED, LATE, NEVER, NOW
 from stream.features.state_places import from_text
 from stream.features.take_over import take_over
 from stream.kernels.pages import Paged, new_pages
-from stream.kernels.table import KEYS
 from stream.records import ColumnBatch, FeatureBatch, Floats, Ints, Kind
 
 Arrays = dict[str, NDArray[np.generic]]
@@ -219,16 +218,6 @@ class FeatureState:
             else:
                 entries += len(columns)
         return entries
-
-
-def keys_in(arrays: Mapping[str, NDArray[np.generic]]) -> int:
-    """How many keys saved arrays hold, those of every keyed table together; the plan they are of is not needed.
-
-    Args:
-        arrays: as `FeatureState.arrays` gave them.
-    """
-    tables = [array for name, array in arrays.items() if name.startswith("keys") and name.endswith(".state")]
-    return sum(int(table[KEYS]) for table in tables)
 
 
 def _writable(array: NDArray[np.generic]) -> NDArray[np.generic]:

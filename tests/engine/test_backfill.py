@@ -98,9 +98,9 @@ def test_what_was_said_is_journaled_before_the_first_record(memory: MemoryBroker
     assert (record.cycle, record.ranges, record.backfill) == (1, (), BACKFILL)
     assert {source: at.next_offset for source, at in memory.committed.items()} == {EVENTS: 0, LABELS: 0}
     memory.topics |= {EVENTS: events, LABELS: labels}
-    Running(memory).finish_from_the_start()
+    running = Running(memory).finish_from_the_start()
     assert min(timestamps(memory, predicted_offsets(memory))) == EMIT_FROM
-    assert state_of_journal(memory) is not None
+    assert state_of_journal(memory) == state_of(running)
 
 
 def test_rule_7_the_first_cycle_waits_as_outputs_do(memory: MemoryBroker) -> None:

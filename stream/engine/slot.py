@@ -23,7 +23,7 @@ from stream.engine.restore import HOW_TO_RESET, Replay, find_beginning
 from stream.engine.snapshot import Checkpoint
 from stream.engine.task import Task
 from stream.engine.upgrade import Restored
-from stream.errors import StreamError, TaskCorrupted
+from stream.errors import TaskCorrupted
 from stream.records import RecordBatch, TopicPartition
 
 # Records fetched and not yet handled, per partition, at which fetching pauses; it goes on at half of it. Two slices of
@@ -119,9 +119,9 @@ class Slot:
         goes_on = np.diff(batch.offsets, prepend=self._next_offsets[source] - 1) > 0
         if not goes_on.all():
             came, wanted = batch.offsets[np.argmin(goes_on)], self._next_offsets[source]
-            raise StreamError(
+            raise TaskCorrupted(
                 f"{source.topic}[{source.partition}]: offset {came} was handed over where {wanted} was wanted; nothing "
-                "of it was handled. This is a defect: report it, and restart the worker"
+                "of it was handled. This is a defect: report it"
             )
         self._next_offsets[source] = int(batch.offsets[-1]) + 1
 
@@ -194,6 +194,8 @@ class Slot:
         """A snapshot is stored, or was not."""
         if not answer.error:
             self._published.append(answer.cycle)
+        elif answer.cycle == self._snapshot_cycle:
+            self._snapshot_cycle = 0  # there is none of this cycle
 
     @property
     def wants_snapshots(self) -> bool:
@@ -225,7 +227,7 @@ class Slot:
     def fail(self) -> None:
         """Take nothing more, and commit nothing either."""
         self._move(TaskState.FAILED)
-        self._has_run = False
+        self._has_run, self._image = False, None
         self._clear()
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ cycle, whose outputs are held back until the commit has returned (rule 11); the 
 stay in hand till then, and are sent again, for the tasks still owned, when the broker refuses them (rule 9).
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -81,8 +82,11 @@ class Worker:
         self.taken = 0  # records that the last `work` handled, live or replayed
         self._done: list[tuple[int, CycleMetrics]] = []
         self._is_stopping = False
-        self._publishing: set[int] = set()
+        self._publishing: Counter[int] = Counter()  # snapshots that are being written, by partition
+        self._has_last: set[int] = set()  # partitions whose last snapshot was asked for
+        self._copied = 0  # turns of copying
         self._failures = Failures()
+        self._failure: StreamError | None = None  # of the task that failed last
         self._to_find: dict[int, FindTask] = {}  # corrupt tasks that are looked for once nothing of theirs is in flight
         self._schemas: dict[int, SchemaFetched] = {}
 
@@ -139,7 +143,7 @@ class Worker:
                 return self._restore_again(slot, TaskCorrupted(reason)) if slot else []
             case Fetched(batch):
                 slot = self._slots.get(batch.partition)
-                return slot.enqueue(batch, now_ms) if slot else []
+                return self._enqueue(slot, batch, now_ms) if slot else []
             case SchemaFetched() | SchemaRefused():
                 if isinstance(event, SchemaFetched):  # a refusal holds as long as a task remembers it (rule 3)
                     self._schemas[event.schema_id] = event
@@ -149,7 +153,7 @@ class Worker:
             case CommitReturned():
                 return self._commit_returned(event, now_ms)
             case SnapshotPublished(partition):
-                self._publishing.discard(partition)
+                self._publishing[partition] -= 1
                 if slot := self._slots.get(partition):
                     slot.published(event)
                 return self._stop_if_done(now_ms)
@@ -198,7 +202,7 @@ class Worker:
         """
         self._forget(partitions)
         self._releasing = tuple(partition for partition in self._releasing if partition not in partitions)
-        return self._drop_outputs()
+        return [*self._drop_outputs(), *self._stop_if_failed()]
 
     def _forget(self, partitions: tuple[int, ...]) -> None:
         for partition in partitions:
@@ -217,12 +221,18 @@ class Worker:
         if (slot := self._slots.get(partition)) is None:
             return []
         slot.held_back = danger
-        if self._transactions.is_committing or partition in self._publishing or self._is_stopping:
+        if self._transactions.is_committing or self._publishing[partition] or self._is_stopping:
             return []
         if danger and slot.has_open_cycle:
             return self._close(now_ms)
         checkpoint = slot.checkpoint_if_near(now_ms, self._copied_bytes) if slot.wants_snapshots else None
         return self._publish([checkpoint]) if checkpoint is not None else []
+
+    def _enqueue(self, slot: Slot, batch: RecordBatch, now_ms: int) -> list[Instruction]:
+        try:
+            return slot.enqueue(batch, now_ms)
+        except TaskCorrupted as error:
+            return self._restore_again(slot, error)
 
     # --- failures ------------------------------------------------------------------------------------------------
 
@@ -251,16 +261,24 @@ class Worker:
     def _fail(self, slot: Slot, error: StreamError) -> list[Instruction]:
         """Rule 12: this task stops, the others go on; a worker that has no other ends with the reason."""
         slot.fail()
-        instructions: list[Instruction] = [StopTask(slot.task.partition, error), *self._drop_outputs()]
-        if all(each.state is TaskState.FAILED for each in self._slots.values()):
-            instructions.append(Stop(error))
-        return instructions
+        self._failure = error
+        return [StopTask(slot.task.partition, error), *self._drop_outputs(), *self._stop_if_failed()]
+
+    def _stop_if_failed(self) -> list[Instruction]:
+        has_failed = [slot.state is TaskState.FAILED for slot in self._slots.values()]
+        return [Stop(self._failure)] if has_failed and all(has_failed) else []
 
     # --- work ----------------------------------------------------------------------------------------------------
 
     def copy_ahead(self, most_bytes: int) -> int:
         """Between slices of work, copy about so many bytes of state for snapshots that are due; how many it were."""
-        return sum(slot.copy_ahead(most_bytes // len(self._slots)) for slot in self._slots.values())
+        slots, copied = [*self._slots.values()], 0
+        self._copied += 1
+        for turn in range(len(slots)):  # one after the other, each as much as is left: another one begins each time
+            copied += slots[(self._copied + turn) % len(slots)].copy_ahead(most_bytes - copied)
+            if copied >= most_bytes:
+                break
+        return copied
 
     def _work(self, now_ms: int, records: int) -> list[Instruction]:
         instructions: list[Instruction] = []
@@ -325,8 +343,9 @@ class Worker:
 
     def _close_cycle(self, slot: Slot, now_ms: int) -> ClosedCycle:
         effects = slot.task.close_cycle()
-        is_due = now_ms - slot.snapshot_ms >= self._settings.snapshot_interval_ms
-        is_wanted = is_due and slot.task.partition not in self._publishing
+        # As for commits: a clock that was set back must not put snapshots off until it is where it was.
+        is_due = not 0 <= now_ms - slot.snapshot_ms < self._settings.snapshot_interval_ms
+        is_wanted = is_due and not self._publishing[slot.task.partition]
         checkpoint = slot.checkpoint_if_near(now_ms, self._copied_bytes) if is_wanted else None
         return ClosedCycle(effects, slot.task.metrics, checkpoint)
 
@@ -376,7 +395,7 @@ class Worker:
 
     def _publish(self, checkpoints: Sequence[Checkpoint]) -> list[Instruction]:
         """Rule 22: a snapshot leaves only after its cycle's commit has returned."""
-        self._publishing |= {checkpoint.partition for checkpoint in checkpoints}
+        self._publishing.update(checkpoint.partition for checkpoint in checkpoints)
         return [PublishSnapshot(checkpoint) for checkpoint in checkpoints]
 
     # --- leaving -------------------------------------------------------------------------------------------------
@@ -386,12 +405,18 @@ class Worker:
             return []
         released, self._releasing = self._releasing, ()
         self._forget(released)
-        return [Release(released)]
+        return [Release(released), *self._stop_if_failed()]
 
     def _stop_if_done(self, now_ms: int) -> list[Instruction]:
         """Once all is committed: a last snapshot of each task, so that the next start replays nothing; then the end."""
         if not self._is_stopping or self._transactions.is_committing:
             return []
-        if last := [slot.checkpoint(now_ms) for slot in self._slots.values() if slot.is_ahead_of_snapshot]:
-            return self._publish(last)
-        return [] if self._publishing else [Stop(None)]
+        last = [
+            slot
+            for partition, slot in self._slots.items()
+            if slot.is_ahead_of_snapshot and partition not in self._has_last
+        ]
+        self._has_last |= {slot.task.partition for slot in last}
+        if last:
+            return self._publish([slot.checkpoint(now_ms) for slot in last])
+        return [] if any(self._publishing.values()) else [Stop(None)]

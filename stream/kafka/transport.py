@@ -243,7 +243,8 @@ class Transport:
             self.health.on_answer()
         self._events += map(Fetched, batches)
         gone = self._member.flows.take_gone() | self._labels.take_gone()
-        self._events += (Corrupted(source.partition, reason) for source, reason in gone.items())
+        # One of a task, should events and labels both be gone: the second would be that of a task restored already.
+        self._events += (Corrupted(*each) for each in {source.partition: why for source, why in gone.items()}.items())
         self._take_mail(self._mailbox.take_all())
 
     def _take_mail(self, mail: Iterable[Mail]) -> None:

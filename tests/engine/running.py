@@ -1,6 +1,7 @@
 """A worker at work on a broker in memory, and what its journal and its predictions say."""
 
 from collections import deque
+from typing import Self
 
 from stream.engine import journal
 from stream.engine.protocol import (
@@ -64,7 +65,7 @@ class Running:
             self.perform(self.worker.on(self._events.popleft(), self.now_ms))
         return had_work or self.worker.is_committing
 
-    def finish(self) -> "Running":
+    def finish(self) -> Self:
         """Go on until all is handled and committed."""
         while self.step():
             pass
@@ -72,7 +73,7 @@ class Running:
         assert self.connection.stopped is None, self.connection.stopped
         return self
 
-    def finish_from_the_start(self) -> "Running":
+    def finish_from_the_start(self) -> Self:
         """Take the partition and finish."""
         self.tell(Assigned((0,)))
         return self.finish()

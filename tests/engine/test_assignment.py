@@ -1,12 +1,12 @@
 """A task that is assigned while a transaction is open (rule 7)."""
 
 from stream.engine.effects import OutputBatch
-from stream.engine.protocol import Assigned, Commit, Produce, Stop
+from stream.engine.protocol import Assigned, Commit, FindTask, Produce
 from stream.engine.small_avro import decode_small
 from stream.records import TopicPartition
 from tests.engine.build import FORMAT, T0, payments
 from tests.engine.memory_broker import MemoryBroker
-from tests.engine.running import Running, state_of
+from tests.engine.running import Running, predicted_offsets, state_of, state_of_journal
 
 INTERVAL_MS = 1_000_000
 
@@ -55,14 +55,15 @@ def partitions(predictions: list[OutputBatch]) -> set[int]:
     }
 
 
-def test_records_that_were_handed_over_before_stop_the_worker(memory: MemoryBroker) -> None:
-    """Whoever fetches must not repeat any: what is wrong there does not become wrong state."""
+def test_records_that_were_handed_over_before_are_not_learned_again(memory: MemoryBroker) -> None:
+    """Whoever fetches must not repeat any; should it, the task is restored from what is committed."""
     running = Running(memory)
     running.tell(Assigned((0,)))
     first = running.connection.fetch(100)
     running.tell(first[0])
-    before = state_of(running)
     running.tell(first[0])
-    assert isinstance(running.connection.stopped, Stop)
-    assert "was handed over where 100 was wanted" in str(running.connection.stopped.error)
-    assert state_of(running) == before
+    assert running.count(FindTask) == 2
+    running.finish()
+    offsets = predicted_offsets(memory)
+    assert len(offsets) == len(set(offsets)) > 300
+    assert state_of(running) == state_of_journal(memory)

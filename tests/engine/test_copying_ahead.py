@@ -3,9 +3,10 @@
 from stream.engine.protocol import Assigned, PublishSnapshot
 from stream.engine.task import Task
 from stream.engine.worker import Worker, WorkerSettings
+from stream.records import TopicPartition
 from tests.engine.build import FORMAT, plan_with_labels
 from tests.engine.memory_broker import MemoryBroker
-from tests.engine.running import Running, state_of, state_of_journal
+from tests.engine.running import EVENTS, Running, state_of, state_of_journal
 
 LITTLE = 30_000  # the rows that wait for labels alone are more
 
@@ -49,3 +50,13 @@ def test_until_enough_is_copied_there_is_no_snapshot(memory: MemoryBroker) -> No
     running.finish_from_the_start()
     assert running.count(PublishSnapshot) == 0
     assert running.copied == 0
+
+
+def test_each_task_has_its_turn_however_little_is_copied_at_once(memory: MemoryBroker) -> None:
+    """Two tasks that are due together: one piece is copied of the one, the next of the other."""
+    memory.topics[TopicPartition("payments", 1)] = list(memory.topics[EVENTS])
+    running = CopyingAhead(memory, 0)
+    running.tell(Assigned((0, 1)))
+    running.finish()
+    copied = [running.worker.copy_ahead(1) for _ in range(2)]
+    assert all(0 < piece <= 1 << 20 for piece in copied)

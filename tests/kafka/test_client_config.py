@@ -22,6 +22,7 @@ from stream.kafka.reader import Reader
 from stream.kafka.registry import Registry
 from stream.kafka.sender import Sender
 from stream.kafka.snapshots import TopicSnapshotStore
+from stream.kafka.task_reset import TaskReset
 from stream.kafka.transaction_producer import TransactionProducer
 from stream.kafka.transport import Transport
 from tests.checkpoints import checkpoint
@@ -73,9 +74,11 @@ def recording(configs: list[Mapping[str, object]]) -> Any:
 
 def test_every_client_has_the_security_settings(made: Made) -> None:
     """All that a worker and the commands make: members, readers, producers, admins, the registry's client."""
-    transport = Transport(SETTINGS, InputTopics("events", ("labels",), "journal", "snapshots"), handle=lambda _: ())
+    topics = InputTopics("events", ("labels",), "journal", "snapshots")
+    transport = Transport(SETTINGS, topics, handle=lambda _: ())
     transport.start()
     transport.close()
+    TaskReset(SETTINGS, topics, TopicSnapshotStore(SETTINGS, "snapshots"))
     sender = Sender(SETTINGS, BrokerHealth())
     sender.send((output("predictions", [b"one"]),))
     sender.flush()

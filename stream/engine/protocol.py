@@ -69,7 +69,8 @@ class TaskFound:
     damaged: tuple[str, ...]  # why snapshots were left out
     beginnings: Mapping[TopicPartition, int]  # first offset still there, of every input partition
     ends: Mapping[TopicPartition, int]  # last stable offset
-    # Where to begin without a journal, if a backfill says from when: the first record of that time, or the end.
+    # Where an input begins that no cycle touched, if a backfill says from when: the first record of that time, or the
+    # end.
     since: Mapping[TopicPartition, int] = field(default_factory=dict)
     topics: Mapping[str, TopicIdentity] = field(default_factory=dict)  # of the inputs, as they are now (rule 20)
     loaded: LoadedState | None = None  # of one of the checkpoints, if it was loaded ahead (stream.engine.loading)

@@ -12,6 +12,7 @@ from stream.engine.snapshot import Checkpoint
 from stream.errors import ConfigError, TaskCorrupted
 from stream.records import Ints, TopicPartition
 
+RESET = "reset"  # committed beside the offsets of a task whose reset has begun: they stand for no cycle
 HOW_TO_RESET = '`stream state reset`; docs/guarantees.md, "Starting a task anew"'  # for errors that a reset ends
 _CHANGED_OFFSETS = (
     "To go on where the journal ends, delete the group's offsets (kafka-consumer-groups --delete-offsets): they are "
@@ -63,11 +64,11 @@ def find_beginning(
             begun with this backfill.
     """
     records = _committed_journal(found)
-    edges = found.beginnings if offset_reset == "earliest" else found.ends
+    begun = records[-1].backfill if records else backfill
+    edges = _edges(found, begun, offset_reset)
     if not records:
-        if backfill is not None:
-            edges = found.beginnings if backfill.begin_ms is None else found.since
-        return Beginning(None, (), {source: edges[source] for source in sources}, backfill)
+        return Beginning(None, (), {source: edges[source] for source in sources}, begun)
+    _check_reset(found)
     _check_backfill(found, records[-1], backfill)
     own = _records_of(plan_digest, records)
     checkpoint = _newest_checkpoint(found, own, plan_digest)
@@ -77,9 +78,9 @@ def find_beginning(
     ends = _ends(checkpoint, replay)
     _check_group(found, ends)
     # The group alone knows of an input that no cycle touched; one that is new, as for a new plan, is read from its
-    # beginning.
+    # beginning, or from where the backfill began.
     untouched = {source: offset.next_offset for source, offset in found.committed.items()}
-    others = edges if checkpoint is None else found.beginnings
+    others = edges if checkpoint is None or begun is not None else found.beginnings
     starts = {source: {**others, **untouched, **ends}[source] for source in sources}
     for record in reversed(replay):
         for item in reversed(record.ranges):
@@ -87,7 +88,14 @@ def find_beginning(
     if checkpoint is not None:
         check_same_topics(checkpoint, found.topics, HOW_TO_RESET)
     _check_retention(found, starts)
-    return Beginning(checkpoint, replay, starts, records[-1].backfill)
+    return Beginning(checkpoint, replay, starts, begun)
+
+
+def _edges(found: TaskFound, begun: Backfill | None, offset_reset: str) -> Mapping[TopicPartition, int]:
+    """Where an input is read from of which no cycle tells."""
+    if begun is not None and begun.begin_ms is not None:
+        return found.since
+    return found.beginnings if begun is not None or offset_reset == "earliest" else found.ends
 
 
 def _committed_journal(found: TaskFound) -> list[JournalRecord]:
@@ -109,6 +117,16 @@ def _committed_journal(found: TaskFound) -> list[JournalRecord]:
         )
     journal.check_chain(records)
     return records
+
+
+def _check_reset(found: TaskFound) -> None:
+    """A reset marks the offsets before it deletes the journal: marks beside a journal are those of half a reset."""
+    if found.committed and all(offset.metadata == RESET for offset in found.committed.values()):
+        raise TaskCorrupted(
+            f"partition {found.partition}: a reset of this task was interrupted before its journal was deleted. Run "
+            f"`stream state reset APP --partition {found.partition}` once more. To keep what was learned instead, "
+            "delete the group's offsets (kafka-consumer-groups --delete-offsets): they are then taken from the journal"
+        )
 
 
 def _check_backfill(found: TaskFound, last: JournalRecord, backfill: Backfill | None) -> None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from stream.config import InputTopics, KafkaSettings
 from stream.engine import journal
+from stream.engine.journal import JournalRecord
 from stream.engine.protocol import CommittedOffset, Corrupted, TaskFound
 from stream.engine.restore import committed_cycles
 from stream.engine.snapshot_store import SnapshotStore, StoredSnapshots
@@ -75,7 +76,7 @@ class TaskFinder:
             damaged=(*without.values(), *(stored.damaged if stored else ())),
             beginnings={source: low for source, (low, _) in edges.items()},
             ends={source: high for source, (_, high) in edges.items()},
-            since=self._since(sources),
+            since=self._since(sources, records),
             topics={name: topic for name, topic in topics.items() if topic is not None},
         )
 
@@ -88,8 +89,10 @@ class TaskFinder:
         finally:
             self._loading = ()
 
-    def _since(self, sources: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, int]:
-        if (begin_ms := self._topics.begin_ms) is None:
+    def _since(self, sources: tuple[TopicPartition, ...], records: list[bytes]) -> Mapping[TopicPartition, int]:
+        """A task that has begun goes by what it was told then, whatever this start was told."""
+        begin_ms = _begun_ms(records[-1]) if records else self._topics.begin_ms
+        if begin_ms is None:
             return {}
         return {source: self._wait(partial(self._reader.since, source, begin_ms), "offsets") for source in sources}
 
@@ -146,8 +149,18 @@ def _values(batch: RecordBatch) -> list[bytes]:
 
 def _cycle_of(value: bytes) -> tuple[int, str] | None:
     """Cycle and digest of a journal record; None if it cannot be read, which is the engine's to report."""
+    record = _record(value)
+    return None if record is None else (record.cycle, record.digest)
+
+
+def _begun_ms(value: bytes) -> int | None:
+    """From when the backfill of this cycle's task reads; None if there is none, or it reads from the beginning."""
+    record = _record(value)
+    return None if record is None or record.backfill is None else record.backfill.begin_ms
+
+
+def _record(value: bytes) -> JournalRecord | None:
     try:
-        record = journal.decode(value)
+        return journal.decode(value)
     except TaskCorrupted:
         return None
-    return record.cycle, record.digest

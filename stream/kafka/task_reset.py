@@ -9,6 +9,7 @@ from confluent_kafka import TopicPartition as Position
 from confluent_kafka.admin import AdminClient
 
 from stream.config import InputTopics, KafkaSettings
+from stream.engine.restore import RESET
 from stream.engine.snapshot_store import SnapshotStore
 from stream.errors import ConfigError, RetriableError
 from stream.kafka import client_config
@@ -27,8 +28,9 @@ _HAS_MEMBERS = (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP, KafkaE
 class TaskReset:
     """Deletes offsets, journal and snapshots of tasks that nobody runs, one task after the other. Blocks.
 
-    In this order a reset that was interrupted leaves a task whole, or begun anew: offsets alone are taken from the
-    journal again (rule 4), and snapshots whose cycles are not in the journal are never loaded (rule 22).
+    In this order a reset that was interrupted leaves a task whole, one that says so and does not start (marked offsets
+    beside a journal), or one begun anew: snapshots whose cycles are not in the journal are never loaded (rule 22). It
+    may be run again at any time.
 
     Args:
         settings: see KafkaSettings.
@@ -60,7 +62,7 @@ class TaskReset:
         self._reader.close()
 
     def _forget_offsets(self, sources: tuple[TopicPartition, ...]) -> None:
-        """Offsets without metadata stand for no cycle. (The client cannot delete those of single partitions.)
+        """Offsets that are marked stand for no cycle. (The client cannot delete those of single partitions.)
 
         They wait for pending transactions of the dead, whose commit could otherwise come behind (rule 17); a group
         with members is refused by the broker.
@@ -69,7 +71,7 @@ class TaskReset:
         begins = {source: self._stable(partial(self._reader.watermarks, source))[0] for source in committed}
         if not begins:
             return
-        positions = [Position(*source, begin) for source, begin in begins.items()]
+        positions = [Position(*source, begin, RESET) for source, begin in begins.items()]
         request = ConsumerGroupTopicPartitions(self._group_id, positions)
         answers = self._admin.alter_consumer_group_offsets([request], request_timeout=_REQUEST_S)
         try:

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from stream.engine import journal
-from stream.engine.journal import Backfill, JournalRecord
+from stream.engine.journal import Backfill, JournalRecord, Range
 from stream.engine.protocol import Assigned, FindTask, Produce, TaskFound
 from stream.engine.restore import find_beginning
 from stream.engine.small_avro import decode_small
+from stream.engine.snapshot import Checkpoint
 from stream.engine.task import Task
 from stream.engine.worker import Worker, WorkerSettings
 from stream.errors import ConfigError
@@ -135,6 +136,26 @@ def test_reading_begins_where_it_was_said(memory: MemoryBroker) -> None:
     assert begin(new, Backfill(None, 0)).starts == {EVENTS: 7, LABELS: 3}
     assert begin(new, Backfill(T0 + 5, 0)).starts == {EVENTS: 40, LABELS: 12}
     assert begin(new, None).starts == new.ends
+
+
+@pytest.mark.parametrize("is_told_again", [True, False])
+@pytest.mark.parametrize("has_snapshot", [True, False])
+def test_an_input_that_no_cycle_touched_begins_where_it_was_said_at_first(
+    memory: MemoryBroker, has_snapshot: bool, is_told_again: bool
+) -> None:
+    """A first cycle without records, or events alone in it, and a group that has forgotten: from the time on."""
+    told = Backfill(T0 + 5, 0)
+    plan = plan_with_labels()
+    empty = JournalRecord(1, "", plan.digest, 1, (), (), backfill=told).sealed()
+    one = JournalRecord(1, "", plan.digest, 1, (Range(*EVENTS, 40, 44, 5, T0),), (), backfill=told).sealed()
+    edges = {"beginnings": {EVENTS: 7, LABELS: 3}, "since": {EVENTS: 40, LABELS: 12}}
+    # A snapshot knows of all inputs of its plan: this one is of a plan without labels.
+    snapshot = Checkpoint(0, 1, one.digest, plan.digest, {EVENTS: 45}, T0, {}, {})
+    record, checkpoints = (one, (snapshot,)) if has_snapshot else (empty, ())
+    task = found(memory, journal=(journal.encode(record),), checkpoints=checkpoints, **edges)
+    for offset_reset in ("earliest", "latest"):
+        starts = begin(task, told if is_told_again else None, offset_reset).starts
+        assert starts == {EVENTS: 45 if has_snapshot else 40, LABELS: 12}
 
 
 def test_a_task_that_has_begun_otherwise_is_refused(memory: MemoryBroker) -> None:

@@ -7,7 +7,7 @@ import pytest
 from stream.engine import journal
 from stream.engine.journal import JournalRecord, Range
 from stream.engine.protocol import Assigned, Commit, CommittedOffset, TaskFound
-from stream.engine.restore import find_beginning, metadata_of
+from stream.engine.restore import RESET, find_beginning, metadata_of
 from stream.engine.snapshot import Checkpoint
 from stream.errors import TaskCorrupted
 from stream.records import TopicPartition
@@ -128,6 +128,45 @@ def test_rule_4_a_group_that_forgot_the_last_cycle_is_refused() -> None:
     records = two_cycles()
     with pytest.raises(TaskCorrupted, match="cycle 1, but the journal ends with cycle 2"):
         find_beginning(found({"payments": 30}, records, metadata_of(1, records[0].digest)), SOURCES, "plan", "earliest")
+
+
+def test_half_a_reset_says_so_and_how_to_end_it(memory: MemoryBroker) -> None:
+    """Offsets are marked, the journal is whole: no start. Run again, the journal is gone; or offsets are given up."""
+    first = Running(memory).finish_from_the_start()
+    journal_source = TopicPartition(memory.journal, 0)
+    whole, predictions = list(memory.topics[journal_source]), predicted_offsets(memory)
+    memory.committed = dict.fromkeys(SOURCES, CommittedOffset(0, RESET))
+
+    refused = Running(memory)
+    refused.tell(Assigned((0,)))
+    assert refused.connection.stopped is not None
+    told = str(refused.connection.stopped.error)
+    assert "a reset of this task was interrupted" in told
+    assert "`stream state reset APP --partition 0`" in told
+
+    memory.topics[journal_source] = []
+    Running(memory).finish_from_the_start()
+    assert predicted_offsets(memory) == sorted(predictions * 2)
+    memory.topics[journal_source] = whole
+    memory.committed = {}
+    kept = Running(memory).finish_from_the_start()
+    assert state_of(kept) == state_of(first)
+    assert predicted_offsets(memory) == sorted(predictions * 2)
+
+
+def test_a_mark_of_a_reset_on_one_input_is_no_half_of_one() -> None:
+    """The app had no labels for a while since then: the events' cycle says that the task has begun anew."""
+    records = two_cycles()[:1]
+    task = found({"payments": 30}, records, metadata_of(1, records[0].digest))
+    marked = replace(task, committed={**task.committed, LABELS: CommittedOffset(10, RESET)})
+    assert find_beginning(marked, SOURCES, "plan", "earliest").starts == {EVENTS: 20, LABELS: 10}
+
+
+def test_a_task_that_was_reset_begins_where_the_settings_say() -> None:
+    """Marks without a journal are those of a whole reset."""
+    for offset_reset, start in (("earliest", 10), ("latest", 90)):
+        task = found({"payments": 10, "chargebacks": 10}, (), RESET)
+        assert find_beginning(task, SOURCES, "plan", offset_reset).starts == {EVENTS: start, LABELS: start}
 
 
 @pytest.mark.parametrize("metadata", ["x:y", "7", "1:2:3", ":"])

@@ -7,9 +7,13 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka import TopicPartition as Position
 
+from stream.cli.broker.local import LocalBroker
 from stream.config import InputTopics, KafkaSettings
+from stream.engine import journal
 from stream.engine.effects import OutputBatch
+from stream.engine.journal import Backfill, JournalRecord
 from stream.engine.protocol import CommittedOffset, OffsetAndMetadata, TaskFound
+from stream.engine.restore import find_beginning
 from stream.engine.snapshot import Checkpoint
 from stream.engine.snapshot_store import StoredSnapshots
 from stream.kafka import client_config, task_finder
@@ -28,8 +32,9 @@ class EmptyStore:
     def __init__(self) -> None:
         self.wanted: list[Collection[tuple[int, str]]] = []
 
-    def publish(self, checkpoint: Checkpoint) -> None:
+    def publish(self, checkpoint: Checkpoint) -> Collection[str]:
         """Never called."""
+        return ()
 
     def load(
         self,
@@ -223,6 +228,26 @@ def test_how_much_of_a_snapshot_is_loaded_is_told_while_it_is(
 
     assert store.seen == [{0: 0.25}, {0: 0.75}]
     assert looking.loading() == {}
+
+
+def test_a_task_that_has_begun_is_asked_for_the_time_that_it_was_told_then(
+    finder: TaskFinder, inputs: InputTopics, committing: Committing, broker: LocalBroker
+) -> None:
+    """Its first cycle took nothing; this start is told nothing, and reading begins at the journaled time."""
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    for place in range(4):
+        producer.produce(inputs.events, b"event", partition=0, timestamp=1_700_000_000_000 + place)
+    producer.flush(10)
+    producer.close()
+    record = JournalRecord(1, "", "plan", 1, (), (), backfill=Backfill(1_700_000_000_002, 0)).sealed()
+    committing.begin({}, output(inputs.journal, [journal.encode(record)], partition=0))
+    committing.producer.commit_transaction(20)
+
+    found = finder.find(0)
+
+    events, labels = TopicPartition(inputs.events, 0), TopicPartition(inputs.labels[0], 0)
+    assert found.since == {events: 2, labels: 0}
+    assert find_beginning(found, (events, labels), "plan", "earliest").starts == {events: 2, labels: 0}
 
 
 def test_rule_17_a_pending_transaction_is_waited_for_and_the_old_offset_is_never_read(

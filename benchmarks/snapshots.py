@@ -247,9 +247,9 @@ class _CountedFiles:
         files: Files = store._files
         write = files.write
 
-        def counted(name: str, content: bytes | memoryview) -> None:
+        def counted(name: str, content: bytes | memoryview, aside: str) -> None:
             self.written_bytes += len(content)
-            write(name, content)
+            write(name, content, aside)
 
         files.write = counted  # type: ignore[method-assign]
 

@@ -1,6 +1,7 @@
 """Deletes the part of a journal that no restore can need any more (rule 23)."""
 
 from collections import deque
+from collections.abc import Collection
 
 import structlog
 from confluent_kafka import KafkaException
@@ -35,8 +36,7 @@ class JournalTrimmer:
         self._keeps_all = settings.journal_retention == "all"
         self._reader = Reader(settings)
         self._admin = make_client(AdminClient, client_config.admin_client(settings))
-        self._ends: dict[int, deque[int]] = {}
-        self._newest: dict[int, str] = {}  # digest of the cycle of the last snapshot
+        self._ends: dict[int, deque[tuple[str, int]]] = {}  # digest of each snapshot, and the journal's end before
 
     def before_publish(self, partition: int) -> int:
         """The journal's end, to be handed to `published`.
@@ -46,7 +46,7 @@ class JournalTrimmer:
         """
         return self._reader.watermarks(TopicPartition(self._topic, partition))[1]
 
-    def published(self, partition: int, digest: str, end: int) -> None:
+    def published(self, partition: int, digest: str, kept: Collection[str], end: int) -> None:
         """A snapshot was published, before which the journal ended at `end`: delete what is before the older one.
 
         One more of the same cycle, as of a task that is held back, lets nothing go: that cycle's record lies before the
@@ -56,17 +56,20 @@ class JournalTrimmer:
         Args:
             partition: the task's.
             digest: of the snapshot's cycle.
+            kept: digests of all snapshots that are there now. Where they are not this one and the one before it,
+                nothing is deleted: what else is there may need all of it.
             end: what `before_publish` gave.
         """
-        if self._newest.get(partition) == digest:
-            return
-        self._newest[partition] = digest
         ends = self._ends.setdefault(partition, deque(maxlen=_ENDS_KEPT))
-        ends.append(end)
-        if len(ends) < _ENDS_KEPT or self._keeps_all:
+        if ends and ends[-1][0] == digest:
+            return
+        ends.append((digest, end))
+        (_, needed_from), *newest = ends
+        is_whole = len(ends) == _ENDS_KEPT and {each for each, _ in newest} == set(kept)
+        if not is_whole or self._keeps_all:
             return
         request = self._admin.delete_records(
-            [Assignment(self._topic, partition, ends[0])], request_timeout=_REQUEST_S, operation_timeout=_REQUEST_S
+            [Assignment(self._topic, partition, needed_from)], request_timeout=_REQUEST_S, operation_timeout=_REQUEST_S
         )
         for answer in request.values():
             try:

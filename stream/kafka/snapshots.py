@@ -3,8 +3,13 @@
 A task's snapshots lie in its partition. Chunks are keyed by the digest of their content, so that what did not change
 is not written again; the manifest (key `manifest-a` or `manifest-b`, in turn) comes last, when every chunk is
 acknowledged, and says at which offset each lies. A chunk to which no manifest refers (any more, or ever: its writer was
-killed before the manifest) gets a tombstone. Behind all that both manifests are written once more, so that whoever
-looks for them need not read through the chunks.
+killed before the manifest) gets a tombstone.
+
+Nothing fences a worker that was paused in the middle and goes on when its successor has published. So whoever writes
+looks at the log's end directly before the manifest, and again before the tombstones: where it is not where he left it,
+somebody else writes, and he gives up. He writes his own slot alone, never the other one. What his look came too early
+for is told by the log: a chunk with another record of its key behind it counts as not there, and the next snapshot
+writes it anew, before an hour is over (`min.compaction.lag.ms`), in which compaction leaves it where it is.
 """
 
 import time
@@ -30,7 +35,7 @@ from stream.engine.snapshot_format import (
     encode_manifest,
     ignore,
 )
-from stream.engine.snapshot_store import StoredSnapshots
+from stream.engine.snapshot_store import StoredSnapshots, StoreMemory, slot_to_write
 from stream.errors import RetriableError, TaskCorrupted
 from stream.kafka import client_config
 from stream.kafka.broker_health import BrokerHealth
@@ -45,6 +50,7 @@ _SLOTS = (b"manifest-a", b"manifest-b")
 _OVERHEAD_BYTES = 1024
 _ACKNOWLEDGED_S = 60.0
 _FLUSH_STEP_S = 0.5
+_LEFT_S = 5.0
 _FULL_QUEUE_WAIT_S = 0.05
 _QUEUED_KB = 64 << 10  # beside the snapshot itself, of which there would be a second one in the client's queue
 # The manifests are the last records, but where a writer was killed: looked for in windows from the end, each twice the
@@ -61,6 +67,7 @@ class _Tail:
     """What is known of a partition up to an offset."""
 
     manifests: dict[bytes, Manifest]  # readable ones by slot, the older one first
+    places: Mapping[str, int]  # of chunks that manifests name and no other record of their key stands behind
     loose: frozenset[bytes]  # keys of chunks that no manifest names: whoever writes them may not be done yet
     end: int
 
@@ -73,8 +80,7 @@ class TopicSnapshotStore:
         settings: see KafkaSettings.
         topic: the compacted one.
         is_closing: whether nobody waits for it any more: what is not acknowledged then is given up.
-        unreadable: keys of chunks that were gone or damaged when they were read; stores of one worker share them, so
-            that the next snapshot writes them anew.
+        memory: what stores of one worker share.
     """
 
     def __init__(
@@ -82,9 +88,9 @@ class TopicSnapshotStore:
         settings: KafkaSettings,
         topic: str,
         is_closing: Callable[[], bool] = lambda: False,
-        unreadable: set[str] | None = None,
+        memory: StoreMemory | None = None,
     ) -> None:
-        self._unreadable = set() if unreadable is None else unreadable
+        self._memory = memory or StoreMemory()
         self._settings = settings
         self._is_closing = is_closing
         self._topic = topic
@@ -93,30 +99,32 @@ class TopicSnapshotStore:
         self._producer: Any = None
         self._known: dict[int, _Tail] = {}  # what is there when a snapshot was published, by partition
 
-    def publish(self, checkpoint: Checkpoint) -> None:
+    def publish(self, checkpoint: Checkpoint) -> frozenset[str]:
         """Write the chunks that are not there yet, then the manifest, then tombstones for what nothing refers to.
 
         What was written since the last time is read: another worker may have written, and its chunks must stay.
         """
         source = TopicPartition(self._topic, checkpoint.partition)
-        known = self._known.pop(checkpoint.partition, None)
+        known = self._known.get(checkpoint.partition)
         tail = self._read_tail(source, []) if known is None else self._read_on(source, known)
-        before = tail.manifests
-        chunks, new = self._write_chunks(source, cut(checkpoint, self._chunk_bytes), before.values())
-        slot = _slot_to_write(before)
-        manifest = describe(checkpoint, chunks)
+        self._known.setdefault(checkpoint.partition, tail)  # if this one fails, the next one reads on from there
+        chunks, new = self._write_chunks(source, cut(checkpoint, self._chunk_bytes), tail.places)
+        manifest, journaled = describe(checkpoint, chunks), self._memory.journaled.get(checkpoint.partition, ())
+        slot = slot_to_write(_SLOTS, tail.manifests, journaled, checkpoint)
         encoded = encode_manifest(manifest)
+        end = tail.end + new
+        self._check_alone(source, end)
         self._write(source, [(slot, encoded)])
-        kept = {name: other for name, other in before.items() if name != slot}
-        named = {chunk.key.encode() for each in (manifest, *kept.values()) for chunk in each.chunks}
-        replaced = {chunk.key.encode() for chunk in before[slot].chunks} if slot in before else set()
-        gone = sorted((replaced | (known.loose if known else frozenset())) - named)
-        copies = [*((name, encode_manifest(other)) for name, other in kept.items()), (slot, encoded)]
-        last = self._write(source, [*((key, None) for key in gone), *copies])[slot]
-        # Offsets without a hole: nobody else has written meanwhile.
-        is_alone = last + 1 == tail.end + new + 1 + len(gone) + len(copies)
-        loose = tail.loose - named - frozenset(gone)
-        self._known[checkpoint.partition] = _Tail(kept | {slot: manifest}, loose, last + 1 if is_alone else tail.end)
+        self._check_alone(source, end + 1)
+        after = _with_manifest(tail, slot, manifest, end + 1)
+        named = {chunk.key.encode() for each in after.manifests.values() for chunk in each.chunks}
+        replaced = {chunk.key.encode() for chunk in tail.manifests[slot].chunks} if slot in tail.manifests else set()
+        forgotten = known.loose - tail.loose if known else frozenset()
+        self._write(source, [(key, None) for key in sorted((replaced | forgotten) - named)])
+        self._known[checkpoint.partition] = after
+        digests = frozenset(each.digest for each in after.manifests.values() if _is_whole(each, after.places))
+        self._memory.published(checkpoint, digests)
+        return digests
 
     def load(
         self, partition: int, wanted: Collection[tuple[int, str]], on_progress: Callable[[float], None] = ignore
@@ -124,9 +132,10 @@ class TopicSnapshotStore:
         """See SnapshotStore.load."""
         source = TopicPartition(self._topic, partition)
         damaged: list[str] = []
-        for manifest in reversed(self._read_tail(source, damaged).manifests.values()):
-            if (manifest.cycle, manifest.digest) not in wanted:
-                continue
+        newest_first = reversed(self._read_tail(source, damaged).manifests.values())
+        found = [manifest for manifest in newest_first if (manifest.cycle, manifest.digest) in wanted]
+        self._memory.found(partition, [manifest.digest for manifest in found])
+        for manifest in found:
             try:
                 return StoredSnapshots(self._read_checkpoint(source, manifest, on_progress), tuple(damaged))
             except TaskCorrupted as error:
@@ -151,15 +160,24 @@ class TopicSnapshotStore:
             self._producer.close()
 
     def _write_chunks(
-        self, source: TopicPartition, pieces: Sequence[Piece], before: Iterable[Manifest]
+        self, source: TopicPartition, pieces: Sequence[Piece], places: Mapping[str, int]
     ) -> tuple[tuple[Chunk, ...], int]:
         """Write the chunks that are not there; returns all of them with their places, and how many were written."""
-        there = {chunk.key: chunk.place for manifest in before for chunk in manifest.chunks}
-        new = {piece.key: piece for piece in pieces if piece.key not in there or piece.key in self._unreadable}
+        there, unreadable = dict(places), self._memory.unreadable
+        new = {piece.key: piece for piece in pieces if piece.key not in there or piece.key in unreadable}
         written = self._write(source, ((key.encode(), bytes(piece.content)) for key, piece in new.items()))
         there |= {key: written[key.encode()] for key in new}
-        self._unreadable.difference_update(new)
+        unreadable.difference_update(new)
         return tuple(Chunk(piece.key, there[piece.key], len(piece.content)) for piece in pieces), len(new)
+
+    def _check_alone(self, source: TopicPartition, end: int) -> None:
+        """Whether the log ends where this writer left it; raises RetriableError where somebody else has written."""
+        _, found = self._reader.watermarks(source)
+        if found != end:
+            raise RetriableError(
+                f"snapshot of {source.topic}[{source.partition}]: the log ends at {found}, not at {end}: another "
+                "worker writes snapshots there, or did so a moment ago; the next one begins with what is there"
+            )
 
     def _write(self, source: TopicPartition, records: Iterable[tuple[bytes, bytes | None]]) -> Mapping[bytes, int]:
         """Write records and wait until all are acknowledged; returns the offset of each key."""
@@ -197,6 +215,7 @@ class TopicSnapshotStore:
                     raise RetriableError(f"snapshot of {source.topic}[{source.partition}]: closing") from None
                 producer.poll(_FULL_QUEUE_WAIT_S)
             except KafkaException as raised:
+                producer.flush(_LEFT_S)  # what is queued would come in the middle of the next snapshot
                 reason = raised.args[0].str()
                 raise RetriableError(f"snapshot of {source.topic}[{source.partition}]: {reason}") from raised
             else:
@@ -219,14 +238,14 @@ class TopicSnapshotStore:
             start = max(low, end - window)
             seen = {**self._last_records(source, start, end), **seen}
             end, window = start, window * 2
-        return _tail(source, {}, seen, high, damaged)
+        return _tail(source, _Tail({}, {}, frozenset(), low), seen, high, damaged)
 
     def _read_on(self, source: TopicPartition, known: _Tail) -> _Tail:
         """What is there now, from what was known and what was written since."""
         low, high = self._reader.watermarks(source)
         if not low <= known.end <= high:
             return self._read_tail(source, [])  # the topic was made anew
-        return _tail(source, known.manifests, self._last_records(source, known.end, high), high, [])
+        return _tail(source, known, self._last_records(source, known.end, high), high, [])
 
     def _last_records(self, source: TopicPartition, start: int, end: int) -> dict[bytes, tuple[int, bytes | None]]:
         """Of each key the last record from `start` up to `end`."""
@@ -265,7 +284,7 @@ class TopicSnapshotStore:
         try:
             assembly.put(chunk, fill)
         except TaskCorrupted:
-            self._unreadable.add(chunk.key)
+            self._memory.unreadable.add(chunk.key)
             raise
 
 
@@ -284,13 +303,13 @@ def _last_of_each_key(batch: RecordBatch) -> dict[bytes, tuple[int, bytes | None
 
 def _tail(
     source: TopicPartition,
-    manifests: Mapping[bytes, Manifest],
+    known: _Tail,
     seen: Mapping[bytes, tuple[int, bytes | None]],
     end: int,
     damaged: list[str],
 ) -> _Tail:
-    """Manifests that were known, but for those that the records seen replace, and the chunks among these."""
-    found = {slot: manifest for slot, manifest in manifests.items() if slot not in seen}
+    """What was known, but for what the records seen replace, and the chunks among these."""
+    found = {slot: manifest for slot, manifest in known.manifests.items() if slot not in seen}
     for slot in _SLOTS:
         offset, content = seen.get(slot, (0, None))
         if content is not None:
@@ -301,17 +320,42 @@ def _tail(
     older_first = sorted(found.items(), key=lambda item: (item[1].cycle, item[1].created_ms))
     named = {chunk.key.encode() for manifest in found.values() for chunk in manifest.chunks}
     loose = {key for key, (_, content) in seen.items() if content is not None} - set(_SLOTS) - named
-    return _Tail(dict(older_first), frozenset(loose), end)
+    return _Tail(dict(older_first), _places(found, known, seen), frozenset(loose), end)
+
+
+def _places(
+    manifests: Mapping[bytes, Manifest], known: _Tail, seen: Mapping[bytes, tuple[int, bytes | None]]
+) -> dict[str, int]:
+    """Where the chunks of manifests lie that are the last record of their key.
+
+    One with a tombstone or another chunk behind it is not there any more once the topic is compacted.
+    """
+    places: dict[str, int] = {}
+    for slot, manifest in manifests.items():
+        for chunk in manifest.chunks:
+            was_there = slot in seen or known.places.get(chunk.key) == chunk.place
+            last, _ = seen.get(chunk.key.encode(), (chunk.place, None))
+            if was_there and last <= chunk.place:
+                places[chunk.key] = max(chunk.place, places.get(chunk.key, 0))
+    return places
+
+
+def _with_manifest(tail: _Tail, slot: bytes, manifest: Manifest, end: int) -> _Tail:
+    """What is there once a manifest was written."""
+    manifests = {name: other for name, other in tail.manifests.items() if name != slot} | {slot: manifest}
+    named = {chunk.key for each in manifests.values() for chunk in each.chunks}
+    places = {key: place for key, place in tail.places.items() if key in named}
+    places |= {chunk.key: chunk.place for chunk in manifest.chunks}
+    return _Tail(manifests, places, tail.loose - {key.encode() for key in named}, end)
+
+
+def _is_whole(manifest: Manifest, places: Mapping[str, int]) -> bool:
+    return all(places.get(chunk.key) == chunk.place for chunk in manifest.chunks)
 
 
 def _leave_out(source: TopicPartition, reason: str, damaged: list[str]) -> None:
     damaged.append(f"{source.topic}[{source.partition}]: {reason}")
     _log.warning("a damaged snapshot is left out", topic=source.topic, partition=source.partition, reason=reason)
-
-
-def _slot_to_write(manifests: Mapping[bytes, Manifest]) -> bytes:
-    """A slot that is free or damaged, else the older one (the first)."""
-    return next((slot for slot in _SLOTS if slot not in manifests), next(iter(manifests), _SLOTS[0]))
 
 
 def _runs(places: list[int]) -> list[tuple[int, int]]:

@@ -53,7 +53,7 @@ from stream.engine.protocol import (
     TaskFound,
 )
 from stream.engine.snapshot import Checkpoint
-from stream.engine.snapshot_store import SnapshotStore
+from stream.engine.snapshot_store import SnapshotStore, StoreMemory
 from stream.errors import ConfigError, StreamError, TaskCorrupted
 from stream.kafka import client_config
 from stream.kafka.broker_health import BrokerHealth
@@ -112,9 +112,9 @@ class Transport:
         self._handle = handle
         self._on_wait = on_wait
         self._prepare = prepare
-        unreadable: set[str] = set()
+        memory = StoreMemory()
         self._open_store = open_store or (
-            lambda: TopicSnapshotStore(settings, topics.snapshots, lambda: self._is_closing, unreadable)
+            lambda: TopicSnapshotStore(settings, topics.snapshots, lambda: self._is_closing, memory)
         )
         self._mailbox = Mailbox()
         self._events: list[Event] = []
@@ -360,9 +360,9 @@ class Transport:
     def _publish(self, checkpoint: Checkpoint) -> SnapshotPublished:
         try:
             journal_end = self._trimmer.before_publish(checkpoint.partition)
-            self._published.publish(checkpoint)
+            kept = self._published.publish(checkpoint)
             self.watch.published(checkpoint)
-            self._trimmer.published(checkpoint.partition, checkpoint.digest, journal_end)
+            self._trimmer.published(checkpoint.partition, checkpoint.digest, kept, journal_end)
         except StreamError as error:
             _log.warning("snapshot not published", partition=checkpoint.partition, error=str(error))
             return SnapshotPublished(checkpoint.partition, checkpoint.cycle, str(error))

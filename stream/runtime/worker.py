@@ -30,7 +30,7 @@ from stream.engine.protocol import (
     StopRequested,
     TaskFound,
 )
-from stream.engine.snapshot_store import SnapshotStore
+from stream.engine.snapshot_store import SnapshotStore, StoreMemory
 from stream.engine.task import OutputFormat, Task
 from stream.engine.warm_up import warm_up
 from stream.engine.worker import Worker, WorkerSettings
@@ -155,8 +155,8 @@ def snapshot_store(app: str, settings: Settings) -> Callable[[], SnapshotStore] 
     """Makes stores of a folder or object store; None where snapshots go to their topic."""
     if settings.snapshots == "kafka":
         return None
-    unreadable: set[str] = set()
-    return lambda: FolderSnapshotStore(settings.snapshots, f"{settings.topic_prefix}{app}", unreadable)
+    memory = StoreMemory()
+    return lambda: FolderSnapshotStore(settings.snapshots, f"{settings.topic_prefix}{app}", memory)
 
 
 def input_topics(plan: Plan, settings: Settings) -> InputTopics:

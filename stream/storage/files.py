@@ -1,6 +1,7 @@
 """Whole files in a folder or an object store: written beside their place and moved there, many at once."""
 
 import os
+import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any, BinaryIO, TypeVar
 
 from fsspec.implementations.local import LocalFileSystem
 
-from stream.storage.urls import told
+from stream.errors import RetriableError
+from stream.storage.urls import told, told_if_missing
 
 _Item = TypeVar("_Item")
 
@@ -57,19 +59,42 @@ class Files:
         with told(f"{self.path(name)} cannot be read"), Path(self.path(name)).open("rb", buffering=0) as file:
             return file.readinto(place) + len(file.read(1))
 
-    def write(self, name: str, content: bytes | memoryview) -> None:
-        """Write a file in one step: it is there whole, or as it was before. Object stores do so by themselves."""
-        with told(f"{self.path(name)} was not written"):
+    def check_there(self) -> None:
+        """Whether the folder is there; object stores have none. Raises RetriableError where it is not."""
+        if self._is_local and not Path(self._folder).is_dir():
+            raise RetriableError(f"{self._folder} is not there: mount it, or make it again")
+
+    def write(self, name: str, content: bytes | memoryview, aside: str) -> None:
+        """Write a file in one step: it is there whole, or as it was before. Object stores do so by themselves.
+
+        Args:
+            name: the file's.
+            content: all of it.
+            aside: a folder on the same disk, in which it is written; what is left there of a killed writer is
+                somebody's to delete.
+        """
+        with told_if_missing(f"{self.path(name)} was not written"):
             if self._is_local:
-                _write_and_move(Path(self.path(name)), content)
+                _write_and_move(Path(self.path(name)), content, Path(self.path(aside)))
             else:
                 self._files.pipe_file(self.path(name), bytes(content))
 
     def make_folder(self, name: str) -> None:
         """Make a folder if it is not there; object stores have none."""
         if self._is_local:
-            with told(f"{self.path(name)} cannot be made"):
+            with told_if_missing(f"{self.path(name)} cannot be made"):
                 Path(self.path(name)).mkdir(exist_ok=True)
+
+    def sync_folder(self, name: str) -> None:
+        """Have the names of a folder's files on the disk before what comes next, even if the power fails."""
+        if not self._is_local:
+            return
+        with told_if_missing(f"{self.path(name)} was not written to the disk"):
+            folder = os.open(self.path(name), os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     def sizes(self, folder: str) -> dict[str, int]:
         """The files of a folder by their name there, with their sizes; none where there is no such folder."""
@@ -81,10 +106,13 @@ class Files:
             return {}
         return {Path(entry["name"]).name: int(entry["size"]) for entry in entries if entry["type"] == "file"}
 
-    def modified_s(self, name: str) -> float:
-        """When a file was last written, by the store's clock, in seconds since 1970."""
-        with told(f"{self.path(name)} cannot be looked at"):
-            return float(self._files.modified(self.path(name)).timestamp())
+    def modified_s(self, name: str) -> float | None:
+        """When a file was last written, by the store's clock, in seconds since 1970; None where it is not there."""
+        try:
+            with told(f"{self.path(name)} cannot be looked at"):
+                return float(self._files.modified(self.path(name)).timestamp())
+        except FileNotFoundError:
+            return None
 
     def remove(self, name: str) -> None:
         """Delete a file, if it is there."""
@@ -115,8 +143,9 @@ class Files:
                 return
 
 
-def _write_and_move(path: Path, content: bytes | memoryview) -> None:
-    unfinished = path.with_name(f"{path.name}.unfinished")
+def _write_and_move(path: Path, content: bytes | memoryview, aside: Path) -> None:
+    # Another worker may write the same file just now.
+    unfinished = aside / f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.unfinished"
     try:
         with unfinished.open("wb") as file:
             file.write(content)

@@ -4,11 +4,13 @@ Each app has a folder of its own under the URL, so that several may be given the
 manifests, `<partition>.a.manifest` and `<partition>.b.manifest`, written in turn, and a folder `<partition>.chunks` of
 pieces of arrays, each named by the digest of its content, so that what did not change is not written again (rule 23).
 Chunks come first, the manifest last: it never names what is not whole. A chunk that neither manifest names is deleted.
+Directly before the manifest is written, and again before anything is deleted, both are read once more: where they are
+others than this writer knows, another worker writes, and this one gives up.
 
 Format 1 had one file of arrays beside each manifest, `<partition>.a.safetensors`. It is read, and never written.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from functools import partial
 
@@ -28,7 +30,7 @@ from stream.engine.snapshot_format import (
     encode_manifest,
     ignore,
 )
-from stream.engine.snapshot_store import StoredSnapshots
+from stream.engine.snapshot_store import StoredSnapshots, StoreMemory, slot_to_write
 from stream.errors import ConfigError, RetriableError, TaskCorrupted
 from stream.storage.files import Files
 from stream.storage.urls import open_folder
@@ -48,8 +50,7 @@ class FolderSnapshotStore:
     Args:
         url: of a folder that apps may share; made if missing. A bucket is not made.
         app: name of the app's folder in it: its topic prefix and its name, as its topics begin.
-        unreadable: keys of chunks that were damaged when they were read; stores of one worker share them, so that the
-            next snapshot writes them anew.
+        memory: what stores of one worker share.
 
     Raises:
         ConfigError: fsspec knows no such kind of URL, its package is not installed, there is no such bucket, or it may
@@ -57,15 +58,15 @@ class FolderSnapshotStore:
         RetriableError: the store does not answer.
     """
 
-    def __init__(self, url: str, app: str, unreadable: set[str] | None = None) -> None:
-        self._unreadable = set() if unreadable is None else unreadable
+    def __init__(self, url: str, app: str, memory: StoreMemory | None = None) -> None:
+        self._memory = memory or StoreMemory()
         self._files = Files(*open_folder(url, app))
 
-    def publish(self, checkpoint: Checkpoint) -> None:
+    def publish(self, checkpoint: Checkpoint) -> frozenset[str]:
         """Write the chunks that are not there yet, then the manifest in place of the older or a damaged one."""
         partition = checkpoint.partition
         try:
-            self._publish(checkpoint)
+            return self._publish(checkpoint)
         except (RetriableError, ConfigError) as error:
             raise RetriableError(
                 f"snapshot of partition {partition} was not written, the one before it stays: {error}"
@@ -76,9 +77,10 @@ class FolderSnapshotStore:
     ) -> StoredSnapshots:
         """See SnapshotStore.load."""
         damaged: list[str] = []
-        for slot, manifest in self._manifests(partition, damaged):
-            if (manifest.cycle, manifest.digest) not in wanted:
-                continue
+        newest_first = self._manifests(partition, self._contents(partition), damaged)
+        found = [each for each in newest_first if (each[1].cycle, each[1].digest) in wanted]
+        self._memory.found(partition, [manifest.digest for _, manifest in found])
+        for slot, manifest in found:
             try:
                 return StoredSnapshots(self._checkpoint(slot, manifest, on_progress), tuple(damaged))
             except (TaskCorrupted, FileNotFoundError) as error:
@@ -98,63 +100,103 @@ class FolderSnapshotStore:
 
     # --- writing -------------------------------------------------------------------------------------------------
 
-    def _publish(self, checkpoint: Checkpoint) -> None:
+    def _publish(self, checkpoint: Checkpoint) -> frozenset[str]:
         partition = checkpoint.partition
-        before = dict(self._manifests(partition, []))
-        slot = _slot_to_write(before)
+        contents = self._contents(partition)
+        before = dict(self._manifests(partition, contents, []))
+        slot = slot_to_write(_SLOTS, before, self._memory.journaled.get(partition, ()), checkpoint)
         pieces = cut(checkpoint)
-        there = {chunk.key for manifest in before.values() for chunk in manifest.chunks} - self._unreadable
+        there = {chunk.key for manifest in before.values() for chunk in manifest.chunks} - self._memory.unreadable
         new = [piece for piece in pieces if piece.key not in there]
-        chunks = tuple(Chunk(piece.key, 0, len(piece.content)) for piece in pieces)
-        self._files.make_folder(_chunks_name(partition))
+        manifest = describe(checkpoint, tuple(Chunk(piece.key, 0, len(piece.content)) for piece in pieces))
         try:
             self._write_chunks(partition, new)
-            self._files.write(_manifest_name(partition, slot), encode_manifest(describe(checkpoint, chunks)))
+            self._check_alone(partition, contents)
+            contents[slot] = self._write_manifest(partition, slot, manifest)
         except (RetriableError, ConfigError):
             # Or a full disk would stay full of them.
             with suppress(RetriableError, ConfigError):
-                self._files.for_each([_chunk_name(partition, piece.key) for piece in new], self._files.remove)
+                named = _named(manifest for _, manifest in self._manifests(partition, self._contents(partition), []))
+                self._remove_chunks(partition, {piece.key for piece in new} - named)
             raise
-        self._files.remove(_format_1_name(partition, slot))
         sizes = self._files.sizes(_chunks_name(partition))
         # What a manifest named and is not there, or was cut short by a full disk: deleted by somebody, or written by a
         # worker that has lost the task and is not done yet.
         self._write_chunks(partition, [piece for piece in pieces if sizes.get(piece.key) != len(piece.content)])
-        self._unreadable.difference_update(piece.key for piece in new)
-        replaced = before.pop(slot, None)
-        named = {chunk.key for manifest in before.values() for chunk in manifest.chunks}
-        named |= {piece.key for piece in pieces}
-        gone = {chunk.key for chunk in replaced.chunks} if replaced else set()
-        self._delete_chunks(partition, slot, sizes.keys() - named, gone)
+        self._memory.unreadable.difference_update(piece.key for piece in new)
+        after = before | {slot: manifest}
+        replaced = _named([before[slot]]) if slot in before else set()
+        unnamed = sizes.keys() - _named(after.values())
+        gone = (unnamed & replaced) | self._old(partition, slot, unnamed - replaced)
+        self._check_alone(partition, contents)
+        self._remove_chunks(partition, gone)
+        return self._published(checkpoint, after.values(), sizes.keys() | _named([manifest]))
+
+    def _published(self, checkpoint: Checkpoint, kept: Collection[Manifest], there: Set[str]) -> frozenset[str]:
+        digests = frozenset(manifest.digest for manifest in kept if _named([manifest]) <= there)
+        self._memory.published(checkpoint, digests)
+        return digests
 
     def _write_chunks(self, partition: int, pieces: Sequence[Piece]) -> None:
+        folder = _chunks_name(partition)
+
         def write(piece: Piece) -> None:
-            self._files.write(_chunk_name(partition, piece.key), piece.content)
+            self._files.write(_chunk_name(partition, piece.key), piece.content, folder)
 
+        self._files.make_folder(folder)
         self._files.for_each({piece.key: piece for piece in pieces}.values(), write)
+        self._files.sync_folder(folder)
 
-    def _delete_chunks(self, partition: int, slot: str, unnamed: set[str], replaced: set[str]) -> None:
-        """Delete what the replaced manifest alone named, and what no manifest has named for long."""
-        names = {key: _chunk_name(partition, key) for key in unnamed}
-        others = unnamed - replaced
-        if others:
-            now_s = self._files.modified_s(_manifest_name(partition, slot))
-            others = {key for key in others if now_s - self._files.modified_s(names[key]) > _UNFINISHED_S}
-        self._files.for_each([names[key] for key in (unnamed & replaced) | others], self._files.remove)
+    def _write_manifest(self, partition: int, slot: str, manifest: Manifest) -> bytes:
+        content = encode_manifest(manifest)
+        self._files.write(_manifest_name(partition, slot), content, _chunks_name(partition))
+        self._files.sync_folder("")
+        self._files.remove(_format_1_name(partition, slot))
+        return content
+
+    def _check_alone(self, partition: int, contents: Mapping[str, bytes]) -> None:
+        """Whether the manifests are as this writer knows them; raises RetriableError where somebody else has written.
+
+        Nothing fences a worker that was paused in the middle and goes on when its successor has published.
+        """
+        if self._contents(partition) != contents:
+            raise RetriableError(
+                f"{self._files.path(_chunks_name(partition))}: another worker writes snapshots of this partition, or "
+                "did so a moment ago; the next one begins with what is there"
+            )
+
+    def _old(self, partition: int, slot: str, unnamed: set[str]) -> set[str]:
+        """Of the files that no manifest names, those that nobody is still writing."""
+        if not unnamed or (now_s := self._files.modified_s(_manifest_name(partition, slot))) is None:
+            return set()
+        written = {key: self._files.modified_s(_chunk_name(partition, key)) for key in unnamed}
+        return {key for key, at_s in written.items() if at_s is not None and now_s - at_s > _UNFINISHED_S}
+
+    def _remove_chunks(self, partition: int, keys: Collection[str]) -> None:
+        self._files.for_each([_chunk_name(partition, key) for key in keys], self._files.remove)
 
     # --- reading -------------------------------------------------------------------------------------------------
 
-    def _manifests(self, partition: int, damaged: list[str]) -> list[tuple[str, Manifest]]:
-        """The readable manifests of a task by slot, newest first."""
-        found = []
+    def _contents(self, partition: int) -> dict[str, bytes]:
+        """The manifests of a task by slot, as they are there."""
+        found = {}
         for slot in _SLOTS:
-            name = _manifest_name(partition, slot)
+            with suppress(FileNotFoundError):
+                found[slot] = self._files.read(_manifest_name(partition, slot))
+        if not found:
+            self._files.check_there()
+        return found
+
+    def _manifests(
+        self, partition: int, contents: Mapping[str, bytes], damaged: list[str]
+    ) -> list[tuple[str, Manifest]]:
+        """The readable ones by slot, newest first."""
+        found = []
+        for slot, content in contents.items():
             try:
-                found.append((slot, decode_manifest(self._files.read(name))))
-            except FileNotFoundError:
-                continue
+                found.append((slot, decode_manifest(content)))
             except TaskCorrupted as error:
-                self._leave_out(name, error, damaged)
+                self._leave_out(_manifest_name(partition, slot), error, damaged)
         return sorted(found, key=lambda item: (item[1].cycle, item[1].created_ms), reverse=True)
 
     def _checkpoint(self, slot: str, manifest: Manifest, on_progress: Callable[[float], None]) -> Checkpoint:
@@ -168,7 +210,7 @@ class FolderSnapshotStore:
             try:
                 assembly.put(chunk, partial(self._files.read_into, name))
             except TaskCorrupted:
-                self._unreadable.add(chunk.key)
+                self._memory.unreadable.add(chunk.key)
                 raise
 
         self._files.for_each({chunk.key: chunk for chunk in manifest.chunks}.values(), read)
@@ -180,10 +222,8 @@ class FolderSnapshotStore:
         _log.warning("a damaged snapshot is left out", path=path, reason=str(error))
 
 
-def _slot_to_write(newest_first: Collection[str]) -> str:
-    """A slot that is free or damaged, else the older one."""
-    free = [slot for slot in _SLOTS if slot not in newest_first]
-    return free[0] if free else list(newest_first)[-1]
+def _named(manifests: Iterable[Manifest]) -> set[str]:
+    return {chunk.key for manifest in manifests for chunk in manifest.chunks}
 
 
 def _manifest_name(partition: int, slot: str) -> str:

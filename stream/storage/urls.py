@@ -70,6 +70,21 @@ def told(what: str) -> Iterator[None]:
         raise RetriableError(f"{what}: {error}. See that the store answers (AWS_ENDPOINT_URL, network)") from error
 
 
+@contextmanager
+def told_if_missing(what: str) -> Iterator[None]:
+    """As `told`, where a file or folder that is not there is a failure too: somebody took it away.
+
+    Raises:
+        RetriableError: it is not there.
+        ConfigError: as `told`.
+    """
+    try:
+        with told(what):
+            yield
+    except FileNotFoundError as error:
+        raise RetriableError(f"{what}: {error}. See that the folder is there: mount it, or make it again") from error
+
+
 def _client_errors() -> tuple[type[Exception], ...]:
     """What S3's client raises beside OSError; it is imported by fsspec, where there is need of it."""
     client = sys.modules.get("botocore.exceptions")

@@ -27,10 +27,10 @@ def test_rule_23_the_journal_keeps_what_the_older_snapshot_needs(settings: Kafka
         for cycle in range(4):
             producer.produce(inputs.journal, f"cycle {cycle}", partition=0)
         producer.flush(10)
-        trimmer.published(0, f"digest {snapshot}", trimmer.before_publish(0))
+        trimmer.published(0, f"digest {snapshot}", kept(snapshot), trimmer.before_publish(0))
         beginnings.append(beginning(settings, journal))
     for _ in range(2):
-        trimmer.published(0, "digest 2", trimmer.before_publish(0))
+        trimmer.published(0, "digest 2", kept(2), trimmer.before_publish(0))
         beginnings.append(beginning(settings, journal))
     trimmer.close()
 
@@ -60,13 +60,36 @@ def test_brokers_that_are_silent_while_the_journal_is_trimmed_cost_nothing_but_i
     trimmer = JournalTrimmer(KafkaSettings("group", "id", bootstrap_servers="127.0.0.1:1"), "app.journal")
 
     for snapshot in range(4):
-        trimmer.published(0, f"digest {snapshot}", 10 * snapshot)
+        trimmer.published(0, f"digest {snapshot}", kept(snapshot), 10 * snapshot)
     trimmer.close()
 
     assert admin.asked == [0, 10]
     told = [line for line in logged if line["event"] == "journal not trimmed"]
     assert [(line["topic"], line["partition"]) for line in told] == [("app.journal", 0)] * 2
     assert "no answer in" in told[0]["error"]
+
+
+def test_a_journal_is_not_trimmed_where_other_snapshots_are_kept_than_the_last_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One of before a reset is never replaced, the one before this was: nothing may go that a restore needs."""
+    admin = SilentAdmin()
+    monkeypatch.setattr(journal_trimmer, "make_client", lambda *_: admin)
+    monkeypatch.setattr(journal_trimmer, "_REQUEST_S", 0.01)
+    monkeypatch.setattr(answers, "_LATER_S", 0.01)
+    trimmer = JournalTrimmer(KafkaSettings("group", "id", bootstrap_servers="127.0.0.1:1"), "app.journal")
+
+    for snapshot in range(4):
+        trimmer.published(0, f"digest {snapshot}", {"of before", f"digest {snapshot}"}, 10 * snapshot)
+    trimmer.published(0, "digest 4", kept(4), 40)
+    trimmer.close()
+
+    assert admin.asked == [20]  # snapshot 3 lies behind it
+
+
+def kept(newest: int) -> set[str]:
+    """Digests of the two snapshots that are there."""
+    return {f"digest {snapshot}" for snapshot in (newest - 1, newest) if snapshot >= 0}
 
 
 def beginning(settings: KafkaSettings, source: TopicPartition) -> int:

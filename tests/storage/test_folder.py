@@ -111,9 +111,9 @@ def test_what_did_not_change_is_not_written_again(tmp_path: Path, monkeypatch: p
     written: list[int] = []
     write = files.Files.write
 
-    def counted(self: files.Files, name: str, content: bytes | memoryview) -> None:
+    def counted(self: files.Files, name: str, content: bytes | memoryview, aside: str) -> None:
         written.append(len(content))
-        write(self, name, content)
+        write(self, name, content, aside)
 
     monkeypatch.setattr(files.Files, "write", counted)
     rows[70_000] += 1

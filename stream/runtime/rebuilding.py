@@ -12,7 +12,7 @@ from stream.engine.plan import Plan
 from stream.engine.protocol import Instruction, Pause, Resume, TaskFound
 from stream.engine.slot import Slot
 from stream.engine.task import OutputFormat, Task
-from stream.errors import RetriableError
+from stream.errors import RetriableError, TaskCorrupted
 from stream.kafka import client_config
 from stream.kafka.broker_health import BrokerHealth
 from stream.kafka.clients import make_client
@@ -54,7 +54,7 @@ class Rebuilder:
             The task's slot, running, with nothing handled that is not in the journal.
 
         Raises:
-            TaskCorrupted: the state cannot be rebuilt from what is there.
+            TaskCorrupted: the state cannot be rebuilt from what is there: records or parts of the journal are gone.
             ConfigError: the journal was written by another version of the app.
             RetriableError: records that the journal names did not come.
         """
@@ -77,6 +77,8 @@ class Rebuilder:
         give_up_at = time.monotonic() + _SILENCE_S
         while slot.state is TaskState.RESTORING:
             batches = flows.consume(_POLL_S, self._kafka.poll_records)
+            if gone := flows.take_gone():  # it will not come, however often one tries
+                raise TaskCorrupted("; ".join(gone.values()))
             for batch in batches:
                 _perform(slot.enqueue(batch, now_ms()), flows)
             while slot.state is TaskState.RESTORING and slot.has_work(now_ms()):

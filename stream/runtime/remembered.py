@@ -15,6 +15,10 @@ from stream.kafka.task_finder import TaskFinder
 from stream.runtime.settings import Settings
 from stream.runtime.worker import input_topics, snapshot_store
 
+_KEPT = 2
+# Whoever is overtaken three times reads for longer than a worker takes to its next snapshot: a fourth look is no better.
+_LOOKS = 3
+
 
 class RememberedTasks:
     """Reads tasks as a worker finds them (rules 17 and 21), outside the group: nobody is disturbed. A context.
@@ -52,10 +56,23 @@ class RememberedTasks:
     def find(self, partition: int) -> TaskFound:
         """What is remembered of a task, with both of its snapshots where both are readable.
 
+        A worker may replace a snapshot while it is being read: what looks damaged, or is not there, counts as such only
+        if no newer one has come meanwhile.
+
         Raises:
             RetriableError: positions did not become stable, or the brokers do not answer.
             ConfigError: a topic or a right is missing.
         """
+        found = self._look(partition)
+        for _ in range(_LOOKS - 1):
+            if not found.journal or (len(found.checkpoints) == _KEPT and not found.damaged):
+                break
+            before, found = found, self._look(partition)
+            if _newest(found) == _newest(before):
+                break
+        return found
+
+    def _look(self, partition: int) -> TaskFound:
         found = self._finder.find(partition)
         if not found.checkpoints:
             return found
@@ -65,6 +82,10 @@ class RememberedTasks:
         older = (stored.checkpoint,) if stored.checkpoint else ()
         damaged = tuple(dict.fromkeys((*found.damaged, *stored.damaged)))
         return replace(found, checkpoints=(newest, *older), damaged=damaged)
+
+
+def _newest(found: TaskFound) -> str:
+    return found.checkpoints[0].digest if found.checkpoints else ""
 
 
 def journal_of(found: TaskFound) -> tuple[JournalRecord, ...]:

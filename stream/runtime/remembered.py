@@ -16,7 +16,7 @@ from stream.runtime.settings import Settings
 from stream.runtime.worker import input_topics, snapshot_store
 
 _KEPT = 2
-# Whoever is overtaken three times reads for longer than a worker takes to its next snapshot: a fourth look is no better.
+# Whoever is overtaken three times reads for longer than a worker takes to its next snapshot: a fourth is no better.
 _LOOKS = 3
 
 

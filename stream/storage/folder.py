@@ -3,6 +3,10 @@
 Each app has a folder of its own under the URL, so that several may be given the same one. In it each task has two
 manifests, `<partition>.a.manifest` and `<partition>.b.manifest`, written in turn, and a folder `<partition>.chunks` of
 pieces of arrays, each named by the digest of its content, so that what did not change is not written again (rule 23).
+To the digest comes a random number of the snapshot that wrote it, which is the chunk's place in the manifest (0 where
+there is none, as in snapshots of before): once no manifest names a file, none will ever again, and whoever deletes it,
+however late, deletes nothing that is needed.
+
 Chunks come first, the manifest last: it never names what is not whole. A chunk that neither manifest names is deleted.
 Directly before the manifest is written, and again before anything is deleted, both are read once more: where they are
 others than this writer knows, another worker writes, and this one gives up.
@@ -10,7 +14,8 @@ others than this writer knows, another worker writes, and this one gives up.
 Format 1 had one file of arrays beside each manifest, `<partition>.a.safetensors`. It is read, and never written.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+import secrets
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from contextlib import suppress
 from functools import partial
 
@@ -22,7 +27,6 @@ from stream.engine.snapshot_format import (
     Assembly,
     Chunk,
     Manifest,
-    Piece,
     cut,
     decode_checkpoint,
     decode_manifest,
@@ -42,6 +46,8 @@ _SLOTS = ("a", "b")
 # A chunk that no manifest names may belong to a snapshot that another worker is writing just now, and that is not over
 # yet. It takes minutes at most.
 _UNFINISHED_S = 3600.0
+
+_PLACE_BITS = 48  # of a random number
 
 
 class FolderSnapshotStore:
@@ -105,46 +111,44 @@ class FolderSnapshotStore:
         contents = self._contents(partition)
         before = dict(self._manifests(partition, contents, []))
         slot = slot_to_write(_SLOTS, before, self._memory.journaled.get(partition, ()), checkpoint)
-        pieces = cut(checkpoint)
-        there = {chunk.key for manifest in before.values() for chunk in manifest.chunks} - self._memory.unreadable
-        new = [piece for piece in pieces if piece.key not in there]
-        manifest = describe(checkpoint, tuple(Chunk(piece.key, 0, len(piece.content)) for piece in pieces))
+        manifest, files = _plan(before, checkpoint, self._memory.unreadable)
+        new = files.keys() - _named(before.values())
         try:
-            self._write_chunks(partition, new)
+            self._write_chunks(partition, {name: files[name] for name in new})
             self._check_alone(partition, contents)
             contents[slot] = self._write_manifest(partition, slot, manifest)
         except (RetriableError, ConfigError):
             # Or a full disk would stay full of them.
             with suppress(RetriableError, ConfigError):
-                named = _named(manifest for _, manifest in self._manifests(partition, self._contents(partition), []))
-                self._remove_chunks(partition, {piece.key for piece in new} - named)
+                now = self._manifests(partition, self._contents(partition), [])
+                self._remove_chunks(partition, new - _named(manifest for _, manifest in now))
             raise
+        self._memory.unreadable.difference_update(chunk.key for chunk in manifest.chunks)
         sizes = self._files.sizes(_chunks_name(partition))
-        # What a manifest named and is not there, or was cut short by a full disk: deleted by somebody, or written by a
-        # worker that has lost the task and is not done yet.
-        self._write_chunks(partition, [piece for piece in pieces if sizes.get(piece.key) != len(piece.content)])
-        self._memory.unreadable.difference_update(piece.key for piece in new)
+        # What a manifest named and is not there, or was cut short: by somebody else, or by a full disk.
+        missing = {name: content for name, content in files.items() if sizes.get(name) != len(content)}
+        self._write_chunks(partition, missing)
         after = before | {slot: manifest}
         replaced = _named([before[slot]]) if slot in before else set()
         unnamed = sizes.keys() - _named(after.values())
         gone = (unnamed & replaced) | self._old(partition, slot, unnamed - replaced)
         self._check_alone(partition, contents)
         self._remove_chunks(partition, gone)
-        return self._published(checkpoint, after.values(), sizes.keys() | _named([manifest]))
+        return self._published(checkpoint, after.values(), sizes.keys() | files.keys())
 
     def _published(self, checkpoint: Checkpoint, kept: Collection[Manifest], there: Set[str]) -> frozenset[str]:
         digests = frozenset(manifest.digest for manifest in kept if _named([manifest]) <= there)
         self._memory.published(checkpoint, digests)
         return digests
 
-    def _write_chunks(self, partition: int, pieces: Sequence[Piece]) -> None:
+    def _write_chunks(self, partition: int, contents: Mapping[str, memoryview]) -> None:
         folder = _chunks_name(partition)
 
-        def write(piece: Piece) -> None:
-            self._files.write(_chunk_name(partition, piece.key), piece.content, folder)
+        def write(name: str) -> None:
+            self._files.write(f"{folder}/{name}", contents[name], folder)
 
         self._files.make_folder(folder)
-        self._files.for_each({piece.key: piece for piece in pieces}.values(), write)
+        self._files.for_each(contents, write)
         self._files.sync_folder(folder)
 
     def _write_manifest(self, partition: int, slot: str, manifest: Manifest) -> bytes:
@@ -169,11 +173,12 @@ class FolderSnapshotStore:
         """Of the files that no manifest names, those that nobody is still writing."""
         if not unnamed or (now_s := self._files.modified_s(_manifest_name(partition, slot))) is None:
             return set()
-        written = {key: self._files.modified_s(_chunk_name(partition, key)) for key in unnamed}
-        return {key for key, at_s in written.items() if at_s is not None and now_s - at_s > _UNFINISHED_S}
+        folder = _chunks_name(partition)
+        written = {name: self._files.modified_s(f"{folder}/{name}") for name in unnamed}
+        return {name for name, at_s in written.items() if at_s is not None and now_s - at_s > _UNFINISHED_S}
 
-    def _remove_chunks(self, partition: int, keys: Collection[str]) -> None:
-        self._files.for_each([_chunk_name(partition, key) for key in keys], self._files.remove)
+    def _remove_chunks(self, partition: int, names: Collection[str]) -> None:
+        self._files.for_each([f"{_chunks_name(partition)}/{name}" for name in names], self._files.remove)
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -206,7 +211,7 @@ class FolderSnapshotStore:
         assembly = Assembly(manifest, on_progress)
 
         def read(chunk: Chunk) -> None:
-            name = _chunk_name(manifest.partition, chunk.key)
+            name = f"{_chunks_name(manifest.partition)}/{_file_name(chunk)}"
             try:
                 assembly.put(chunk, partial(self._files.read_into, name))
             except TaskCorrupted:
@@ -222,8 +227,23 @@ class FolderSnapshotStore:
         _log.warning("a damaged snapshot is left out", path=path, reason=str(error))
 
 
+def _plan(
+    newest_first: Mapping[str, Manifest], checkpoint: Checkpoint, unreadable: Collection[str]
+) -> tuple[Manifest, dict[str, memoryview]]:
+    """The manifest of a checkpoint, and the files that it names: those that are there, and new ones."""
+    place = secrets.randbits(_PLACE_BITS) + 1
+    there = {chunk.key: chunk for manifest in reversed(newest_first.values()) for chunk in manifest.chunks}
+    for key in unreadable:
+        there.pop(key, None)
+    chunks, files = [], {}
+    for piece in cut(checkpoint):
+        chunks.append(there.get(piece.key) or Chunk(piece.key, place, len(piece.content)))
+        files[_file_name(chunks[-1])] = piece.content
+    return describe(checkpoint, tuple(chunks)), files
+
+
 def _named(manifests: Iterable[Manifest]) -> set[str]:
-    return {chunk.key for manifest in manifests for chunk in manifest.chunks}
+    return {_file_name(chunk) for manifest in manifests for chunk in manifest.chunks}
 
 
 def _manifest_name(partition: int, slot: str) -> str:
@@ -238,5 +258,5 @@ def _chunks_name(partition: int) -> str:
     return f"{partition}.chunks"
 
 
-def _chunk_name(partition: int, key: str) -> str:
-    return f"{_chunks_name(partition)}/{key}"
+def _file_name(chunk: Chunk) -> str:
+    return f"{chunk.key}.{chunk.place:x}" if chunk.place else chunk.key

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stream.engine import journal
 from stream.engine.input_topics import check_same_topics
@@ -75,6 +75,8 @@ def find_beginning(
     if checkpoint is None and len(own) < len(records):  # no snapshot of this plan yet: the old one's last is taken over
         checkpoint = _at_upgrade(found, records[len(records) - len(own) - 1])
     replay = _records_after(checkpoint, own, found)
+    if checkpoint is not None:
+        checkpoint = _over_gaps(checkpoint, replay, found)
     ends = _ends(checkpoint, replay)
     _check_group(found, ends)
     # The group alone knows of an input that no cycle touched; one that is new, as for a new plan, is read from its
@@ -87,7 +89,7 @@ def find_beginning(
             starts[item.source] = item.first
     if checkpoint is not None:
         check_same_topics(checkpoint, found.topics, HOW_TO_RESET)
-    _check_retention(found, starts)
+    _check_retention(found, replay, starts)
     return Beginning(checkpoint, replay, starts, begun)
 
 
@@ -147,6 +149,19 @@ def _ends(checkpoint: Checkpoint | None, replay: Sequence[JournalRecord]) -> dic
     return ends
 
 
+def _over_gaps(checkpoint: Checkpoint, replay: Sequence[JournalRecord], found: TaskFound) -> Checkpoint:
+    """The snapshot, behind unread records that are gone from their topic, where somebody set the group's offset there.
+
+    As `_check_retention` tells them to: nothing that is still there is passed over, and what was learned stays. Later
+    commits of a task that went on so say the same for as long as no record of that input has come.
+    """
+    ends, moved = _ends(checkpoint, replay), {}
+    for source, offset in found.committed.items():
+        if source in checkpoint.next_offsets and ends[source] < offset.next_offset <= found.beginnings[source]:
+            moved[source] = offset.next_offset
+    return replace(checkpoint, next_offsets={**checkpoint.next_offsets, **moved}) if moved else checkpoint
+
+
 def _check_group(found: TaskFound, ends: Mapping[TopicPartition, int]) -> None:
     """Raise TaskCorrupted if the group has an offset that is not the journal's; to have none is no contradiction."""
     for source, offset in found.committed.items():
@@ -199,14 +214,23 @@ def _at_upgrade(found: TaskFound, last: JournalRecord) -> Checkpoint:
     )
 
 
-def _check_retention(found: TaskFound, starts: Mapping[TopicPartition, int]) -> None:
-    for source, start in starts.items():
-        if start < found.beginnings[source]:
-            raise TaskCorrupted(
-                f"{source.topic}[{source.partition}]: records from offset {start} on are needed to rebuild the state, "
-                f"but the topic begins at {found.beginnings[source]}: its retention is shorter than the time between "
-                f"snapshots. Raise retention.ms, and reset the task ({HOW_TO_RESET})"
-            )
+def _check_retention(found: TaskFound, replay: Sequence[JournalRecord], starts: Mapping[TopicPartition, int]) -> None:
+    """Raise TaskCorrupted if records are gone: those that the state is made of, or those that come next."""
+    gone = [source for source, start in starts.items() if start < found.beginnings[source]]
+    for source in {item.source for record in replay for item in record.ranges}.intersection(gone):
+        raise TaskCorrupted(
+            f"{source.topic}[{source.partition}]: records from offset {starts[source]} on are needed to rebuild the "
+            f"state, but the topic begins at {found.beginnings[source]}: its retention is shorter than the time "
+            f"between snapshots. Raise retention.ms, and reset the task ({HOW_TO_RESET})"
+        )
+    for source in gone:
+        raise TaskCorrupted(
+            f"{source.topic}[{source.partition}]: the next record is that of offset {starts[source]}, but the topic "
+            f"begins at {found.beginnings[source]}: retention removed what was not read yet. Nothing that was learned "
+            "is lost. To go on without those records, stop all workers and set the group's offset to where the topic "
+            "begins (kafka-consumer-groups --reset-offsets --to-earliest --execute --topic "
+            f"{source.topic}:{source.partition}), then start again. Raise retention.ms"
+        )
 
 
 class Replay:

@@ -1,5 +1,6 @@
 """Where a task begins: the journal decides, and `offset_reset` only where there is none (rule 4)."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -167,6 +168,88 @@ def test_a_task_that_was_reset_begins_where_the_settings_say() -> None:
     for offset_reset, start in (("earliest", 10), ("latest", 90)):
         task = found({"payments": 10, "chargebacks": 10}, (), RESET)
         assert find_beginning(task, SOURCES, "plan", offset_reset).starts == {EVENTS: start, LABELS: start}
+
+
+class Expiring(MemoryBroker):
+    """A broker whose events before an offset are gone."""
+
+    first_event = 0
+
+    def find(self, partition: int, without: Mapping[str, str]) -> TaskFound:
+        """With where they begin."""
+        task = super().find(partition, without)
+        return replace(task, beginnings={**task.beginnings, EVENTS: self.first_event})
+
+
+def test_a_task_goes_on_behind_unread_records_that_expired_once_it_is_told_to(memory: MemoryBroker) -> None:
+    """Snapshot of the last cycle, 150 events expired unread: the task stops and says that nothing learned is lost.
+
+    Its offset is set to where the topic begins: it goes on there with all that it has learned, and so does a restart.
+    """
+    broker = Expiring(memory.inputs, memory.journal, memory.schemas)
+    events = list(memory.topics[EVENTS])
+    Running(memory).finish_from_the_start()
+    broker.topics |= {EVENTS: events[:200], LABELS: list(memory.topics[LABELS])}
+    Running(broker, snapshot_interval_ms=1).finish_from_the_start()
+    broker.topics[EVENTS], broker.first_event = events, 350
+
+    refused = Running(broker)
+    refused.tell(Assigned((0,)))
+    assert refused.connection.stopped is not None
+    told = str(refused.connection.stopped.error)
+    assert "payments[0]: the next record is that of offset 200, but the topic begins at 350" in told
+    assert "Nothing that was learned is lost" in told
+    assert "--reset-offsets --to-earliest --execute --topic payments:0" in told
+
+    broker.committed[EVENTS] = CommittedOffset(350, "")
+    running = Running(broker).finish_from_the_start()
+    expected = [offset for offset in predicted_offsets(memory) if not 200 <= offset < 350]
+    assert predicted_offsets(broker) == expected
+    assert state_of(running) == state_of_journal(broker)
+    assert state_of(Running(broker).finish_from_the_start()) == state_of(running)
+
+
+@pytest.mark.parametrize(
+    ("offset", "beginning", "reason"),
+    [
+        (10, 10, "the group's offset is 10, the journal ends at 30"),
+        (29, 50, "the group's offset is 29, the journal ends at 30"),
+        (49, 50, "the next record is that of offset 49, but the topic begins at 50"),
+        (51, 50, "the group's offset is 51, the journal ends at 30"),
+    ],
+)
+def test_nothing_that_is_there_or_was_learned_is_passed_over_or_read_again(
+    offset: int, beginning: int, reason: str
+) -> None:
+    """Offsets that are not the journal's, nor where the topic begins behind it: each is refused."""
+    first, _ = two_cycles()
+    task = replace(
+        found({"payments": offset}, (first,)),
+        checkpoints=(checkpoint_of(first, {EVENTS: 30, LABELS: 12}),),
+        beginnings={EVENTS: beginning, LABELS: 10},
+    )
+    with pytest.raises(TaskCorrupted, match=reason):
+        find_beginning(task, SOURCES, "plan", "earliest")
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_gap_is_passed_by_a_later_cycle_and_never_where_records_are_replayed(is_lost: bool) -> None:
+    """Went on at 50, a cycle of labels, a crash: the older snapshot once more. A replay of events needs them."""
+    first, _ = two_cycles()
+    labels = JournalRecord(2, first.digest, "plan", 1, (Range("chargebacks", 0, 12, 12, 1, T0),), ()).sealed()
+    events = JournalRecord(2, first.digest, "plan", 1, (Range("payments", 0, 30, 34, 5, T0),), ()).sealed()
+    last = events if is_lost else labels
+    task = found({"payments": 50, "chargebacks": 13}, (first, last), metadata_of(2, last.digest))
+    task = replace(
+        task, checkpoints=(checkpoint_of(first, {EVENTS: 30, LABELS: 12}),), beginnings={EVENTS: 50, LABELS: 10}
+    )
+    if is_lost:
+        with pytest.raises(TaskCorrupted, match="the group's offset is 50, the journal ends at 35"):
+            find_beginning(task, SOURCES, "plan", "earliest")
+        with pytest.raises(TaskCorrupted, match="records from offset 30 on are needed to rebuild the state"):
+            find_beginning(replace(task, committed={}), SOURCES, "plan", "earliest")
+    else:
+        assert find_beginning(task, SOURCES, "plan", "earliest").starts == {EVENTS: 50, LABELS: 12}
 
 
 @pytest.mark.parametrize("metadata", ["x:y", "7", "1:2:3", ":"])

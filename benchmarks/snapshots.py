@@ -39,7 +39,8 @@ from stream.engine.snapshot import Checkpoint
 from stream.engine.state import load_state
 from stream.engine.task import OutputFormat, Task
 from stream.engine.warm_up import warm_up
-from stream.engine.worker import Worker, WorkerSettings
+from stream.engine.worker import Worker
+from stream.engine.worker_settings import WorkerSettings
 from stream.records import Ints, RecordBatch, TopicPartition
 from stream.runtime.copy_pace import CopyPace
 from stream.storage.files import Files

@@ -54,6 +54,7 @@ class KafkaSettings:
     fetch_bytes: int = 64 * 2**20  # fetched and not yet handled, of all partitions together
     poll_records: int = 10_000  # most records handed over at once: about 10 ms of work
     journal_retention: str = "snapshots"  # "all" keeps every cycle; otherwise those that a restore may need (rule 23)
+    standby_replicas: int = 0  # workers that follow each task beside its own, to take it over warm (rule 25)
     max_message_bytes: int = 1_000_000  # largest record that output topics accept (the broker's default is 1,048,588)
 
     def __post_init__(self) -> None:
@@ -72,6 +73,7 @@ class KafkaSettings:
         )
         for key in ("session_timeout_ms", "recovery_target_s", "commit_interval_ms", "fetch_bytes", "poll_records"):
             _require(getattr(self, key) > 0, key, f"must be above 0, not {getattr(self, key)}")
+        _require(self.standby_replicas >= 0, "standby_replicas", f"must not be below 0, not {self.standby_replicas}")
         self._check_relations()
         for name in ("librdkafka", "librdkafka_consumer", "librdkafka_producer"):
             _check_passthrough(name, getattr(self, name))

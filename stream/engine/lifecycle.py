@@ -10,7 +10,10 @@ class TaskState(Enum):
 
     ::
 
-        CREATED ----> RESTORING ----> RUNNING
+        STANDBY <-+
+           |      |
+           v      |
+        CREATED --+-> RESTORING ----> RUNNING
            |              |              |
            |              v              |
            +--------> SUSPENDED <--------+     FAILED <---- any of these four
@@ -18,13 +21,15 @@ class TaskState(Enum):
            v              v                      |
            +----------> CLOSED <-----------------+
 
-    CREATED: assigned; what Kafka remembers of it is being read. RESTORING: journal ranges are replayed, outputs
-    suppressed. RUNNING: takes records. SUSPENDED: takes nothing more; its last cycle is being committed, or was.
+    CREATED: assigned; what Kafka remembers of it is being read. STANDBY: another worker's; what that one commits is
+    replayed, until the task is assigned to this worker, or given up (rule 25). RESTORING: journal ranges are replayed,
+    outputs suppressed. RUNNING: takes records. SUSPENDED: takes nothing more; its last cycle is being committed.
     FAILED: takes nothing more, and nothing of it is committed; its partition stays with the worker, whose other tasks
     go on (rule 12). CLOSED: given back or lost; nothing of it may leave any more.
     """
 
     CREATED = "created"
+    STANDBY = "standby"
     RESTORING = "restoring"
     RUNNING = "running"
     SUSPENDED = "suspended"
@@ -33,7 +38,14 @@ class TaskState(Enum):
 
 
 _LEGAL = {
-    TaskState.CREATED: {TaskState.RESTORING, TaskState.SUSPENDED, TaskState.FAILED, TaskState.CLOSED},
+    TaskState.CREATED: {
+        TaskState.STANDBY,
+        TaskState.RESTORING,
+        TaskState.SUSPENDED,
+        TaskState.FAILED,
+        TaskState.CLOSED,
+    },
+    TaskState.STANDBY: {TaskState.CREATED, TaskState.CLOSED},
     TaskState.RESTORING: {TaskState.RUNNING, TaskState.SUSPENDED, TaskState.FAILED, TaskState.CLOSED},
     TaskState.RUNNING: {TaskState.SUSPENDED, TaskState.FAILED, TaskState.CLOSED},
     TaskState.SUSPENDED: {TaskState.FAILED, TaskState.CLOSED},

@@ -85,6 +85,28 @@ class Corrupted:
 
 
 @dataclass(frozen=True, slots=True)
+class Following:
+    """These tasks of other workers, and no others, are to be followed (rule 25). Told again and again."""
+
+    partitions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StandbyFound:
+    """Answer to `Follow`: what Kafka remembers of the task. `JournalGrew` follows, from before its end on."""
+
+    found: TaskFound
+
+
+@dataclass(frozen=True, slots=True)
+class JournalGrew:
+    """Committed journal records of a followed task, in order; some of them may be known already."""
+
+    partition: int
+    records: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
     """Records of one partition, in offset order, none skipped, none twice since `Fetch`."""
 
@@ -155,6 +177,9 @@ Event = (
     | Lost
     | TaskFound
     | Corrupted
+    | Following
+    | StandbyFound
+    | JournalGrew
     | Fetched
     | SchemaFetched
     | SchemaRefused
@@ -174,6 +199,22 @@ class FindTask:
     partition: int
     without: Mapping[str, str] = field(default_factory=dict)  # digests of snapshots that are no good, and why
     because: str = ""  # why the task is looked for once more; "" where it was assigned
+    warm: tuple[tuple[int, str], ...] = ()  # where these cycles are committed, the worker needs no snapshot (rule 25)
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Read what Kafka remembers of another worker's task, outside the group; answer with `StandbyFound`, and go on."""
+
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unfollow:
+    """Read nothing more of a followed task: it was assigned to this worker, or to be followed by others."""
+
+    partition: int
+    because: str = ""  # what was wrong with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +315,8 @@ class Stop:
 
 Instruction = (
     FindTask
+    | Follow
+    | Unfollow
     | StopTask
     | Fetch
     | Pause

@@ -243,6 +243,17 @@ class Replay:
         self.total = sum(item.count for record in records for item in record.ranges)
         self.done = 0
 
+    def extend(self, records: Sequence[JournalRecord]) -> None:
+        """More cycles were committed."""
+        self._records += records
+        self.total += sum(item.count for record in records for item in record.ranges)
+
+    def resumed(self, records: Sequence[JournalRecord]) -> "Replay":
+        """A replay of these cycles that goes on in the midst of the first, as far as this one had come."""
+        other = Replay(records)
+        other._range, other._taken = self._range, self._taken
+        return other
+
     @property
     def record(self) -> JournalRecord | None:
         """The cycle being replayed; None when all are."""

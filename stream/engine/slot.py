@@ -1,16 +1,18 @@
 """A task's place in a worker: its state, what was fetched for it, and its replay."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from stream.engine.effects import OutputBatch, Outputs
+from stream.engine.following import found_backfill, newest_cycle, next_cycles, standing_at, stands_in
 from stream.engine.image import StateImage
 from stream.engine.journal import Backfill
 from stream.engine.lifecycle import TaskState, transition
 from stream.engine.protocol import (
+    FindTask,
     Instruction,
     Pause,
     Resume,
@@ -19,7 +21,7 @@ from stream.engine.protocol import (
     SnapshotPublished,
     TaskFound,
 )
-from stream.engine.restore import HOW_TO_RESET, Replay, find_beginning
+from stream.engine.restore import HOW_TO_RESET, Beginning, Replay, find_beginning
 from stream.engine.snapshot import Checkpoint
 from stream.engine.task import Task
 from stream.engine.upgrade import Restored
@@ -66,6 +68,8 @@ class Slot:
         self._snapshot_cycle = 0
         self._image: StateImage | None = None  # of the state, for the next checkpoint
         self._has_run = False
+        self._newest = (0, "")  # of a followed task: cycle and digest of the last one that is known
+        self._warm: tuple[int, str] | None = None  # of one that was claimed: the last cycle that was replayed whole
         self.held_back = ""  # why nothing live is taken for now (rule 20)
         self._published: deque[int] = deque(maxlen=2)  # cycles of the snapshots that are stored
         self.unusable_snapshot = ""  # digest of the one that was being loaded when the task turned out corrupt
@@ -78,7 +82,17 @@ class Slot:
         Raises:
             TaskCorrupted: it cannot be rebuilt; if `unusable_snapshot` is set, perhaps from another snapshot.
         """
+        if self.is_warm:
+            return self._take_over(found, now_ms)
         beginning = find_beginning(found, self.task.sources, self.task.plan_digest, offset_reset, backfill)
+        self._load(beginning, found, now_ms)
+        self._move(TaskState.RESTORING)
+        self._finish_replayed()
+        if beginning.backfill is not None and not found.journal:
+            self.task.begun_ms = now_ms  # its first cycle says how, even without records: from then on it holds
+        return beginning.starts
+
+    def _load(self, beginning: Beginning, found: TaskFound, now_ms: int) -> None:
         self.task.backfill = beginning.backfill
         if beginning.checkpoint is not None:
             self.unusable_snapshot = beginning.checkpoint.digest
@@ -93,16 +107,55 @@ class Slot:
         starts = beginning.starts.items()
         self._behind = {source: (found.ends[source], now_ms) for source, at in starts if at < found.ends[source]}
         self._replay = Replay(beginning.replay)
-        self._move(TaskState.RESTORING)
+
+    def follow(self, found: TaskFound, now_ms: int) -> Mapping[TopicPartition, int]:
+        """Load the state that Kafka remembers of another worker's task; returns where fetching begins.
+
+        Raises:
+            TaskCorrupted, ConfigError: it cannot be followed now.
+        """
+        beginning = find_beginning(found, self.task.sources, self.task.plan_digest, "earliest", found_backfill(found))
+        self._load(beginning, found, now_ms)
+        self._newest = newest_cycle(found)
+        self._move(TaskState.STANDBY)
         self._finish_replayed()
-        if beginning.backfill is not None and not found.journal:
-            self.task.begun_ms = now_ms  # its first cycle says how, even without records: from then on it holds
         return beginning.starts
+
+    def extend_replay(self, records: Sequence[bytes]) -> None:
+        """The owner of a followed task has committed these cycles, some of which may be known.
+
+        Raises:
+            TaskCorrupted: they do not follow those that are known, or are another plan's.
+        """
+        new = next_cycles(records, self._newest, self.task.plan_digest, self.task.partition)
+        self._replay.extend(new)
+        if new:
+            self._newest = (new[-1].cycle, new[-1].digest)
+        self._finish_replayed()
+
+    def claim(self, epoch: int, ready_after: int) -> FindTask:
+        """The followed task was assigned to this worker. What is fetched comes from elsewhere now."""
+        self.task.epoch, self.ready_after = epoch, ready_after
+        self._clear()
+        self._paused.clear()
+        self._move(TaskState.CREATED)
+        self._warm = self.task.last_cycle
+        return FindTask(self.task.partition, warm=(self._warm, self._newest))
+
+    @property
+    def is_warm(self) -> bool:
+        """True between `claim` and `begin`, which takes the state over."""
+        return self._warm is not None and not self.has_begun
+
+    @property
+    def has_begun(self) -> bool:
+        """True once it is known what Kafka remembers of the task."""
+        return self.state is not TaskState.CREATED
 
     def enqueue(self, batch: RecordBatch, now_ms: int) -> list[Instruction]:
         """Take fetched records; pauses their partition when enough wait."""
         source = TopicPartition(batch.topic, batch.partition)
-        if self.state not in (TaskState.RESTORING, TaskState.RUNNING) or not len(batch):
+        if self.state not in (TaskState.STANDBY, TaskState.RESTORING, TaskState.RUNNING) or not len(batch):
             return []
         self._check_goes_on(source, batch)
         self._queues[source].append(batch)
@@ -139,7 +192,7 @@ class Slot:
         """True if `handle` would handle records."""
         if self._awaited_schema is not None:
             return False
-        if self.state is TaskState.RESTORING:
+        if self.state in (TaskState.STANDBY, TaskState.RESTORING):
             item = self._replay.range
             return item is not None and bool(self._queues[item.source])
         if self.state is not TaskState.RUNNING or self.held_back:
@@ -155,7 +208,7 @@ class Slot:
 
     def handle(self, now_ms: int, records: int) -> tuple[Outputs | None, list[Instruction]]:
         """Handle at most `records` records: live ones give outputs, replayed ones none."""
-        if self.state is TaskState.RESTORING:
+        if self.state in (TaskState.STANDBY, TaskState.RESTORING):
             source = self._handle_replay(records)
             return None, self._resume_if_low(source)
         source = self._next_source()
@@ -234,6 +287,26 @@ class Slot:
         """Nothing of the task may leave any more."""
         self._move(TaskState.CLOSED)
 
+    def _take_over(self, found: TaskFound, now_ms: int) -> Mapping[TopicPartition, int]:
+        """Go on with the followed state, in the midst of a cycle where it is there."""
+        assert self._warm is not None
+        if not stands_in(found, (self._warm, self._newest)):
+            raise TaskCorrupted(f"cycle {self._newest[0]}, which was followed, is not one of those that are committed")
+        standing = standing_at(self._warm, self.task)
+        whole = replace(found, checkpoints=(standing,))
+        beginning = find_beginning(whole, self.task.sources, self.task.plan_digest, "earliest", found_backfill(found))
+        self.task.backfill = beginning.backfill
+        self._replay = self._replay.resumed(beginning.replay)
+        self._snapshot_cycle, self.snapshot_ms = self._warm[0], now_ms
+        starts = {source: max(at, self.task.next_offsets[source]) for source, at in beginning.starts.items()}
+        self._next_offsets = dict(starts)
+        self._behind = {
+            source: (found.ends[source], now_ms) for source, at in starts.items() if at < found.ends[source]
+        }
+        self._move(TaskState.RESTORING)
+        self._finish_replayed()
+        return starts
+
     def _clear(self) -> None:
         for queue in self._queues.values():
             queue.clear()
@@ -294,11 +367,11 @@ class Slot:
         return item.source
 
     def _finish_replayed(self) -> None:
-        """Close cycles whose ranges are replayed; run when there is none left."""
+        """Close cycles whose ranges are replayed; run when there is none left, unless the task is another's."""
         while self._replay.record is not None and self._replay.range is None:
             self.task.replay_schemas(self._replay.record, len(self._replay.record.ranges))
             self.task.close_replayed(self._replay.finish_cycle())
-        if self._replay.record is None:
+        if self._replay.record is None and self.state is TaskState.RESTORING:
             self.task.end_replay()
             self._move(TaskState.RUNNING)
             self._has_run = True

@@ -99,6 +99,11 @@ class Task:
         return self._last.cycle
 
     @property
+    def last_cycle(self) -> tuple[int, str]:
+        """Number and digest of the last closed cycle."""
+        return self._last.cycle, self._last.digest
+
+    @property
     def has_open_cycle(self) -> bool:
         """True if records were handled since the last cycle was closed, or a backfill was begun."""
         return bool(self._ranges) or self.begun_ms is not None

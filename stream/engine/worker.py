@@ -5,12 +5,9 @@ cycle, whose outputs are held back until the commit has returned (rule 11); the 
 stay in hand till then, and are sent again, for the tasks still owned, when the broker refuses them (rule 9).
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from stream.engine.failures import Failures
-from stream.engine.journal import Backfill
 from stream.engine.lifecycle import TaskState
 from stream.engine.metrics import CycleMetrics
 from stream.engine.protocol import (
@@ -23,40 +20,31 @@ from stream.engine.protocol import (
     Fetched,
     FetchSchema,
     FindTask,
+    Following,
     InputsWatched,
     Instruction,
+    JournalGrew,
     Lost,
     Pause,
-    PublishSnapshot,
     Release,
     Revoked,
     SchemaFetched,
     SchemaRefused,
     SnapshotPublished,
+    StandbyFound,
     Stop,
     StopRequested,
     StopTask,
     TaskFound,
 )
 from stream.engine.slot import Slot
-from stream.engine.snapshot import Checkpoint
+from stream.engine.snapshot_turns import SnapshotTurns
+from stream.engine.standbys import Standbys
 from stream.engine.task import Task
 from stream.engine.transactions import ClosedCycle, Transactions
+from stream.engine.worker_settings import WorkerSettings
 from stream.errors import StreamError, TaskCorrupted
 from stream.records import RecordBatch
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSettings:
-    """How often a worker commits and snapshots, and how it delivers."""
-
-    is_immediate: bool = False  # predictions leave at once, outside the transaction
-    commit_interval_ms: int = 100
-    snapshot_interval_ms: int = 60_000
-    offset_reset: str = "earliest"  # for a task without a journal
-    backfill: Backfill | None = None  # in place of it: how such a task begins, and from when on its outputs leave
-    held_bytes: int = 64 << 20  # outputs of the cycle ahead of a commit, at most
-    copied_bytes: int = 16 << 20  # of all states at a cycle's end, for snapshots: some 10 ms; the rest ahead of it
 
 
 class Worker:
@@ -82,12 +70,10 @@ class Worker:
         self.taken = 0  # records that the last `work` handled, live or replayed
         self._done: list[tuple[int, CycleMetrics]] = []
         self._is_stopping = False
-        self._publishing: Counter[int] = Counter()  # snapshots that are being written, by partition
-        self._has_last: set[int] = set()  # partitions whose last snapshot was asked for
-        self._copied = 0  # turns of copying
+        self._snapshots = SnapshotTurns(settings.snapshot_interval_ms)
         self._failures = Failures()
         self._failure: StreamError | None = None  # of the task that failed last
-        self._to_find: dict[int, FindTask] = {}  # corrupt tasks that are looked for once nothing of theirs is in flight
+        self._standbys = Standbys(build_task)
         self._schemas: dict[int, SchemaFetched] = {}
 
     @property
@@ -95,9 +81,15 @@ class Worker:
         """The tasks of this worker with their queues, for metrics and readiness."""
         return tuple(self._slots.values())
 
+    @property
+    def standbys(self) -> Sequence[Slot]:
+        """Other workers' tasks that this one follows."""
+        return self._standbys.slots
+
     def has_work(self, now_ms: int) -> bool:
         """True if `work` would handle records now."""
-        return not self._must_wait and any(slot.has_work(now_ms) for slot in self._slots.values())
+        has_own = any(slot.has_work(now_ms) for slot in self._slots.values())
+        return (has_own and not self._must_wait) or (not has_own and self._standbys.has_work(now_ms))
 
     def take_handled(self) -> RecordBatch | None:
         """The live records that the last `work` handled, once: for whoever measures."""
@@ -131,7 +123,7 @@ class Worker:
     def _on(self, event: Event, now_ms: int) -> list[Instruction]:
         match event:
             case Assigned(partitions):
-                return [self._assign(partition) for partition in partitions]
+                return [each for partition in partitions for each in self._assign(partition)]
             case Revoked(partitions):
                 return self._revoke(partitions, now_ms)
             case Lost(partitions):
@@ -140,10 +132,14 @@ class Worker:
                 return self._begin_task(event, now_ms)
             case Corrupted(partition, reason):
                 slot = self._slots.get(partition)
-                return self._restore_again(slot, TaskCorrupted(reason)) if slot else []
+                return (
+                    self._restore_again(slot, TaskCorrupted(reason)) if slot else self._standbys.drop(partition, reason)
+                )
+            case Following() | StandbyFound() | JournalGrew():
+                return [] if self._is_stopping else self._standbys.on(event, self._slots, now_ms)
             case Fetched(batch):
                 slot = self._slots.get(batch.partition)
-                return self._enqueue(slot, batch, now_ms) if slot else []
+                return self._enqueue(slot, batch, now_ms) if slot else self._standbys.enqueue(batch, now_ms)
             case SchemaFetched() | SchemaRefused():
                 if isinstance(event, SchemaFetched):  # a refusal holds as long as a task remembers it (rule 3)
                     self._schemas[event.schema_id] = event
@@ -153,7 +149,7 @@ class Worker:
             case CommitReturned():
                 return self._commit_returned(event, now_ms)
             case SnapshotPublished(partition):
-                self._publishing[partition] -= 1
+                self._snapshots.answered(partition)
                 if slot := self._slots.get(partition):
                     slot.published(event)
                 return self._stop_if_done(now_ms)
@@ -163,13 +159,17 @@ class Worker:
                 self._is_stopping = True
                 for slot in self._slots.values():
                     slot.suspend()
-                return self._close(now_ms) or self._stop_if_done(now_ms)
+                return [*self._standbys.follow(()), *(self._close(now_ms) or self._stop_if_done(now_ms))]
 
     # --- assignment ----------------------------------------------------------------------------------------------
 
-    def _assign(self, partition: int) -> Instruction:
-        self._build(partition)
-        return FindTask(partition)
+    def _assign(self, partition: int) -> list[Instruction]:
+        warm, unfollowed = self._standbys.claim(partition)
+        if warm is None:
+            self._build(partition)
+            return [*unfollowed, FindTask(partition)]
+        self._slots[partition], self._epochs[partition] = warm, self._epochs.get(partition, 0) + 1
+        return [*unfollowed, warm.claim(self._epochs[partition], self._transactions.last_begun)]
 
     def _build(self, partition: int) -> None:
         self._epochs[partition] = self._epochs.get(partition, 0) + 1
@@ -207,7 +207,6 @@ class Worker:
     def _forget(self, partitions: tuple[int, ...]) -> None:
         for partition in partitions:
             self._failures.forget(partition)
-            self._to_find.pop(partition, None)
             if slot := self._slots.pop(partition, None):
                 slot.close()
 
@@ -221,12 +220,12 @@ class Worker:
         if (slot := self._slots.get(partition)) is None:
             return []
         slot.held_back = danger
-        if self._transactions.is_committing or self._publishing[partition] or self._is_stopping:
+        if self._transactions.is_committing or self._snapshots.is_writing(partition) or self._is_stopping:
             return []
         if danger and slot.has_open_cycle:
             return self._close(now_ms)
         checkpoint = slot.checkpoint_if_near(now_ms, self._copied_bytes) if slot.wants_snapshots else None
-        return self._publish([checkpoint]) if checkpoint is not None else []
+        return self._snapshots.publish([checkpoint]) if checkpoint is not None else []
 
     def _enqueue(self, slot: Slot, batch: RecordBatch, now_ms: int) -> list[Instruction]:
         try:
@@ -243,20 +242,17 @@ class Worker:
         partition, unusable = slot.task.partition, slot.unusable_snapshot
         if unusable:
             self._failures.leave_out(partition, unusable, str(error))
-        elif slot.state is TaskState.CREATED or not self._failures.is_new(partition, slot.task.cycle):
-            return self._fail(slot, error)
+        elif not slot.is_warm and not (slot.has_begun and self._failures.is_new(partition, slot.task.cycle)):
+            return self._fail(slot, error)  # but for a followed task that is of no use: it is loaded like any other
         slot.close()
         self._build(partition)
         pauses = [Pause(source) for source in slot.task.sources]
-        self._to_find[partition] = FindTask(partition, self._failures.left_out(partition), str(error))
+        self._failures.find_later(partition, str(error))
         return [*pauses, *self._drop_outputs(), *self._find_if_settled()]
 
     def _find_if_settled(self) -> list[Instruction]:
         """Look for tasks only once it is known whether their last cycles were committed."""
-        if self._transactions.is_committing:
-            return []
-        wanted, self._to_find = self._to_find, {}
-        return list(wanted.values())
+        return [] if self._transactions.is_committing else self._failures.take_waiting()
 
     def _fail(self, slot: Slot, error: StreamError) -> list[Instruction]:
         """Rule 12: this task stops, the others go on; a worker that has no other ends with the reason."""
@@ -272,30 +268,23 @@ class Worker:
 
     def copy_ahead(self, most_bytes: int) -> int:
         """Between slices of work, copy about so many bytes of state for snapshots that are due; how many it were."""
-        slots, copied = [*self._slots.values()], 0
-        self._copied += 1
-        for turn in range(len(slots)):  # one after the other, each as much as is left: another one begins each time
-            copied += slots[(self._copied + turn) % len(slots)].copy_ahead(most_bytes - copied)
-            if copied >= most_bytes:
-                break
-        return copied
+        return self._snapshots.copy_ahead(self.slots, most_bytes)
 
     def _work(self, now_ms: int, records: int) -> list[Instruction]:
         instructions: list[Instruction] = []
         self.taken = 0
         over = self._transactions.last_over
-        slot = next((slot for slot in self._fairly() if slot.has_work(now_ms) and slot.ready_after <= over), None)
+        fairly = sorted(self._slots.values(), key=lambda slot: slot.served)  # the one that waits longest first
+        slot = next((slot for slot in fairly if slot.has_work(now_ms) and slot.ready_after <= over), None)
         if slot is not None and not self._must_wait:
             instructions += self._handle(slot, now_ms, min(records, slot.slice_records or records))
+        elif slot is None:
+            self.taken, replayed = self._standbys.work(now_ms, records)
+            instructions += replayed
         # A clock that was set back commits at once: otherwise nothing would be until it is where it was.
-        is_due = not 0 <= now_ms - self._committed_ms < self._settings.commit_interval_ms
-        if is_due:
+        if not 0 <= now_ms - self._committed_ms < self._settings.commit_interval_ms:
             instructions += self._close(now_ms)
         return instructions
-
-    def _fairly(self) -> list[Slot]:
-        """Slots, the one that was served longest ago first."""
-        return sorted(self._slots.values(), key=lambda slot: slot.served)
 
     def _handle(self, slot: Slot, now_ms: int, records: int) -> list[Instruction]:
         self._served += 1
@@ -343,10 +332,9 @@ class Worker:
 
     def _close_cycle(self, slot: Slot, now_ms: int) -> ClosedCycle:
         effects = slot.task.close_cycle()
-        # As for commits: a clock that was set back must not put snapshots off until it is where it was.
-        is_due = not 0 <= now_ms - slot.snapshot_ms < self._settings.snapshot_interval_ms
-        is_wanted = is_due and not self._publishing[slot.task.partition]
-        checkpoint = slot.checkpoint_if_near(now_ms, self._copied_bytes) if is_wanted else None
+        checkpoint = (
+            slot.checkpoint_if_near(now_ms, self._copied_bytes) if self._snapshots.is_due(slot, now_ms) else None
+        )
         return ClosedCycle(effects, slot.task.metrics, checkpoint)
 
     def _commit_returned(self, returned: CommitReturned, now_ms: int) -> list[Instruction]:
@@ -375,7 +363,7 @@ class Worker:
             return self._unsendable(returned.message)
         cycles = self._transactions.committed()
         self._done += [(cycle.effects.partition, cycle.metrics) for cycle in cycles]
-        published = self._publish([cycle.checkpoint for cycle in cycles if cycle.checkpoint is not None])
+        published = self._snapshots.publish([cycle.checkpoint for cycle in cycles if cycle.checkpoint is not None])
         return published + self._transactions.go_on()
 
     def _unsendable(self, reason: str) -> list[Instruction]:
@@ -393,11 +381,6 @@ class Worker:
         slot = self._slots.get(partition)
         return slot is not None and slot.task.epoch == epoch and slot.state is not TaskState.FAILED
 
-    def _publish(self, checkpoints: Sequence[Checkpoint]) -> list[Instruction]:
-        """Rule 22: a snapshot leaves only after its cycle's commit has returned."""
-        self._publishing.update(checkpoint.partition for checkpoint in checkpoints)
-        return [PublishSnapshot(checkpoint) for checkpoint in checkpoints]
-
     # --- leaving -------------------------------------------------------------------------------------------------
 
     def _release_if_done(self) -> list[Instruction]:
@@ -411,12 +394,6 @@ class Worker:
         """Once all is committed: a last snapshot of each task, so that the next start replays nothing; then the end."""
         if not self._is_stopping or self._transactions.is_committing:
             return []
-        last = [
-            slot
-            for partition, slot in self._slots.items()
-            if slot.is_ahead_of_snapshot and partition not in self._has_last
-        ]
-        self._has_last |= {slot.task.partition for slot in last}
-        if last:
-            return self._publish([slot.checkpoint(now_ms) for slot in last])
-        return [] if any(self._publishing.values()) else [Stop(None)]
+        if last := self._snapshots.publish_last(self._slots, now_ms):
+            return last
+        return [] if self._snapshots.is_any_written else [Stop(None)]

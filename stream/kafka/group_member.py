@@ -69,6 +69,10 @@ class GroupMember:
         """The membership of this moment, for a transaction that begins (rule 7)."""
         return self._consumer.consumer_group_metadata()
 
+    def member_id(self) -> str:
+        """The group's name for this member; "" before it has joined. May be called by any thread."""
+        return self._consumer.memberid() or ""
+
     def leave(self) -> None:
         """Leave the group at once, so that the others need not wait for the session to end."""
         self._consumer.close()

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 
 from stream.engine.protocol import Event
+from stream.kafka.follower import FollowedFound
 from stream.kafka.task_finder import Found
 
-Mail = Event | Found
+Mail = Event | Found | FollowedFound
 
 
 class Mailbox:

@@ -50,12 +50,15 @@ class TaskFinder:
         self._loading: tuple[tuple[int, float], ...] = ()
         self._wait = partial(wait_until_stable, is_closing=is_closing)
 
-    def find(self, partition: int, without: Mapping[str, str] = _NONE) -> TaskFound:
+    def find(
+        self, partition: int, without: Mapping[str, str] = _NONE, warm: Collection[tuple[int, str]] = ()
+    ) -> TaskFound:
         """Read offsets, journal and the newest wanted snapshot of a task.
 
         Args:
             partition: the task's.
             without: digests of snapshots that are no good, and why.
+            warm: where all of these cycles are committed, no snapshot is needed.
 
         Raises:
             RetriableError: positions did not become stable, or the brokers do not answer.
@@ -64,7 +67,9 @@ class TaskFinder:
         """
         sources = tuple(TopicPartition(topic, partition) for topic in self._topics.sources)
         committed, records = self._remembered(TopicPartition(self._topics.journal, partition), sources)
-        wanted = {cycle for cycle in map(_cycle_of, records) if cycle is not None and cycle[1] not in without}
+        known = {cycle for cycle in map(_cycle_of, records) if cycle is not None}
+        is_warm = bool(warm) and known >= set(warm)
+        wanted = set() if is_warm else {cycle for cycle in known if cycle[1] not in without}
         stored = self._wait(partial(self._load, partition, wanted), "snapshots") if wanted else None
         edges = {source: self._wait(partial(self._reader.watermarks, source), "offsets") for source in sources}
         topics = self._wait(partial(self._admin.identities, self._topics.sources), "topics")

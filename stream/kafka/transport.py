@@ -36,6 +36,7 @@ from stream.engine.protocol import (
     Fetched,
     FetchSchema,
     FindTask,
+    Follow,
     Instruction,
     Lost,
     Pause,
@@ -47,31 +48,32 @@ from stream.engine.protocol import (
     SchemaFetched,
     SchemaRefused,
     Send,
-    SnapshotPublished,
     Stop,
     StopTask,
     TaskFound,
+    Unfollow,
 )
-from stream.engine.snapshot import Checkpoint
 from stream.engine.snapshot_store import SnapshotStore, StoreMemory
-from stream.errors import ConfigError, StreamError, TaskCorrupted
+from stream.errors import TaskCorrupted
 from stream.kafka import client_config
 from stream.kafka.broker_health import BrokerHealth
 from stream.kafka.clients import make_client
 from stream.kafka.committer import Committer
 from stream.kafka.flows import Flows
+from stream.kafka.follower import FollowedFound, Follower
 from stream.kafka.group_member import GroupMember
 from stream.kafka.group_protocol import choose_group_protocol
+from stream.kafka.input_partitions import count_partitions
 from stream.kafka.input_watch import InputWatch
 from stream.kafka.journal_trimmer import JournalTrimmer
 from stream.kafka.mailbox import Mail, Mailbox
+from stream.kafka.publisher import Publisher
 from stream.kafka.reader import Reader
 from stream.kafka.schema_fetcher import SchemaFetcher
 from stream.kafka.sender import Sender
 from stream.kafka.snapshots import TopicSnapshotStore
 from stream.kafka.stable import wait_until_stable
 from stream.kafka.task_finder import Found, TaskFinder
-from stream.kafka.topic_checks import unequal_partitions
 from stream.kafka.transaction_producer import TransactionProducer
 from stream.records import TopicPartition
 
@@ -122,6 +124,7 @@ class Transport:
         self._begun: tuple[int, object] = (0, None)  # the newest transaction and the membership it began with
         self._schemas: SchemaFetcher | None = None
         self.watch = InputWatch(settings, topics, self._mailbox.post)
+        self._follower: Follower | None = None
         self._is_closing = False
         self.health = BrokerHealth()
         self.stopped: Stop | None = None
@@ -134,7 +137,7 @@ class Transport:
             ConfigError: a topic, a right or a setting is wrong.
             RetriableError: no broker answers.
         """
-        partitions = self._check_inputs()
+        partitions = count_partitions(self._settings, self._topics)
         self.group_protocol = choose_group_protocol(self._settings)
         producer = TransactionProducer(self._settings, self.health)
         producer.start(_START_WITHIN_S)
@@ -155,6 +158,9 @@ class Transport:
             on_revoked=self._on_revoked,
             on_lost=self._on_lost,
         )
+        if self._settings.standby_replicas:
+            own = (self._open_store(), self._member.member_id, self._prepare, self._mailbox.post, self.health)
+            self._follower = Follower(self._settings, self._topics, partitions, *own)
         self._member.join()
         self.watch.start()
 
@@ -194,12 +200,16 @@ class Transport:
                 self._committer.abort(transaction)
             case FindTask():
                 self._find_task(instruction)
+            case Follow(partition) if self._follower is not None:
+                self._follower.follow(partition)
+            case Unfollow(partition) if self._follower is not None:
+                self._follower.unfollow(partition)
             case StopTask(partition):
                 self._stop_task(partition)
             case FetchSchema(schema_id):
                 self._fetch_schema(schema_id)
             case PublishSnapshot(checkpoint):
-                self._mailbox.run(self._publishing, lambda: self._publish(checkpoint))
+                self._mailbox.run(self._publishing, lambda: self._publisher.publish(checkpoint))
             case Release(partitions):
                 self._release(partitions)
             case Stop():
@@ -225,6 +235,8 @@ class Transport:
         if hasattr(self, "_member"):
             self._member.leave()
             self._label_consumer.close()
+        if self._follower is not None:
+            self._follower.close()
         if hasattr(self, "_committer"):
             self._stop_helpers()
             self._sender.close()
@@ -242,6 +254,8 @@ class Transport:
         if batches:
             self.health.on_answer()
         self._events += map(Fetched, batches)
+        if self._follower is not None:
+            self._events += self._follower.collect(self._settings.poll_records)
         gone = self._member.flows.take_gone() | self._labels.take_gone()
         # One of a task, should events and labels both be gone: the second would be that of a task restored already.
         self._events += (Corrupted(*each) for each in {source.partition: why for source, why in gone.items()}.items())
@@ -263,6 +277,8 @@ class Transport:
             return item.found
         if isinstance(item, CommitReturned) and item.outcome is CommitOutcome.COMMITTED:
             self.watch.committed()
+        if isinstance(item, FollowedFound):
+            return self._follower.found(item) if self._follower is not None else None
         if isinstance(item, SchemaFetched | SchemaRefused):
             self._schemas_asked().answered(item.schema_id)
         return item
@@ -314,13 +330,16 @@ class Transport:
 
     def _fetch(self, source: TopicPartition, offset: int) -> None:
         flows = self._flows_of(source)
-        if TopicPartition(self._topics.events, source.partition) not in self._member.flows:
+        is_own = TopicPartition(self._topics.events, source.partition) in self._member.flows
+        if not is_own and source not in flows:
             return  # it was taken away after the worker decided
         if flows is self._labels:
             flows.add([source])
         flows.fetch(source, offset)
 
     def _flows_of(self, source: TopicPartition) -> Flows:
+        if self._follower is not None and source in self._follower.flows:
+            return self._follower.flows
         return self._member.flows if source.topic == self._topics.events else self._labels
 
     def _membership(self, transaction: int) -> object:
@@ -335,7 +354,7 @@ class Transport:
 
     def _find(self, wanted: FindTask) -> TaskFound | Corrupted:
         try:
-            return self._prepare(self._finder.find(wanted.partition, wanted.without))
+            return self._prepare(self._finder.find(wanted.partition, wanted.without, wanted.warm))
         except TaskCorrupted as error:
             return Corrupted(wanted.partition, str(error))
 
@@ -357,36 +376,17 @@ class Transport:
             self._schemas = SchemaFetcher(Registry(self._settings), self._mailbox)
         return self._schemas
 
-    def _publish(self, checkpoint: Checkpoint) -> SnapshotPublished:
-        try:
-            journal_end = self._trimmer.before_publish(checkpoint.partition)
-            kept = self._published.publish(checkpoint)
-            self.watch.published(checkpoint)
-            self._trimmer.published(checkpoint.partition, checkpoint.digest, kept, journal_end)
-        except StreamError as error:
-            _log.warning("snapshot not published", partition=checkpoint.partition, error=str(error))
-            return SnapshotPublished(checkpoint.partition, checkpoint.cycle, str(error))
-        return SnapshotPublished(checkpoint.partition, checkpoint.cycle)
-
     def _read_committed(self, sources: tuple[TopicPartition, ...]) -> dict[TopicPartition, CommittedOffset]:
         with Reader(self._settings) as reader:
             return wait_until_stable(lambda: reader.committed(sources), "committed offsets", lambda: self._is_closing)
 
     # --- start and end -------------------------------------------------------------------------------------------
 
-    def _check_inputs(self) -> int:
-        """Every topic is there, and those of a task have the same partitions (rule 13); returns how many."""
-        topics = filter(None, (*self._topics.sources, self._topics.journal, self._topics.snapshots))
-        with Reader(self._settings) as reader:
-            counts = {topic: len(reader.partitions(topic)) for topic in topics}
-        if problem := unequal_partitions(counts):
-            raise ConfigError(problem)
-        return counts[self._topics.events]
-
     def _start_helpers(self) -> None:
-        self._finder_store, self._published = self._open_store(), self._open_store()
+        self._finder_store = self._open_store()
         self._finder = TaskFinder(self._settings, self._topics, self._finder_store, lambda: self._is_closing)
-        self._trimmer = JournalTrimmer(self._settings, self._topics.journal)
+        trimmer = JournalTrimmer(self._settings, self._topics.journal)
+        self._publisher = Publisher(self._open_store(), trimmer, self.watch)
         self._finding = ThreadPoolExecutor(1, thread_name_prefix="stream-finder")
         self._publishing = ThreadPoolExecutor(1, thread_name_prefix="stream-snapshots")
 
@@ -397,5 +397,4 @@ class Transport:
             threads.shutdown(wait=True, cancel_futures=True)
         self._finder.close()
         self._finder_store.close()
-        self._published.close()
-        self._trimmer.close()
+        self._publisher.close()

@@ -61,6 +61,7 @@ class Settings:
     session_timeout_ms: int = 10_000  # after which the group gives up a silent worker; with KIP-848 the broker decides
     max_poll_interval_ms: int = 300_000  # over it the group expels the worker: the most that a revocation may take
     recovery_target_s: int = 20  # a dead worker's partitions should move within it; decides what `auto` is
+    standby_replicas: int = 0  # workers that follow each task to take it over warm; each takes the task's memory
     fetch_bytes: int = 64 << 20  # fetched and not yet handled, of all partitions together
     linger_ms: int = 5  # how long producers wait for a batch to fill
     compression: str = "lz4"  # of what producers send: none, gzip, snappy, lz4 or zstd

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import structlog
 
 from stream.engine.lifecycle import TaskState
-from stream.engine.protocol import FindTask, Instruction, StopTask
+from stream.engine.protocol import FindTask, Follow, Instruction, StopTask, Unfollow
 from stream.engine.slot import Slot
 from stream.runtime.health import WorkerHealth
 from stream.runtime.metrics import WorkerMetrics
@@ -48,7 +48,13 @@ class TaskObserver:
         for instruction in instructions:
             match instruction:
                 case FindTask(partition, _, because) if because:
-                    _log.warning("a task is corrupt; it is restored again", partition=partition, reason=because)
+                    _log.warning("a task is restored again", partition=partition, reason=because)
+                case FindTask(partition, warm=warm) if warm:
+                    _log.info("a followed task is taken over", partition=partition, cycle=warm[-1][0])
+                case Follow(partition):
+                    _log.info("following a task", partition=partition)
+                case Unfollow(partition, because) if because:
+                    _log.warning("a followed task is dropped", partition=partition, reason=because)
                 case StopTask(partition, error):
                     _log.error("a task failed; the others go on", partition=partition, reason=str(error))
                     self._health.failed(partition, str(error))

@@ -33,7 +33,8 @@ from stream.engine.protocol import (
 from stream.engine.snapshot_store import SnapshotStore, StoreMemory
 from stream.engine.task import OutputFormat, Task
 from stream.engine.warm_up import warm_up
-from stream.engine.worker import Worker, WorkerSettings
+from stream.engine.worker import Worker
+from stream.engine.worker_settings import WorkerSettings
 from stream.errors import ConfigError
 from stream.kafka.broker_probe import BrokerProbe
 from stream.kafka.reader import Reader

@@ -208,6 +208,10 @@ class SimulatedBroker:
         """Where a task's journal ends now."""
         return self.logs[TopicPartition(self.journal, partition)].end
 
+    def journal_begin(self, partition: int) -> int:
+        """Where a task's journal begins, since it was trimmed."""
+        return self._journal_begins[partition]
+
     def trim_journal(self, partition: int, end: int) -> None:
         """No task finds what lies before `end` any more; whoever checks a run still reads it."""
         self._journal_begins[partition] = max(end, self._journal_begins[partition])

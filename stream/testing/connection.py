@@ -17,7 +17,10 @@ from stream.engine.protocol import (
     Fetched,
     FetchSchema,
     FindTask,
+    Follow,
+    Following,
     Instruction,
+    JournalGrew,
     Lost,
     Pause,
     Produce,
@@ -28,9 +31,11 @@ from stream.engine.protocol import (
     SchemaRefused,
     Send,
     SnapshotPublished,
+    StandbyFound,
     Stop,
     StopTask,
     TaskFound,
+    Unfollow,
 )
 from stream.records import RejectReason, TopicPartition
 from stream.testing.broker import SimulatedBroker, TransactionOver
@@ -53,6 +58,7 @@ class Chances:
     lost_send: float = 0.0  # a batch outside a transaction that does not arrive
     failed_snapshot: float = 0.0
     wrong_refusal: float = 0.0  # a registry that says it has no such schema, as a replica that lags behind does
+    other_standbys: float = 0.0  # a description of the group, by which other tasks are to be followed
 
 
 class Connection:
@@ -87,7 +93,8 @@ class Connection:
         self._committing: deque[Job[Event | None]] = deque()
         self._sending: deque[tuple[OutputBatch, ...]] = deque()
         self._asking: list[Job[Event | None]] = []  # looking for tasks and schemas, publishing: in no order
-        self._requests: dict[int, object] = {}  # FindTask asked for and not answered, by partition
+        self._requests: dict[int, object] = {}  # FindTask and Follow asked for and not answered, by partition
+        self._journals: dict[int, int] = {}  # of followed tasks: where reading goes on
         self._open: tuple[int, Transaction] | None = None
         self._begun: tuple[int, int] = (0, 0)  # the newest transaction and the generation it began in
         self._has_lost_send = False
@@ -120,6 +127,7 @@ class Connection:
                 case Lost(partitions):
                     self._forget(partitions)
             yield event
+        yield from self._poll_standbys()
         for source in sorted(self._positions.keys() - self._paused):
             if source not in self._positions:
                 continue
@@ -127,6 +135,18 @@ class Connection:
             if len(batch):
                 self._positions[source] = int(batch.offsets[-1]) + 1
                 yield Fetched(batch)
+
+    def _poll_standbys(self) -> Iterator[Event]:
+        """Whom to follow, which a description of the group tells now and then, and what their owners have committed."""
+        if self.draw.random() < self.chances.other_standbys:
+            others = sorted(set(range(self.broker.partitions)) - self._group.owned(self))
+            yield Following(tuple(self.draw.sample(others, self.draw.randint(0, len(others)))))
+        for partition, begin in sorted(self._journals.items()):
+            log = self.broker.logs[TopicPartition(self.broker.journal, partition)]
+            new = list(log.committed(begin))[: self.draw.randint(0, 3)]
+            if new:
+                self._journals[partition] = new[-1][0] + 1
+                yield JournalGrew(partition, tuple(record.value for _, record in new if record.value is not None))
 
     def advance(self) -> Event | None:
         """Let one of the threads do one step; its answer, if that was the last."""
@@ -160,10 +180,16 @@ class Connection:
             case FindTask(partition):
                 request = self._requests[partition] = object()
                 self._asking.append(self._find(instruction, request))
+            case Follow(partition):
+                request = self._requests[partition] = object()
+                self._asking.append(self._follow(partition, request))
+            case Unfollow(partition):
+                self._forget((partition,))
+                self._journals.pop(partition, None)
             case StopTask(partition):
                 self._paused |= {TopicPartition(topic, partition) for topic in self.broker.inputs}
             case Fetch(source, offset):
-                if source.partition in self._group.owned(self):
+                if source.partition in self._group.owned(self) | self._journals.keys():
                     self._positions[source] = offset
                     self._paused.discard(source)
             case Pause(source):
@@ -210,6 +236,13 @@ class Connection:
         while (found := self.broker.find(wanted.partition, wanted.without)) is None:
             yield
         return found if self._requests.get(wanted.partition) is request else None
+
+    def _follow(self, partition: int, request: object) -> Job[StandbyFound | None]:
+        found = yield from self._find(FindTask(partition), request)
+        if found is None:
+            return None
+        self._journals[partition] = self.broker.journal_begin(partition)
+        return StandbyFound(found)
 
     def _ask_schema(self, schema_id: int) -> Job[Event]:
         yield

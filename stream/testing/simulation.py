@@ -18,7 +18,8 @@ from stream.engine.lifecycle import TaskState
 from stream.engine.plan import Plan
 from stream.engine.protocol import Event, InputsWatched, Instruction, StopRequested
 from stream.engine.task import OutputFormat, Task
-from stream.engine.worker import Worker, WorkerSettings
+from stream.engine.worker import Worker
+from stream.engine.worker_settings import WorkerSettings
 from stream.errors import TaskCorrupted
 from stream.records import RecordBatch, TopicPartition
 from stream.testing.broker import SimulatedBroker
@@ -60,7 +61,7 @@ class Faults:
     aborted_input: float = 0.02  # an upstream service aborts a transaction: holes in the input's offsets
     corrupt: float = 0.02  # for each slice of a task: its state cannot be trusted any more
     held_back: float = 0.01  # for a while records that a restore of a task would need are said to be gone
-    clients: Chances = field(default_factory=lambda: Chances(0.05, 0.05, 0.1, 0.05))
+    clients: Chances = field(default_factory=lambda: Chances(0.05, 0.05, 0.1, 0.05, 0.05))
 
 
 NO_FAULTS = Faults(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, Chances())

@@ -16,6 +16,7 @@ from stream.engine.protocol import (
     Fetched,
     FetchSchema,
     FindTask,
+    Follow,
     Instruction,
     Pause,
     Produce,
@@ -26,10 +27,12 @@ from stream.engine.protocol import (
     SchemaRefused,
     Send,
     SnapshotPublished,
+    StandbyFound,
     Stop,
     StopTask,
     TaskFound,
     TopicIdentity,
+    Unfollow,
 )
 from stream.engine.snapshot import Checkpoint
 from stream.records import RecordBatch, RejectReason, TopicPartition
@@ -124,6 +127,12 @@ class MemoryConnection:
         match instruction:
             case FindTask(partition, without):
                 return [self.broker.find(partition, without)]
+            case Follow(partition):
+                return [StandbyFound(self.broker.find(partition, {}))]
+            case Unfollow(partition):
+                self._positions = {
+                    source: at for source, at in self._positions.items() if source.partition != partition
+                }
             case Fetch(source, offset):
                 self._positions[source] = offset
                 self._paused.discard(source)

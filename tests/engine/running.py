@@ -12,7 +12,8 @@ from stream.engine.protocol import (
 )
 from stream.engine.small_avro import decode_small
 from stream.engine.task import Task
-from stream.engine.worker import Worker, WorkerSettings
+from stream.engine.worker import Worker
+from stream.engine.worker_settings import WorkerSettings
 from stream.records import TopicPartition
 from tests.engine.build import (
     FORMAT,

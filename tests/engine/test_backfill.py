@@ -12,7 +12,8 @@ from stream.engine.restore import find_beginning
 from stream.engine.small_avro import decode_small
 from stream.engine.snapshot import Checkpoint
 from stream.engine.task import Task
-from stream.engine.worker import Worker, WorkerSettings
+from stream.engine.worker import Worker
+from stream.engine.worker_settings import WorkerSettings
 from stream.errors import ConfigError
 from tests.engine.build import FORMAT, T0, plan_with_labels
 from tests.engine.memory_broker import MemoryBroker, MemoryConnection

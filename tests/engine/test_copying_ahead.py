@@ -2,7 +2,8 @@
 
 from stream.engine.protocol import Assigned, PublishSnapshot
 from stream.engine.task import Task
-from stream.engine.worker import Worker, WorkerSettings
+from stream.engine.worker import Worker
+from stream.engine.worker_settings import WorkerSettings
 from stream.records import TopicPartition
 from tests.engine.build import FORMAT, plan_with_labels
 from tests.engine.memory_broker import MemoryBroker

@@ -22,7 +22,8 @@ from stream.engine.protocol import (
     StopTask,
 )
 from stream.engine.task import Task
-from stream.engine.worker import Worker, WorkerSettings
+from stream.engine.worker import Worker
+from stream.engine.worker_settings import WorkerSettings
 from stream.errors import StreamError, TaskCorrupted
 from stream.records import RecordBatch, TopicPartition
 from tests.engine.build import FORMAT, T0, payments, plan_with_labels

@@ -17,7 +17,8 @@ from stream.engine.protocol import Assigned, Event, Instruction, StopRequested
 from stream.engine.slot import Slot
 from stream.engine.task import Task
 from stream.engine.upgrade import Restored, carry, facts_of
-from stream.engine.worker import Worker, WorkerSettings
+from stream.engine.worker import Worker
+from stream.engine.worker_settings import WorkerSettings
 from stream.errors import ConfigError
 from stream.features import Expression
 from stream.records import Array, FeatureBatch, FeatureLayout, Floats, TopicPartition

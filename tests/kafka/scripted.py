@@ -126,3 +126,14 @@ def committed_values(settings: KafkaSettings, topic: str, partition: int = 0) ->
             for batch in reader.read_to_end(source, low)
             for start, end in batch.values.tolist()
         ]
+
+
+def expect_committed(settings: KafkaSettings, topic: str, *expected: bytes | None) -> None:
+    """These values, and no others, are what a read_committed reader sees of partition 0.
+
+    The marker of a transaction may become visible a moment after its commit was answered (rule 21).
+    """
+    give_up_at = time.monotonic() + WITHIN_S
+    while len(seen := committed_values(settings, topic)) < len(expected) and time.monotonic() < give_up_at:
+        pass
+    assert seen == [*expected]

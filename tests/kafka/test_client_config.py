@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
@@ -75,7 +76,7 @@ def recording(configs: list[Mapping[str, object]]) -> Any:
 def test_every_client_has_the_security_settings(made: Made) -> None:
     """All that a worker and the commands make: members, readers, producers, admins, the registry's client."""
     topics = InputTopics("events", ("labels",), "journal", "snapshots")
-    transport = Transport(SETTINGS, topics, handle=lambda _: ())
+    transport = Transport(replace(SETTINGS, standby_replicas=1), topics, handle=lambda _: ())
     transport.start()
     transport.close()
     TaskReset(SETTINGS, topics, TopicSnapshotStore(SETTINGS, "snapshots"))

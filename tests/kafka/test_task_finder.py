@@ -195,6 +195,24 @@ def test_rule_21_offsets_that_became_visible_after_the_journal_are_looked_for_ag
     assert {offset.next_offset for offset in found.committed.values()} == {20}
 
 
+@pytest.mark.parametrize(("last", "is_asked"), [(2, False), (3, True)])
+def test_rule_25_where_the_state_at_hand_is_committed_no_snapshot_is_read(
+    settings: KafkaSettings,
+    inputs: InputTopics,
+    store: EmptyStore,
+    monkeypatch: pytest.MonkeyPatch,
+    last: int,
+    is_asked: bool,
+) -> None:
+    """Cycles 1 and 2 are; a state of cycle 3 is of no use, and a snapshot is looked for."""
+    monkeypatch.setattr(task_finder, "Reader", ScriptedReader)
+    monkeypatch.setattr(ScriptedReader, "looks", 2)
+    metadata = [journal_record("journal", cycle)[1].metadata.split(":") for cycle in (1, last)]
+    TaskFinder(settings, inputs, store).find(0, warm=[(int(cycle), digest) for cycle, digest in metadata])
+
+    assert bool(store.wanted) == is_asked
+
+
 class SlowStore(EmptyStore):
     """A store that tells how far it is, while a test looks."""
 

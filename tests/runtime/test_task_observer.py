@@ -118,5 +118,5 @@ def test_a_task_that_is_restored_again_is_in_the_log_with_the_reason(logged: lis
     seen.observer.note([FindTask(3), FindTask(3, because=str(TaskCorrupted("its journal is damaged")))])
 
     assert [(line["event"], line["partition"], line["reason"]) for line in logged] == [
-        ("a task is corrupt; it is restored again", 3, "its journal is damaged")
+        ("a task is restored again", 3, "its journal is damaged")
     ]

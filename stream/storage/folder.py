@@ -232,7 +232,7 @@ def _plan(
 ) -> tuple[Manifest, dict[str, memoryview]]:
     """The manifest of a checkpoint, and the files that it names: those that are there, and new ones."""
     place = secrets.randbits(_PLACE_BITS) + 1
-    there = {chunk.key: chunk for manifest in reversed(newest_first.values()) for chunk in manifest.chunks}
+    there = {chunk.key: chunk for manifest in reversed(list(newest_first.values())) for chunk in manifest.chunks}
     for key in unreadable:
         there.pop(key, None)
     chunks, files = [], {}

@@ -48,7 +48,7 @@ class SimulatedBroker:
         self.journal = journal
         self.partitions = partitions
         self.logs: dict[TopicPartition, PartitionLog] = defaultdict(PartitionLog)
-        self.checkpoints: dict[int, list[Checkpoint]] = defaultdict(list)
+        self.checkpoints: dict[int, list[Checkpoint]] = defaultdict(list)  # in two slots, in no order
         self.damaged: dict[int, set[str]] = defaultdict(set)  # digests of snapshots that cannot be read
         self.offsets: dict[TopicPartition, CommittedOffset] = {}  # of the group
         self._journal_begins: dict[int, int] = defaultdict(int)
@@ -180,11 +180,12 @@ class SimulatedBroker:
         elif not records or _cycle_of(records[-1]) not in cycles:
             return None
         kept, damaged = self.checkpoints[partition], self.damaged[partition]
+        by_cycle = sorted(kept, key=lambda each: each.cycle)
         return TaskFound(
             partition=partition,
             committed=committed,
             journal=tuple(records),
-            checkpoints=tuple(each for each in reversed(kept) if each.digest not in damaged | without.keys()),
+            checkpoints=tuple(each for each in reversed(by_cycle) if each.digest not in damaged | without.keys()),
             damaged=(
                 *without.values(),
                 *(f"cycle {each.cycle} is damaged" for each in kept if each.digest in damaged),
@@ -199,10 +200,13 @@ class SimulatedBroker:
         for source in sources:
             self.offsets.pop(source, None)
 
-    def publish(self, checkpoint: Checkpoint) -> None:
-        """Keep a snapshot and the one before it."""
+    def publish(self, checkpoint: Checkpoint, seen: Sequence[Checkpoint]) -> None:
+        """Write a snapshot over the older of those that its writer has seen, whatever stands there by now."""
         kept = self.checkpoints[checkpoint.partition]
-        kept[:] = [*kept, checkpoint][-_KEPT_SNAPSHOTS:]
+        if len(seen) < _KEPT_SNAPSHOTS:
+            kept[len(seen) :] = [checkpoint]
+        else:
+            kept[min(range(len(seen)), key=lambda slot: seen[slot].cycle)] = checkpoint
 
     def journal_end(self, partition: int) -> int:
         """Where a task's journal ends now."""

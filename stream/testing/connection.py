@@ -37,6 +37,7 @@ from stream.engine.protocol import (
     TaskFound,
     Unfollow,
 )
+from stream.engine.snapshot import Checkpoint
 from stream.records import RejectReason, TopicPartition
 from stream.testing.broker import SimulatedBroker, TransactionOver
 from stream.testing.group import SimulatedGroup
@@ -99,8 +100,7 @@ class Connection:
         self._begun: tuple[int, int] = (0, 0)  # the newest transaction and the generation it began in
         self._has_lost_send = False
         self._was_refused = False  # a record of the open transaction, or one that left outside it
-        self._ends: dict[int, deque[int]] = {}  # of journals, when their last snapshots were published
-        self._newest: dict[int, str] = {}  # digest of the cycle of the last snapshot
+        self._ends: dict[int, deque[tuple[str, int]]] = {}  # digest of each snapshot, and the journal's end before
         self._revoking: frozenset[int] = frozenset()
         self.stopped: Stop | None = None
         broker.init_transactions(transactional_id, self)
@@ -258,19 +258,31 @@ class Connection:
             return SnapshotPublished(checkpoint.partition, checkpoint.cycle, "the broker does not answer")
         journal_end = self.broker.journal_end(checkpoint.partition)
         yield
-        self.broker.publish(checkpoint)
+        seen = tuple(self.broker.checkpoints[checkpoint.partition])
+        yield  # its chunks are written
+        if not self.is_alone(checkpoint.partition, seen):
+            return SnapshotPublished(checkpoint.partition, checkpoint.cycle, "another worker writes")
+        self.broker.publish(checkpoint, seen)
+        mine = tuple(self.broker.checkpoints[checkpoint.partition])
         yield
-        if self._newest.get(checkpoint.partition) != checkpoint.digest:  # one more of a cycle lets nothing go
-            self._newest[checkpoint.partition] = checkpoint.digest
-            self._trim_journal(checkpoint.partition, journal_end)
+        if not self.is_alone(checkpoint.partition, mine):
+            return SnapshotPublished(checkpoint.partition, checkpoint.cycle, "another worker has written")
+        self._trim_journal(checkpoint, journal_end)
         return SnapshotPublished(checkpoint.partition, checkpoint.cycle)
 
-    def _trim_journal(self, partition: int, end: int) -> None:
+    def is_alone(self, partition: int, seen: tuple[Checkpoint, ...]) -> bool:
+        """Whether the snapshots of a task are those that this worker has seen."""
+        return tuple(map(id, self.broker.checkpoints[partition])) == tuple(map(id, seen))
+
+    def _trim_journal(self, newest: Checkpoint, end: int) -> None:
         """Rule 23: the journal goes up to what the older of the two snapshots needs."""
-        ends = self._ends.setdefault(partition, deque(maxlen=_ENDS_KEPT))
-        ends.append(end)
-        if len(ends) == _ENDS_KEPT:
-            self.broker.trim_journal(partition, ends[0])
+        ends = self._ends.setdefault(newest.partition, deque(maxlen=_ENDS_KEPT))
+        if ends and ends[-1][0] == newest.digest:
+            return  # one more of a cycle lets nothing go
+        ends.append((newest.digest, end))
+        kept = {each.digest for each in self.broker.checkpoints[newest.partition]}
+        if len(ends) == _ENDS_KEPT and {digest for digest, _ in list(ends)[1:]} == kept:
+            self.broker.trim_journal(newest.partition, ends[0][1])
 
     def _send_one(self) -> None:
         outputs = self._sending.popleft()

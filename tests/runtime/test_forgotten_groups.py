@@ -4,9 +4,10 @@ from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka import TopicPartition as Position
 from confluent_kafka.admin import AdminClient
 
+from stream.engine.journal import check_chain
 from tests.runtime.conftest import Deploy
 from tests.runtime.deployment import Deployment
-from tests.runtime.truth import check_journal, check_outputs, check_states
+from tests.runtime.truth import check_journal, check_outputs, check_states, cycles, predicted, state_of_snapshot
 
 
 def admin_of(app: Deployment) -> AdminClient:
@@ -76,3 +77,36 @@ def test_rule_4_offsets_that_somebody_changed_are_one_clear_error(deploy: Deploy
 
     check_outputs(app)
     check_states(app)
+
+
+def test_a_worker_that_was_away_for_longer_than_retention_goes_on_with_what_it_learned(deploy: Deploy) -> None:
+    """Events expired unread: refused, with what to do. That done, it goes on where the topic begins, cycle by cycle."""
+    app = deploy(partitions=1, group_instance_id="")
+    app.traffic.send(300)
+    worker = app.start()
+    app.wait_until_handled()
+    app.stop(worker)
+    end, learned = app.committed()[app.events, 0], cycles(app, 0)[-1]
+    app.traffic.send(300)
+    begin = end + 100
+    admin, expired = admin_of(app), Position(app.events, 0, begin)
+    admin.delete_records([expired])[expired].result(20)
+
+    refused = app.start()
+    assert refused.exit_status() == 1
+    app.expect_end(refused)
+    assert f"the next record is that of offset {end}, but the topic begins at {begin}" in refused.log
+    assert "Nothing that was learned is lost. To go on without those records" in refused.log
+    set_offset(app, app.events, 0, begin)
+    last = app.start()
+    app.wait_until_handled()
+    app.stop(last)
+
+    found = [offset for _, _, offset in predicted(app)]
+    assert len(found) == len(set(found))
+    assert not set(found) & set(range(end, begin))
+    assert max(found) > begin
+    ahead = cycles(app, 0)
+    check_chain(ahead)
+    assert learned in ahead
+    assert state_of_snapshot(app, 0)[0] == ahead[-1].cycle > learned.cycle

@@ -47,6 +47,9 @@ _SLOTS = ("a", "b")
 # yet. It takes minutes at most.
 _UNFINISHED_S = 3600.0
 
+# A task's owner stores a snapshot a minute, and one is read in less.
+_LOOKS = 3
+
 _PLACE_BITS = 48  # of a random number
 
 
@@ -81,9 +84,23 @@ class FolderSnapshotStore:
     def load(
         self, partition: int, wanted: Collection[tuple[int, str]], on_progress: Callable[[float], None] = ignore
     ) -> StoredSnapshots:
-        """See SnapshotStore.load."""
+        """See SnapshotStore.load. What its owner replaced while it was read is no damage: the newer ones are read."""
+        for _ in range(_LOOKS):
+            contents = self._contents(partition)
+            stored = self._load(partition, contents, wanted, on_progress)
+            if not stored.damaged or self._contents(partition) == contents:
+                break
+        return stored
+
+    def _load(
+        self,
+        partition: int,
+        contents: Mapping[str, bytes],
+        wanted: Collection[tuple[int, str]],
+        on_progress: Callable[[float], None],
+    ) -> StoredSnapshots:
         damaged: list[str] = []
-        newest_first = self._manifests(partition, self._contents(partition), damaged)
+        newest_first = self._manifests(partition, contents, damaged)
         found = [each for each in newest_first if (each[1].cycle, each[1].digest) in wanted]
         self._memory.found(partition, [manifest.digest for _, manifest in found])
         for slot, manifest in found:

@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, TopicPartition
 from stream import models
 from stream.cli.broker.local import LocalBroker
 from stream.cli.guard import Guard
+from stream.engine.snapshot_format import FORMAT
 from tests.conftest import ROOT
 from tests.docs.terminal import Said, Terminal, sections
 from tests.runtime.waiting import wait_until
@@ -192,4 +193,4 @@ def test_tail_makes_sense_of_every_topic_of_an_app(followed: Followed) -> None:
 
     manifest, line = tail(followed, "shop.snapshots")
     assert manifest["key"] in ("manifest-a", "manifest-b")
-    assert "stream-snapshot 1 " in line
+    assert f"stream-snapshot {FORMAT} " in line

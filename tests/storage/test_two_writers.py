@@ -14,7 +14,7 @@ from stream.storage.folder import FolderSnapshotStore
 from tests.checkpoints import assert_same, checkpoint
 from tests.paused_writers import Steps, loaded, of_before, publish_paused, snapshot
 
-STEPS = ("read", "write", "make_folder", "sync_folder", "sizes", "modified_s", "remove")
+STEPS = ("read", "write", "read_into", "make_folder", "sync_folder", "sizes", "modified_s", "remove")
 
 
 @pytest.fixture
@@ -59,6 +59,29 @@ def test_a_writer_that_was_paused_leaves_its_successor_what_it_needs(tmp_path: P
             assert loaded(reader, cycle) == [cycle], at
         assert loaded(reader, 90, 95) == [90, 95], at
     assert at > 15
+
+
+def test_what_is_replaced_while_it_is_read_is_not_told_as_damaged(tmp_path: Path, steps: Steps) -> None:
+    """`stream state verify` or a standby beside a running worker: at every step two more are stored."""
+    at, more = 0, True
+    while more:
+        at += 1
+        owner, reader = (FolderSnapshotStore(str(tmp_path / str(at)), "app") for _ in range(2))
+        for cycle in (10, 20):
+            owner.publish(snapshot(cycle, comes_back=cycle == 10))
+        newer: list[int] = []
+
+        def publish(owner: FolderSnapshotStore = owner, newer: list[int] = newer) -> None:
+            for cycle in (50, 60, 70):
+                owner.publish(snapshot(cycle))
+                newer.append(cycle)
+
+        with steps.paused_at(at, publish):
+            stored = reader.load(0, [(cycle, f"digest{cycle}") for cycle in (10, 20, 50, 60, 70)])
+        more = bool(newer)
+        assert stored.damaged == (), at
+        assert stored.checkpoint is not None
+    assert at > 4
 
 
 def test_two_writers_at_once_end_neither(tmp_path: Path) -> None:

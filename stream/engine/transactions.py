@@ -161,7 +161,8 @@ class Transactions:
         in_flight.refusals += 1
         in_flight.cycles = self._owned(in_flight.cycles)
         # Stale membership, which is ordinary and comes without a reason, says nothing about what left at once.
-        return self._again(in_flight, self._sent_before(in_flight) if reason else []) or self.go_on()
+        sent = self._sent_before(in_flight) if reason else []
+        return self._again(in_flight, sent) if in_flight.cycles else [*sent, *self.go_on()]
 
     def send_apart(self) -> list[Instruction]:
         """Rule 12: something in these effects was refused for good; each task's are sent again by themselves."""
@@ -201,8 +202,6 @@ class Transactions:
         return [cycle for cycle in cycles if self._owns(*cycle.task)]
 
     def _again(self, in_flight: _InFlight, sent: list[Instruction]) -> list[Instruction]:
-        if not in_flight.cycles:
-            return []
         in_flight.transaction, self._open.number = self._open.number, self._open.number + 1
         effects = [cycle.effects for cycle in in_flight.cycles]
         outputs = tuple(batch for item in effects for batch in (*item.outputs, item.journal_output))
@@ -215,7 +214,8 @@ class Transactions:
         """
         sent = [*in_flight.sent, *self._open.sent]
         if in_flight.apart is not None:
-            sent = [item for item in sent if item.task == in_flight.cycles[0].task]
+            tasks = {cycle.task for cycle in in_flight.cycles}
+            sent = [item for item in sent if item.task in tasks]
         return self._sends(sent)
 
     def _sends(self, sent: Sequence[_Sent]) -> list[Instruction]:

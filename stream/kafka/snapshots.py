@@ -317,7 +317,8 @@ def _tail(
                 found[slot] = decode_manifest(content)
             except TaskCorrupted as error:
                 _leave_out(source, f"offset {offset}: {error}", damaged)
-    older_first = sorted(found.items(), key=lambda item: (item[1].cycle, item[1].created_ms))
+    offsets = {slot: seen[slot][0] if slot in seen else -1 for slot in found}  # of two of one cycle the last is newer
+    older_first = sorted(found.items(), key=lambda item: (item[1].cycle, item[1].created_ms, offsets[item[0]]))
     named = {chunk.key.encode() for manifest in found.values() for chunk in manifest.chunks}
     loose = {key for key, (_, content) in seen.items() if content is not None} - set(_SLOTS) - named
     return _Tail(dict(older_first), _places(found, known, seen), frozenset(loose), end)

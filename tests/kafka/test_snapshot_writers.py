@@ -1,7 +1,9 @@
 """Two writers of one task's snapshots in a topic: one was paused and does not know that the task has moved on."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from stream.config import KafkaSettings
@@ -10,7 +12,7 @@ from stream.kafka import snapshots
 from stream.kafka.snapshots import TopicSnapshotStore
 from stream.records import RecordBatch, TopicPartition
 from stream.testing.partition_log import Stored, record_batch
-from tests.checkpoints import checkpoint
+from tests.checkpoints import assert_same, checkpoint
 from tests.paused_writers import Steps, loaded, of_before, publish_paused, snapshot
 
 SOURCE = TopicPartition("snapshots", 0)
@@ -145,6 +147,17 @@ def test_a_chunk_with_a_tombstone_behind_it_is_written_anew(log: Log) -> None:
         store.publish(snapshot(cycle))
     log.compact()
     assert loaded(reader, 70, 80) == [70, 80]
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_of_two_snapshots_of_one_cycle_the_one_written_last_is_loaded(log: Log, before: int) -> None:
+    """Whichever slot it stands in, and whatever the clock said."""
+    store = LogStore(log)
+    for cycle in range(10 - before, 11):
+        store.publish(snapshot(cycle))
+    again = replace(snapshot(10), arrays={"own": np.arange(3)})
+    store.publish(again)
+    assert_same(LogStore(log).load(0, [(10, "digest10")]).checkpoint, again)
 
 
 def test_snapshots_of_another_journal_give_way_first(log: Log) -> None:

@@ -99,7 +99,8 @@ class Connection:
         self._open: tuple[int, Transaction] | None = None
         self._begun: tuple[int, int] = (0, 0)  # the newest transaction and the generation it began in
         self._has_lost_send = False
-        self._was_refused = False  # a record of the open transaction, or one that left outside it
+        self._was_refused = False  # a record of the open transaction
+        self._was_send_refused = False  # a record that left outside it: the next commit tells, an abort does not
         self._ends: dict[int, deque[tuple[str, int]]] = {}  # digest of each snapshot, and the journal's end before
         self._revoking: frozenset[int] = frozenset()
         self.stopped: Stop | None = None
@@ -289,13 +290,13 @@ class Connection:
         if self.draw.random() < self.chances.lost_send:
             self._has_lost_send = True
         else:
-            self.broker.store([batch for batch in outputs if self._is_taken(batch)])
+            taken = [batch for batch in outputs if self._is_taken(batch)]
+            self._was_send_refused |= len(taken) < len(outputs)
+            self.broker.store(taken)
 
     def _is_taken(self, batch: OutputBatch) -> bool:
-        """Whether the broker takes all records of a batch; its commit is told."""
-        is_refused = bool(self._unsendable) and any(each.key in self._unsendable for each in stored_records(batch))
-        self._was_refused |= is_refused
-        return not is_refused
+        """Whether the broker takes all records of a batch."""
+        return not self._unsendable or all(each.key not in self._unsendable for each in stored_records(batch))
 
     def _produce(self, number: int, outputs: tuple[OutputBatch, ...]) -> Job[None]:
         while not self.broker.has_ended(self.transactional_id):
@@ -307,6 +308,7 @@ class Connection:
         for batch in outputs:
             yield
             if not self._is_taken(batch):
+                self._was_refused = True  # its commit is told
                 continue
             try:
                 self.broker.store([batch], self._open[1])
@@ -329,7 +331,8 @@ class Connection:
             return CommitReturned(commit.transaction, CommitOutcome.FENCED, f"{self.transactional_id} was taken over")
         assert self._open is not None
         lost, self._has_lost_send = self._has_lost_send, False
-        refused, self._was_refused = self._was_refused, False
+        refused = self._was_refused or self._was_send_refused
+        self._was_refused = self._was_send_refused = False
         if refused:
             self._abort_open()
             return CommitReturned(commit.transaction, CommitOutcome.UNSENDABLE, "a record is too large")

@@ -65,7 +65,7 @@ def pytest_collection_finish() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever uses the broker is a Kafka test, and those of a module stay in one process, beside what they share."""
     for item in items:
-        if "broker" in getattr(item, "fixturenames", ()):
+        if {"broker", "brisk_broker"} & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.kafka)
         if item.get_closest_marker("kafka"):
             item.add_marker(pytest.mark.xdist_group(f"kafka in {item.path.parent.name}/{item.path.stem}"))

@@ -94,4 +94,5 @@ def test_snapshots_of_a_large_state_are_measured() -> None:
     written = said["written_bytes"]
     assert written["full, keys anywhere"] >= said["state_bytes"]
     assert written["1 % of keys, the newest"] < said["state_bytes"] / 3
-    assert all(seconds > 0 for seconds in said["restore_s"].values())
+    assert all(seconds >= 0 for seconds in said["restore_s"].values())
+    assert said["restore_s"]

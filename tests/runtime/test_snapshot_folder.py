@@ -1,4 +1,4 @@
-"""Snapshots in a folder: a damaged one, and a disk that is full."""
+"""Snapshots in a folder: a damaged one, and a folder that cannot be written."""
 
 from pathlib import Path
 
@@ -7,30 +7,30 @@ from tests.runtime.conftest import Deploy
 from tests.runtime.traffic import SteadyTraffic
 from tests.runtime.truth import check_journal, check_outputs, check_states, state_of_journal, state_of_snapshot
 
-FULL_DISK = Path("/dev/full")
 
-
-def test_a_full_disk_costs_a_snapshot_and_a_damaged_one_gives_way_to_the_one_before(
+def test_a_folder_that_cannot_be_written_costs_a_snapshot_and_a_damaged_one_gives_way_to_the_one_before(
     deploy: Deploy, tmp_path: Path
 ) -> None:
     """Neither costs an event: the worker says what happened, and the state is the journal's."""
     app = deploy(1, snapshots=tmp_path.as_uri(), snapshot_interval_s="1")
     folder = tmp_path / app.name
     folder.mkdir()
-    # Whatever is written to this name meets a full disk, once: the link is removed as an unfinished file would be.
-    (folder / "0.a.manifest.unfinished").symlink_to(FULL_DISK)
+    in_the_way = folder / "0.chunks"
+    in_the_way.write_text("no folder")
     worker = app.start()
     app.traffic.send(200)
     with SteadyTraffic(app.traffic, per_second=100):
         worker.wait_for_log("snapshot not published")
+        in_the_way.unlink()
         worker.wait(lambda: len(list(folder.glob("*.manifest"))) == 2, "two snapshots")
-    assert "No space left on device" in str(worker.said("snapshot not published")[0]["error"])
+    assert "0.chunks" in str(worker.said("snapshot not published")[0]["error"])
     app.wait_until_handled()
     app.stop(worker)
     check_states(app)
 
     older, newest = sorted(folder.glob("*.manifest"), key=lambda path: path.stat().st_mtime_ns)
-    damaged = folder / "0.chunks" / min(chunks_of(newest) - chunks_of(older))
+    key, place = min(chunks_of(newest) - chunks_of(older))
+    damaged = folder / "0.chunks" / f"{key}.{place:x}"
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
@@ -42,12 +42,12 @@ def test_a_full_disk_costs_a_snapshot_and_a_damaged_one_gives_way_to_the_one_bef
 
     (left_out,) = again.said("a damaged snapshot is left out")
     assert left_out["path"] == str(newest)
-    assert f"chunk {damaged.name} at 0 is gone or damaged" in str(left_out["reason"])
+    assert f"chunk {key} at {place} is gone or damaged" in str(left_out["reason"])
     check_outputs(app)
     check_journal(app)
     check_states(app)
 
 
-def chunks_of(manifest: Path) -> set[str]:
-    """Names of the chunks that a manifest names."""
-    return {chunk.key for chunk in decode_manifest(manifest.read_bytes()).chunks}
+def chunks_of(manifest: Path) -> set[tuple[str, int]]:
+    """Digest and random number of the chunks that a manifest names."""
+    return {(chunk.key, chunk.place) for chunk in decode_manifest(manifest.read_bytes()).chunks}

@@ -56,7 +56,11 @@ def main() -> None:
     parser.add_argument("--journal-s", type=int, default=60, help="between the snapshot and the kill")
     parser.add_argument("--rate", type=int, default=20_000, help="events a second meanwhile")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quix", help="Python of an environment that has quixstreams; without it no peer is measured")
+    parser.add_argument(
+        "--quix",
+        type=os.path.abspath,
+        help="Python of an environment that has quixstreams; without it no peer is measured",
+    )
     parser.add_argument("--within-s", type=float, default=300.0, help="what takes longer is given up")
     chosen = parser.parse_args()
     replayed = chosen.journal_s * chosen.rate

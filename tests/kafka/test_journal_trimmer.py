@@ -49,15 +49,21 @@ class SilentAdmin:
         return {position: Future() for position in positions}
 
 
-def test_brokers_that_are_silent_while_the_journal_is_trimmed_cost_nothing_but_its_length(
-    monkeypatch: pytest.MonkeyPatch, logged: Any
-) -> None:
-    """It is logged, and no error of the worker: the next snapshot asks again, for more."""
+def silent_trimmer(monkeypatch: pytest.MonkeyPatch) -> tuple[JournalTrimmer, SilentAdmin]:
+    """A trimmer whose brokers never answer, and what it asks them."""
     admin = SilentAdmin()
     monkeypatch.setattr(journal_trimmer, "make_client", lambda *_: admin)
     monkeypatch.setattr(journal_trimmer, "_REQUEST_S", 0.01)
     monkeypatch.setattr(answers, "_LATER_S", 0.01)
     trimmer = JournalTrimmer(KafkaSettings("group", "id", bootstrap_servers="127.0.0.1:1"), "app.journal")
+    return trimmer, admin
+
+
+def test_brokers_that_are_silent_while_the_journal_is_trimmed_cost_nothing_but_its_length(
+    monkeypatch: pytest.MonkeyPatch, logged: Any
+) -> None:
+    """It is logged, and no error of the worker: the next snapshot asks again, for more."""
+    trimmer, admin = silent_trimmer(monkeypatch)
 
     for snapshot in range(4):
         trimmer.published(0, f"digest {snapshot}", kept(snapshot), 10 * snapshot)
@@ -73,11 +79,7 @@ def test_a_journal_is_not_trimmed_where_other_snapshots_are_kept_than_the_last_t
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One of before a reset is never replaced, the one before this was: nothing may go that a restore needs."""
-    admin = SilentAdmin()
-    monkeypatch.setattr(journal_trimmer, "make_client", lambda *_: admin)
-    monkeypatch.setattr(journal_trimmer, "_REQUEST_S", 0.01)
-    monkeypatch.setattr(answers, "_LATER_S", 0.01)
-    trimmer = JournalTrimmer(KafkaSettings("group", "id", bootstrap_servers="127.0.0.1:1"), "app.journal")
+    trimmer, admin = silent_trimmer(monkeypatch)
 
     for snapshot in range(4):
         trimmer.published(0, f"digest {snapshot}", {"of before", f"digest {snapshot}"}, 10 * snapshot)

@@ -11,7 +11,7 @@ from tests.runtime.traffic import SteadyTraffic
 from tests.runtime.truth import check_journal, check_outputs, check_states
 
 
-@pytest.mark.parametrize("protocol", ["classic"])
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_rule_25_a_killed_worker_s_tasks_are_taken_over_by_the_one_that_followed_them(
     deploy: Deploy, brisk_broker: LocalBroker, protocol: str
 ) -> None:

@@ -20,10 +20,11 @@ from benchmarks.report import report
 from stream.app import compile_app
 from stream.avro import Framing, header
 from stream.config import TopicNames
+from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.protocol import SchemaFetched
 from stream.engine.small_avro import decode_small
-from stream.engine.task import OutputFormat, Task
+from stream.engine.task import Task
 from stream.records import RecordBatch
 from stream.runtime.settings import load_settings
 from stream.runtime.worker import use_kernel_cache

@@ -20,6 +20,7 @@ import orjson
 from benchmarks.many_keys import EVENT_TOPIC, SCHEMA, events_of, plan_of_many_keys
 from stream import kernels
 from stream.config import TopicNames
+from stream.engine.output_format import OutputFormat
 from stream.engine.protocol import (
     Assigned,
     Commit,
@@ -37,7 +38,7 @@ from stream.engine.protocol import (
 )
 from stream.engine.snapshot import Checkpoint
 from stream.engine.state import load_state
-from stream.engine.task import OutputFormat, Task
+from stream.engine.task import Task
 from stream.engine.warm_up import warm_up
 from stream.engine.worker import Worker
 from stream.engine.worker_settings import WorkerSettings

@@ -6,7 +6,7 @@ The image's build runs it, so that a worker of the image compiles nothing. It ne
 import sys
 
 from stream import kernels
-from stream.engine.task import OutputFormat
+from stream.engine.output_format import OutputFormat
 from stream.errors import StreamError
 from stream.runtime.loading import load_app
 from stream.runtime.settings import load_settings

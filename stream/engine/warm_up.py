@@ -6,9 +6,10 @@ import orjson
 from stream import avro
 from stream.avro.schema import Array, EnumType, Fixed, Map, Primitive, Record, Type, Union
 from stream.engine.encoded import EncodedRecord, output_batch
+from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.protocol import SchemaFetched
-from stream.engine.task import OutputFormat, Task
+from stream.engine.task import Task
 from stream.records import RecordBatch
 
 _ZEROS: dict[str, object] = {

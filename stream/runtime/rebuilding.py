@@ -8,10 +8,11 @@ from confluent_kafka import Consumer
 
 from stream.avro import Framing, header
 from stream.engine.lifecycle import TaskState
+from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.protocol import Instruction, Pause, Resume, TaskFound
 from stream.engine.slot import Slot
-from stream.engine.task import OutputFormat, Task
+from stream.engine.task import Task
 from stream.errors import RetriableError, TaskCorrupted
 from stream.kafka import client_config
 from stream.kafka.broker_health import BrokerHealth

@@ -14,6 +14,7 @@ from stream.app.foreign_keys import foreign_key_problems
 from stream.avro import Framing, header
 from stream.config import InputTopics
 from stream.engine.loading import load_ahead
+from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.protocol import (
     Assigned,
@@ -31,7 +32,7 @@ from stream.engine.protocol import (
     TaskFound,
 )
 from stream.engine.snapshot_store import SnapshotStore, StoreMemory
-from stream.engine.task import OutputFormat, Task
+from stream.engine.task import Task
 from stream.engine.warm_up import warm_up
 from stream.engine.worker import Worker
 from stream.engine.worker_settings import WorkerSettings

@@ -15,9 +15,10 @@ from stream.config import TopicNames
 from stream.engine.effects import Outputs
 from stream.engine.journal import Backfill
 from stream.engine.lifecycle import TaskState
+from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.protocol import Event, InputsWatched, Instruction, StopRequested
-from stream.engine.task import OutputFormat, Task
+from stream.engine.task import Task
 from stream.engine.worker import Worker
 from stream.engine.worker_settings import WorkerSettings
 from stream.errors import TaskCorrupted

@@ -13,10 +13,11 @@ from stream.cli.demo.demos import Demo, read_schema_text
 from stream.cli.demo.writing import Record, RecordWriter
 from stream.config import TopicNames
 from stream.engine.effects import OutputBatch
+from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.protocol import SchemaFetched
 from stream.engine.small_avro import decode_small
-from stream.engine.task import OutputFormat, Task
+from stream.engine.task import Task
 from stream.records import Floats, RecordBatch
 from stream.runtime.loading import load_app
 

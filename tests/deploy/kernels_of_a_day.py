@@ -13,9 +13,10 @@ import numpy as np
 from stream import avro, kernels
 from stream.config import TopicNames
 from stream.engine.encoded import EncodedRecord, output_batch
+from stream.engine.output_format import OutputFormat
 from stream.engine.plan import EventPlan, LabelPlan
 from stream.engine.protocol import SchemaFetched
-from stream.engine.task import OutputFormat, Task
+from stream.engine.task import Task
 from stream.kernels.compile import KernelDispatcher
 from stream.records import RecordBatch
 from stream.runtime.loading import load_app

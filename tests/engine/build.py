@@ -13,9 +13,10 @@ import orjson
 from stream import App, col, drift, models
 from stream.app import compile_app
 from stream.config import TopicNames
+from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.protocol import SchemaFetched
-from stream.engine.task import OutputFormat, Task
+from stream.engine.task import Task
 from stream.records import RecordBatch
 
 T0 = 1_700_000_000_000

@@ -9,10 +9,11 @@ import pytest
 from stream import App, avro, col, drift, models
 from stream.app import compile_app
 from stream.config import TopicNames
+from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.protocol import SchemaFetched
 from stream.engine.small_avro import decode_small
-from stream.engine.task import OutputFormat, Task
+from stream.engine.task import Task
 from stream.engine.warm_up import warm_up
 from stream.errors import ConfigError
 from tests.engine.build import FORMAT, T0, batch

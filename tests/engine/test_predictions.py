@@ -11,9 +11,9 @@ from stream import models
 from stream.app import compile_app
 from stream.config import TopicNames
 from stream.engine.effects import OutputBatch
+from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.small_avro import decode_small, encode_small
-from stream.engine.task import OutputFormat
 from stream.models.kernels.arguments import INTERCEPT
 from tests.engine.build import EVENT_SCHEMA, FORMAT, T0, batch, declare, encoded, plan_with_labels, task_of
 

@@ -8,8 +8,9 @@ import river.base
 from stream import App, col, models
 from stream.app import compile_app
 from stream.config import TopicNames
+from stream.engine.output_format import OutputFormat
 from stream.engine.small_avro import decode_small
-from stream.engine.task import OutputFormat, Task
+from stream.engine.task import Task
 from tests.engine.build import EVENT_SCHEMA, FORMAT, T0, batch, encoded, task_of
 
 JSON_FORMAT = OutputFormat(TopicNames.of("app"), None, None)

@@ -10,8 +10,9 @@ from confluent_kafka import Message
 from stream.app import compile_app
 from stream.engine import journal
 from stream.engine.journal import JournalRecord
+from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
-from stream.engine.task import OutputFormat, Task
+from stream.engine.task import Task
 from stream.kafka.packing import pack_batch
 from stream.records import RecordBatch, TopicPartition
 from tests.runtime.app import declare

@@ -16,8 +16,9 @@ from stream.app.suggest import one_of
 from stream.app.target import problem_of, target_plan
 from stream.avro import parse_schema
 from stream.cli.checks.findings import Findings
+from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
-from stream.engine.task import OutputFormat, Task
+from stream.engine.task import Task
 from stream.errors import ConfigError, StreamError
 from stream.models.river_adapter import RiverModel
 from stream.records import Column, FeatureBatch, FeatureLayout, SparseGroup

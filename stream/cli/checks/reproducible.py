@@ -11,9 +11,10 @@ from stream.cli.checks.generated import Generated, generate
 from stream.cli.state.comparing import differences
 from stream.config import TopicNames
 from stream.engine.effects import OutputBatch
+from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.protocol import SchemaFetched
-from stream.engine.task import OutputFormat, Task
+from stream.engine.task import Task
 from stream.engine.warm_up import warm_up
 from stream.errors import StreamError
 from stream.records import Array, RecordBatch

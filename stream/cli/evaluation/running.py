@@ -15,9 +15,10 @@ from stream.cli.evaluation.recorded import Recorded
 from stream.config import TopicNames
 from stream.engine.dead_letters import reason_of
 from stream.engine.effects import OutputBatch
+from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.protocol import SchemaFetched
-from stream.engine.task import OutputFormat, Task
+from stream.engine.task import Task
 from stream.engine.warm_up import warm_up
 from stream.headers import unpack
 from stream.records import Floats, RecordBatch

@@ -28,6 +28,7 @@ from stream.engine.protocol import (
     PublishSnapshot,
     Revoked,
     SnapshotPublished,
+    StandbyFound,
     StopRequested,
     TaskFound,
 )
@@ -314,6 +315,8 @@ class WorkerLoop:
                 _log.info("partitions asked back", partitions=list(partitions))
             case Lost(partitions) if partitions:
                 _log.warning("partitions lost", partitions=list(partitions))
+            case StandbyFound(found) if found.journal:
+                _log.info("a followed task is found: from here on its cycles are replayed", partition=found.partition)
             case InputsWatched():
                 self._inputs.told(event)
             case SnapshotPublished(partition, cycle, error) if not error:

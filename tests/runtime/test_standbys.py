@@ -30,7 +30,8 @@ def test_rule_25_a_killed_worker_s_tasks_are_taken_over_by_the_one_that_followed
         first, second = app.start("0"), app.start("1")
         wait_for_shares(app, 1, 1)
         first.wait(lambda: sum(app.committed().values()) > 500, "commits")
-        second.wait(lambda: second.said("following a task"), "a task to be followed")
+        found = "a followed task is found: from here on its cycles are replayed"
+        second.wait(lambda: second.said(found), "a task to be followed")
         before = sum(app.committed().values())
         second.wait(lambda: sum(app.committed().values()) > before + 2000, "cycles that are followed")
         (theirs,) = {line["partition"] for line in second.said("following a task")}

@@ -22,6 +22,7 @@ import llvmlite
 import numba
 import numpy as np
 from numba.core import serialize
+from numba.core.runtime import rtsys
 
 from stream.errors import ConfigError
 from stream.kernels.digest import digest_of
@@ -180,7 +181,9 @@ class KernelCache:
         if hashlib.sha256(payload).digest() != checksum:
             return None
         try:
-            self._target.refresh()
+            # What machine code calls of numba's own. Not `refresh`, which tells the compiler all that numba knows, and
+            # imports scipy for it: two thirds of a warm start, and numba's compiler does it where it compiles.
+            rtsys.initialize(self._target)
             return form.rebuild(self._target, pickle.loads(payload))
         except Exception:  # noqa: BLE001 - whatever is wrong with it, compiling again is right
             return None

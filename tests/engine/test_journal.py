@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from stream.engine.journal import JournalRecord, Range, check_chain
+from stream.engine.journal import Backfill, JournalRecord, Range, SchemaAnswer, check_chain, decode, encode
 from stream.errors import TaskCorrupted
 
 
@@ -22,6 +22,18 @@ def test_a_digest_covers_the_record_before() -> None:
     """Two records that differ in nothing else have different digests."""
     record = chain(1)[0]
     assert replace(record, previous="another").sealed().digest != record.digest
+
+
+def test_digests_are_those_of_earlier_releases() -> None:
+    """Journals outlive the release that wrote them: the same record has the same digest for ever."""
+    taken = Range("events", 1, 10, 19, 9, 1_700_000_000_000)
+    accepted = SchemaAnswer(0, "events", 4, '{"type": "é"}', "", "")
+    record = JournalRecord(7, "00ff", "plan", 3, (taken,), (accepted,), backfill=Backfill(None, 5), partitions=4)
+
+    sealed = record.sealed()
+
+    assert sealed.digest == "a1c07129c2c15fa9b7ba25231b6f5fd8"
+    assert decode(encode(sealed)) == sealed
 
 
 def test_a_whole_chain_is_taken() -> None:

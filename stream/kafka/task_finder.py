@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
+import structlog
+
 from stream.config import InputTopics, KafkaSettings
 from stream.engine import journal
 from stream.engine.journal import JournalRecord
@@ -17,6 +19,8 @@ from stream.kafka.admin import Admin
 from stream.kafka.reader import Reader
 from stream.kafka.stable import AGAIN_AFTER_S, wait_until_stable
 from stream.records import RecordBatch, TopicPartition
+
+_log = structlog.get_logger("stream.kafka")
 
 # Committed offsets are stable once they are read: what is missing then is a marker on its way, unless the journal was
 # deleted.
@@ -65,14 +69,24 @@ class TaskFinder:
             ConfigError: a topic or a right is missing.
             TaskCorrupted: a part of the journal was deleted while it was being read.
         """
+        began_at = time.monotonic()
         sources = tuple(TopicPartition(topic, partition) for topic in self._topics.sources)
         committed, records = self._remembered(TopicPartition(self._topics.journal, partition), sources)
         known = {cycle for cycle in map(_cycle_of, records) if cycle is not None}
         is_warm = bool(warm) and known >= set(warm)
         wanted = set() if is_warm else {cycle for cycle in known if cycle[1] not in without}
+        journal_at = time.monotonic()
         stored = self._wait(partial(self._load, partition, wanted), "snapshots") if wanted else None
+        snapshot_at = time.monotonic()
         edges = {source: self._wait(partial(self._reader.watermarks, source), "offsets") for source in sources}
         topics = self._wait(partial(self._admin.identities, self._topics.sources), "topics")
+        _log.info(
+            "what is remembered of a task is read",
+            partition=partition,
+            cycles=len(records),
+            journal_s=round(journal_at - began_at, 3),
+            snapshot_s=round(snapshot_at - journal_at, 3),
+        )
         return TaskFound(
             partition=partition,
             committed=committed,

@@ -43,6 +43,18 @@ class TaskObserver:
             self._health.restoring(partition, 0.0)
             self._restoring[partition] = RestoreProgress(self._clock)
 
+    def found(self, partition: int) -> None:
+        """What Kafka remembers of a task is here."""
+        if progress := self._restoring.get(partition):
+            progress.found()
+
+    def turned(self, slots: Sequence[Slot]) -> None:
+        """After every turn of the loop: tell at once of a task that has begun to run."""
+        if self._restoring:
+            for slot in slots:
+                if slot.state is TaskState.RUNNING and slot.task.partition in self._restoring:
+                    self._restored(slot.task.partition)
+
     def note(self, instructions: Sequence[Instruction]) -> None:
         """Tell of tasks that turned out corrupt, and of those that failed."""
         for instruction in instructions:
@@ -95,8 +107,8 @@ class TaskObserver:
             _log.info("restoring", partition=partition, share=f"{progress.share:.0%}", **left)
 
     def _restored(self, partition: int) -> None:
-        if self._restoring.pop(partition, None) is not None:
-            _log.info("restored", partition=partition)
+        if progress := self._restoring.pop(partition, None):
+            _log.info("restored", partition=partition, **progress.parts())
         self._told_s.pop(partition, None)
         self._health.restored(partition)
         self._metrics.record_restore(partition, 1.0, 0.0)

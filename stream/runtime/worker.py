@@ -257,6 +257,7 @@ class WorkerLoop:
         for event in self._transport.poll(0.0 if self._worker.has_work(now_ms()) else _IDLE_POLL_S):
             self._perform(self._told(event))
         self._work()
+        self._tasks.turned(self._worker.slots)
         self._copying.turn(self._worker.copy_ahead)
         if time.monotonic() - self._looked_s > _LOOK_EVERY_S:
             self._look()
@@ -296,6 +297,8 @@ class WorkerLoop:
         self._log_event(event)
         if isinstance(event, Assigned):
             self._tasks.assigned(event.partitions)
+        elif isinstance(event, TaskFound):
+            self._tasks.found(event.partition)
         elif isinstance(event, SnapshotPublished) and not event.error:
             created_ms = self._snapshots.pop((event.partition, event.cycle), now_ms())
             self._metrics.record_snapshot(event.partition, created_ms)

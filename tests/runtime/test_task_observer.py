@@ -90,6 +90,27 @@ def test_the_log_says_every_few_seconds_how_far_a_restore_is(logged: list[Mutabl
     ]
 
 
+def test_a_restore_that_is_over_is_told_at_once_with_its_parts(logged: list[MutableMapping[str, Any]]) -> None:
+    """Rule 24: half a second until the task was found, two more of replay; not only when somebody looks again."""
+    seen = Observed()
+    slot: Any = SimpleNamespace(task=SimpleNamespace(partition=3), state=TaskState.RESTORING)
+    seen.observer.assigned([3])
+    seen.clock.now_s = 100.5
+    seen.observer.found(3)
+    seen.observer.turned([slot])
+    assert logged == []
+
+    seen.clock.now_s = 102.5
+    slot.state = TaskState.RUNNING
+    seen.observer.turned([slot])
+    seen.observer.turned([slot])
+
+    assert [(line["event"], line["seconds"], line["find_s"], line["replay_s"]) for line in logged] == [
+        ("restored", 2.5, 0.5, 2.0)
+    ]
+    assert seen.health.is_ready
+
+
 def test_a_task_that_failed_is_told_once_and_keeps_its_worker_from_being_ready(
     logged: list[MutableMapping[str, Any]],
 ) -> None:

@@ -144,6 +144,7 @@ class InputTopics:
     labels: tuple[str, ...]
     journal: str
     snapshots: str = ""  # "" where snapshots lie in a folder or object store
+    repartition: str = ""  # `events`, where another stage of the app writes it (rule 34); "" where it is not its own
     begin_ms: int | None = None  # tasks without a journal begin at the first records of this time; None: at an end
 
     @property

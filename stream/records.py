@@ -47,16 +47,19 @@ class RecordBatch:
 
     def part(self, first: int, end: int) -> "RecordBatch":
         """Records first to end - 1, on the same buffer."""
-        chosen = slice(first, end)
+        return self.chosen(slice(first, end))
+
+    def chosen(self, rows: slice | Ints) -> "RecordBatch":
+        """These records, on the same buffer."""
         return RecordBatch(
             self.topic,
             self.partition,
             self.data,
-            self.keys[chosen],
-            self.values[chosen],
-            self.offsets[chosen],
-            self.timestamps_ms[chosen],
-            self.headers[chosen],
+            self.keys[rows],
+            self.values[rows],
+            self.offsets[rows],
+            self.timestamps_ms[rows],
+            self.headers[rows],
         )
 
 

@@ -23,6 +23,7 @@ from stream.engine.plan import (
     TargetPlan,
 )
 from stream.errors import ConfigError, SchemaError
+from stream.features import Expression
 from stream.features.duration import duration_ms
 from stream.records import Column, FeatureLayout, Kind
 
@@ -37,7 +38,7 @@ def schema_names(app: App) -> tuple[str, ...]:
 
 
 def compile_app(app: App, schemas: Mapping[str, str]) -> Plan:
-    """Check the declaration against its schemas and compile it.
+    """Check the declaration against its schemas and compile it, as one stage that sees all events.
 
     Args:
         app: the declaration.
@@ -49,11 +50,28 @@ def compile_app(app: App, schemas: Mapping[str, str]) -> Plan:
     events = app.event_stream
     if events is None:
         raise ConfigError(f"app {app.name!r} has no event topic: declare app.events(...)")
+    return compile_carrying(app, events, schemas, ())
+
+
+def compile_carrying(app: App, events: Events, schemas: Mapping[str, str], carried: Sequence[str]) -> Plan:
+    """Compile the stage that predicts.
+
+    Args:
+        app: the declaration.
+        events: its events, with the features that this stage computes.
+        schemas: text of each schema that the app names.
+        carried: names of numbers that events bring along, columns like those of the schema.
+
+    Raises:
+        ConfigError: what is wrong, where, and what was expected.
+    """
     if not app.models:
         raise ConfigError(f"app {app.name!r} has no model: declare app.model(NAME, ...)")
+    if not events.declared:
+        raise ConfigError(f"{events.topic!r} has no features: declare events.features(NAME=expression, ...)")
     schema = _schema(events.schema, schemas)
-    wanted = _wanted(events, schema)
-    columns = {column.name: column for column in avro.columns_of(schema, wanted)}
+    wanted = _wanted(events, schema, carried)
+    columns = _with_carried({column.name: column for column in avro.columns_of(schema, wanted)}, carried)
     event_id = id_column(columns, events.id, events.topic) if events.id else None
     labels = _labels(app, app.label_stream, schemas) if app.label_stream else None
     if labels and event_id:
@@ -61,10 +79,10 @@ def compile_app(app: App, schemas: Mapping[str, str]) -> Plan:
     target = target_plan(app, columns, events.target, f"label of {events.topic}") if events.target else None
     problem = problem_of(app, labels.target if labels else target)
     truth = _truth(labels.target if labels else target, problem)
-    feature_plan = _features(events, columns, truth)
+    computed = feature_plan(events, events.declared, tuple(columns.values()), truth)
     scale_at = models.ScaleAt.ARRIVAL if labels else models.ScaleAt.LABEL
-    model_plans = _models(app, feature_plan.layout, problem, scale_at)
-    monitors = tuple(_monitor(app, monitor, feature_plan.layout.dense) for monitor in app.monitors)
+    model_plans = _models(app, computed.layout, problem, scale_at)
+    monitors = tuple(_monitor(app, monitor, computed.layout.dense) for monitor in app.monitors)
     event_plan = EventPlan(
         topic=events.topic,
         schema=schema,
@@ -77,13 +95,14 @@ def compile_app(app: App, schemas: Mapping[str, str]) -> Plan:
         event_id=event_id,
         target=target,
         ahead_ms=duration_ms(events.ahead, "ahead"),
+        carried=tuple(columns[name] for name in carried),
     )
-    parts = _parts(event_plan, feature_plan, labels, model_plans, monitors, truth)
+    parts = _parts(event_plan, computed, labels, model_plans, monitors, truth)
     return Plan(
         app=app.name,
         events=event_plan,
         labels=labels,
-        features=feature_plan,
+        features=computed,
         problem=problem,
         scale_at=scale_at,
         models=model_plans,
@@ -117,11 +136,21 @@ def _framing(name: str) -> avro.Framing:
     return avro.Framing[name.replace("-", "_").upper()]
 
 
-def _wanted(events: Events, schema: avro.Schema) -> frozenset[str]:
+def _wanted(events: Events, schema: avro.Schema, carried: Sequence[str]) -> frozenset[str]:
     """The columns that are read at all; the decoder skips the others."""
-    every = {column.name: column for column in avro.columns_of(schema)}
+    every = _with_carried({column.name: column for column in avro.columns_of(schema)}, carried)
     named = [name for name in (*events.key, events.time, events.id, events.target) if name is not None]
-    return frozenset(_features(events, every).wanted) | {one_of(name, every, events.topic, "column") for name in named}
+    read = feature_plan(events, events.declared, tuple(every.values())).wanted
+    return frozenset(read).difference(carried) | {one_of(name, every, events.topic, "column") for name in named}
+
+
+def _with_carried(columns: Mapping[str, Column], carried: Sequence[str]) -> dict[str, Column]:
+    """Columns, and behind them those of numbers that events bring along."""
+    width = sum(2 if column.kind in avro.TWO_CELLS else 1 for column in columns.values())
+    return {**columns} | {
+        name: Column(name, Kind.DOUBLE, width + place, len(columns) + place, nullable=True)
+        for place, name in enumerate(carried)
+    }
 
 
 def time_column(columns: Mapping[str, Column], events: Events) -> Column:
@@ -153,12 +182,13 @@ def _check_ids(topic: str, event_id: Column, labels: LabelPlan) -> None:
         )
 
 
-def _features(events: Events, columns: Mapping[str, Column], truth: str = "") -> features.FeaturePlan:
-    if not events.declared:
-        raise ConfigError(f"{events.topic!r} has no features: declare events.features(NAME=expression, ...)")
+def feature_plan(
+    events: Events, declared: Mapping[str, Expression], columns: tuple[Column, ...], truth: str = ""
+) -> features.FeaturePlan:
+    """Features of these events, bounded as the events say."""
     return features.compile_features(
-        events.declared,
-        tuple(columns.values()),
+        declared,
+        columns,
         key=events.key or None,
         state_bytes=events.state_bytes,
         lateness_ms=duration_ms(events.lateness, "lateness") if events.lateness else 0,
@@ -280,6 +310,12 @@ def _digest(app: App, events: EventPlan, labels: LabelPlan | None, parts: Mappin
     versions = [f"{name} {metadata.version(name)}" for name in _LIBRARIES]
     texts = [*map(repr, (settings, keys, times, streams)), *versions, *(f"{name} {parts[name]}" for name in parts)]
     return _sha(*texts)
+
+
+def digest_of_stage(plan: Plan, chain: str) -> str:
+    """Of one of several stages, whose events come and go with certain features."""
+    hops = [(hop.layout, [column.name for column in hop.key]) for hop in (plan.arrives, plan.leaves) if hop]
+    return _sha(plan.digest, chain, plan.stage, repr(hops), *(f"{name} {part}" for name, part in plan.parts.items()))
 
 
 def _meaning(schema: avro.Schema) -> str:

@@ -1,7 +1,7 @@
 """Avro: schemas, their resolution, records to columns and back."""
 
 from stream.avro.build import Lists, Texts, column_batch
-from stream.avro.columns import columns_of
+from stream.avro.columns import TWO_CELLS, columns_of
 from stream.avro.decoder import Decoded, Decoder
 from stream.avro.encoder import Encoded, Encoder
 from stream.avro.framing import Framing, header
@@ -12,6 +12,7 @@ from stream.avro.schema import Schema
 from stream.avro.values import InvalidValue, encode_one
 
 __all__ = [
+    "TWO_CELLS",
     "Decoded",
     "Decoder",
     "Encoded",

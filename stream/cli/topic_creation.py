@@ -2,36 +2,47 @@
 
 import json
 import shlex
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
-from stream.config import InputTopics
 from stream.control.settings import ControlTopics, control_prefix
 from stream.engine.plan import Plan
 from stream.kafka.topic_plan import Acl, Operation, TopicPlan, TopicSpec, plan, topics_of_app
 from stream.runtime.settings import Settings
+from stream.runtime.worker import input_topics
 
 _WORKERS, _CONTROL = "User:stream", "User:stream-control"
 
 
-def planned(app: Plan, settings: Settings, partitions: int, replication: int, with_inputs: bool) -> TopicPlan:
+def planned(
+    stages: Sequence[Plan], settings: Settings, partitions: int, replication: int, with_inputs: bool
+) -> TopicPlan:
     """What an app needs.
 
     Args:
-        app: the compiled declaration.
+        stages: of the app where its event topic has so many partitions.
         settings: for names and the place of snapshots.
         partitions: of each topic.
         replication: of each topic; -1 leaves it to the broker.
         with_inputs: whether event and label topics are to be created too.
     """
-    names = settings.topics(app.app)
-    keeps_snapshots = settings.snapshots == "kafka"
-    labels = (app.labels.topic,) if app.labels else ()
-    inputs = InputTopics(app.events.topic, labels, names.journal, names.snapshots if keeps_snapshots else "")
-    owned = topics_of_app(names, partitions, replication, keeps_snapshots=keeps_snapshots)
-    made = plan(settings.kafka(app.app), inputs, owned)
-    sources = tuple(TopicSpec(name, partitions, replication) for name in inputs.sources) if with_inputs else ()
-    return TopicPlan((*sources, *made.topics), made.acls)
+    app, made = stages[-1], [_planned_stage(stage, settings, partitions, replication) for stage in stages]
+    inputs = (app.events.topic, *([app.labels.topic] if app.labels else []))
+    sources = [TopicSpec(name, partitions, replication) for name in inputs] if with_inputs else []
+    topics = {spec.name: spec for spec in (*sources, *(spec for each in made for spec in each.topics))}
+    return TopicPlan(tuple(topics.values()), tuple(dict.fromkeys(acl for each in made for acl in each.acls)))
+
+
+def _planned_stage(stage: Plan, settings: Settings, partitions: int, replication: int) -> TopicPlan:
+    inputs = replace(input_topics(stage, settings), begin_ms=None)
+    names, keeps_snapshots = settings.topics(stage.app, stage.stage), bool(inputs.snapshots)
+    owned = topics_of_app(
+        names, partitions, replication, keeps_snapshots=keeps_snapshots, repartition=inputs.repartition
+    )
+    made = plan(settings.kafka(stage.app, stage.stage), inputs, owned)
+    onward = (Acl("topic", stage.leaves.topic, "Write"),) if stage.leaves else ()
+    return TopicPlan(made.topics, (*made.acls, *onward))
 
 
 def planned_control(app: Plan, settings: Settings, partitions: int, replication: int) -> TopicPlan:

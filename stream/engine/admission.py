@@ -18,6 +18,11 @@ _PER_MS = {"timestamp-millis": 1, "local-timestamp-millis": 1, "timestamp-micros
 LARGEST_NAME_BYTES = 4_096
 
 
+# Most bytes of a record that goes through several stages: the records between those hold it, and what they add must not
+# be more than their topics take. A constant for the same reason; `max_message_bytes` must be 1,000,000 then.
+LARGEST_TRAVELLING_BYTES = 900_000
+
+
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """The events that go on, and why others do not."""
@@ -61,6 +66,11 @@ def admit(events: EventPlan, batch: RecordBatch, columns: ColumnBatch) -> Admitt
     too_large = (name_bytes > LARGEST_NAME_BYTES) & ~refused
     rejections += [_too_large(events, columns, int(row), name_bytes) for row in np.flatnonzero(too_large)]
     refused = refused | too_large
+    if events.travels:
+        sizes = _record_bytes(batch, columns)
+        too_large = (sizes > LARGEST_TRAVELLING_BYTES) & ~refused
+        rejections += [_too_large_to_travel(columns, int(row), sizes) for row in np.flatnonzero(too_large)]
+        refused = refused | too_large
     if refused.any():
         columns, times = _chosen(columns, ~refused), times[~refused]
     return Admitted(columns, times, tuple(rejections), with_other_key(events, batch, columns))
@@ -94,6 +104,23 @@ def _too_large(events: EventPlan, columns: ColumnBatch, row: int, name_bytes: In
         events.event_id.name if events.event_id else "",
         f"event id and record key of {LARGEST_NAME_BYTES} bytes at most, together",
         f"{int(name_bytes[row])} bytes",
+    )
+
+
+def _record_bytes(batch: RecordBatch, columns: ColumnBatch) -> Ints:
+    """Bytes (n,) of key, value and headers."""
+    sizes = sum(spans[:, 1] - spans[:, 0] for spans in (batch.keys, batch.values, batch.headers))
+    return np.asarray(sizes)[columns.rows]
+
+
+def _too_large_to_travel(columns: ColumnBatch, row: int, sizes: Ints) -> Rejection:
+    return Rejection(
+        int(columns.rows[row]),
+        RejectReason.TOO_LARGE,
+        "",
+        f"key, value and headers of {LARGEST_TRAVELLING_BYTES:,} bytes at most, together: the record goes through "
+        "topics between stages",
+        f"{int(sizes[row]):,} bytes",
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stream.engine.journal import JournalRecord
-from stream.records import Bytes, Floats, Ints, TopicPartition
+from stream.records import Bools, Bytes, Floats, Ints, RecordBatch, TopicPartition
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,18 @@ class OutputBatch:
     def __len__(self) -> int:
         return len(self.timestamps_ms)
 
+    def chosen(self, rows: Bools) -> "OutputBatch":
+        """The records that are marked, on the same buffer."""
+        return OutputBatch(
+            self.topic,
+            self.partition,
+            self.data,
+            self.keys[rows],
+            self.values[rows],
+            self.headers[rows],
+            self.timestamps_ms[rows],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
@@ -31,6 +43,8 @@ class Outputs:
     transactional: tuple[OutputBatch, ...]  # alerts and dead letters: always in the transaction
     taken: int  # records of the batch that were handled, from its first
     needs_schema: int | None = None  # the writer's schema id that the record behind them wants
+    sent_on: tuple[OutputBatch, ...] = ()  # events on their way to the next stage: in the transaction, always
+    measured: RecordBatch | None = None  # the events that were scored, where those are not the records taken
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ class EventPlan:
     event_id: Column | None
     target: TargetPlan | None
     ahead_ms: int
+    travels: bool = False  # events go on to other stages, within the records of topics between them
+    carried: tuple[Column, ...] = ()  # behind the schema's own: features that stages before this one have computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,18 @@ class DecisionPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Hop:
+    """A repartition topic between two stages (rule 34)."""
+
+    topic: str
+    key: tuple[Column, ...]  # records lie by these columns; none: in the partition of the event topic they came from
+    layout: int  # which features records bring along: of a digest of their definitions
+    features: int  # how many those are
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a task needs to know."""
+    """All that a task needs to know: of an app, or of one of its stages."""
 
     app: str
     events: EventPlan
@@ -109,3 +121,17 @@ class Plan:
     rejection_limit: float
     digest: str  # hex; over all of it, the kernels and the versions of what computes
     parts: Mapping[str, str]  # digest of each stateful part by the prefix of its arrays
+    chain: str = ""  # names of all stages, where there are several
+    stage: str = ""  # "" for the last, which predicts, and where there is no other
+    arrives: Hop | None = None  # where records come from; None: the event topic itself
+    leaves: Hop | None = None  # where they go on to; None: this stage predicts
+
+    @property
+    def name(self) -> str:
+        """What group, transactional ids, journal and snapshots are named by."""
+        return f"{self.app}.{self.stage}" if self.stage else self.app
+
+    @property
+    def input_topic(self) -> str:
+        """Where the events of its tasks come from."""
+        return self.arrives.topic if self.arrives else self.events.topic

@@ -1,7 +1,7 @@
 """Where a task begins: which snapshot it loads, and which cycles of the journal it replays (rules 4, 5, 21)."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stream.engine import journal
@@ -47,6 +47,7 @@ def find_beginning(
     plan_digest: str,
     offset_reset: str,
     backfill: Backfill | None = None,
+    handed_on: Collection[str] = (),
 ) -> Beginning:
     """Decide how a task begins. Where there is a journal, it says so, whatever the group has forgotten (rule 4).
 
@@ -56,6 +57,7 @@ def find_beginning(
         plan_digest: of the plan that is to run.
         offset_reset: "earliest" or "latest", for a task without a journal only.
         backfill: in place of it, what this start was told; a task that has a journal goes on with its own.
+        handed_on: topics that other stages write: they are read from their beginning, whatever is said of the others.
 
     Raises:
         TaskCorrupted: neither a snapshot nor the journal leads to the committed cycle, or the group's offsets are not
@@ -66,6 +68,7 @@ def find_beginning(
     records = _committed_journal(found)
     begun = records[-1].backfill if records else backfill
     edges = _edges(found, begun, offset_reset)
+    edges = {source: found.beginnings[source] if source.topic in handed_on else at for source, at in edges.items()}
     if not records:
         return Beginning(None, (), {source: edges[source] for source in sources}, begun)
     _check_reset(found)

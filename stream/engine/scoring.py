@@ -5,7 +5,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from stream.engine.admission import admit
+from stream.engine.accepted import Accepted, FromStage, FromUpstream, Rejected
 from stream.engine.alerts import AlertWriter
 from stream.engine.counts import CycleCounts, label_outcomes, losses
 from stream.engine.dead_letters import RECORD_OVERHEAD_BYTES, dead_letters
@@ -15,13 +15,12 @@ from stream.engine.metrics import CycleMetrics
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.predictions import PredictionEncoder
-from stream.engine.record_partitions import sampled_elsewhere
 from stream.engine.source import Source
 from stream.engine.state import LearnedState
 from stream.engine.values import event_ids, targets, unusable
 from stream.errors import ConfigError
 from stream.models import Scored
-from stream.records import Bools, ColumnBatch, Floats, Ints, RecordBatch, Rejection
+from stream.records import ColumnBatch, Floats, Ints, RecordBatch
 
 
 class Scoring:
@@ -40,22 +39,42 @@ class Scoring:
         self._plan = plan
         self._format = format
         events, labels = plan.events, plan.labels
-        sources = [Source(events.topic, events.schema, events.wanted, events.framing)]
+        sources = [Source(plan.input_topic, events.schema, events.wanted, events.framing)]
         if labels is not None:
             sources.append(Source(labels.topic, labels.schema, labels.wanted, labels.framing))
         self.sources: Mapping[str, Source] = {source.topic: source for source in sources}
         self.state = LearnedState(plan)
-        self.partitions = 0  # of the event topic in the cycle at hand; 0 where not known
         self.observed: Observed | None = None
         self._predictions = PredictionEncoder(plan, format.topics.predictions, format.prediction_header, partition)
         _check_room(self._predictions.largest_bytes, format.max_record_bytes)
         self._alerts = AlertWriter(plan, partition, format.alert_header)
+        self._way_in = (
+            FromUpstream(plan, sources[0], self._alerts)
+            if plan.arrives is None
+            else FromStage(plan, sources[0], partition)
+        )
         self._counts = CycleCounts()
 
-    def process(self, batch: RecordBatch, now_ms: int) -> Outputs:
-        """Handle records of one input partition, up to the first whose writer's schema is unknown."""
-        is_event = batch.topic == self._plan.events.topic
-        return self._process_events(batch, now_ms) if is_event else self._process_labels(batch, now_ms)
+    @property
+    def partitions(self) -> int:
+        """Of the event topic in the cycle at hand; 0 where not known."""
+        return self._way_in.partitions
+
+    @partitions.setter
+    def partitions(self, count: int) -> None:
+        self._way_in.partitions = count
+
+    def process(self, batch: RecordBatch, now_ms: int, emit_from_ms: int | None) -> Outputs:
+        """Handle records of one input partition, up to the first whose writer's schema is unknown.
+
+        Events of another stage leave their order on the way, and those from before a backfill's outputs begin lie
+        among others: outputs of records from before `emit_from_ms` are then left out here.
+        """
+        if batch.topic != self._plan.input_topic:
+            return self._process_labels(batch, now_ms)
+        is_among_others = self._plan.arrives is not None and emit_from_ms is not None
+        accepted = self._way_in.take(batch, self.state, now_ms)
+        return self._process_events(accepted, now_ms, emit_from_ms if is_among_others else None)
 
     def load(self, state: LearnedState) -> None:
         """Go on with another state."""
@@ -70,14 +89,10 @@ class Scoring:
 
     # --- events --------------------------------------------------------------------------------------------------
 
-    def _process_events(self, batch: RecordBatch, now_ms: int) -> Outputs:
+    def _process_events(self, accepted: Accepted, now_ms: int, emit_from_ms: int | None) -> Outputs:
         plan, state = self._plan, self.state
-        decoded = self.sources[batch.topic].decode(batch)
-        taken = batch.part(0, decoded.end)
-        admitted = admit(plan.events, taken, decoded.columns)
-        columns, times = admitted.columns, admitted.times_ms
-        offsets = taken.offsets[columns.rows]
-        rejections = sorted((*decoded.rejections, *admitted.rejections), key=lambda rejection: rejection.row)
+        columns, times = accepted.columns, accepted.times_ms
+        offsets = accepted.batch.offsets[columns.rows]
         labels, registered = np.full(len(columns), np.nan), None
         if plan.events.target is not None:
             labels = targets(plan.events.target, plan.problem, columns)
@@ -92,15 +107,21 @@ class Scoring:
             state.labels.keep(registered, computed.batch, computed.label_inputs, scores, offsets, times)
         self.observed = Observed(columns.rows, times, scores, labels)
         state.evaluation.observe(scores, labels)
-        self._count(len(columns), rejections, labels)
+        self._count(len(columns), labels)
         self._counts.undecided += int(np.isnan(scored[plan.decision.model].scores).any(axis=1).sum())
         found = state.monitoring.observe_events(computed.batch.dense, scores, labels, offsets, times)
         drifted = [(item.offset, self._alerts.drift(item, now_ms)) for item in found]
-        shares = self._share_alerts(taken, rejections, columns.rows[admitted.has_other_key], now_ms)
+        found_at = [*drifted, *accepted.alerts]
+        predictions, measured = self._encode(accepted.batch, columns, times, scored, now_ms), accepted.batch
+        if emit_from_ms is not None:
+            is_new = measured.timestamps_ms >= emit_from_ms
+            predictions = tuple(each.chosen(is_new[columns.rows]) for each in predictions)
+            measured = measured.chosen(np.flatnonzero(is_new))
+            found_at = [item for item in found_at if item[0] in measured.offsets]
         # In the order of the records that raised them, so that it does not depend on how the stream was cut.
-        alerts = [alert for _, alert in sorted([*drifted, *shares], key=itemgetter(0))]
-        predictions = self._encode(taken, columns, times, scored, now_ms)
-        return Outputs(predictions, self._told(taken, alerts, rejections, now_ms), decoded.end, decoded.needs)
+        alerts = [alert for _, alert in sorted(found_at, key=itemgetter(0))]
+        told = self._told(alerts, accepted.rejected, now_ms)
+        return Outputs(predictions, told, accepted.taken, accepted.needs, measured=measured)
 
     def _encode(
         self, batch: RecordBatch, columns: ColumnBatch, times_ms: Ints, scored: Sequence[Scored], now_ms: int
@@ -109,45 +130,21 @@ class Scoring:
             return ()
         return (self._predictions.encode(batch, columns, times_ms, scored, now_ms),)
 
-    def _share_alerts(
-        self, batch: RecordBatch, rejections: Sequence[Rejection], other_keys: Ints, now_ms: int
-    ) -> list[tuple[int, EncodedRecord]]:
-        """Alerts that too many records were rejected, carry another key than their field, or lie where their key does
-        not belong, with their offsets."""
-        is_rejected, has_other_key = np.zeros((2, len(batch)), np.bool_)
-        is_rejected[[rejection.row for rejection in rejections]] = True
-        has_other_key[other_keys] = True
-        rejected = self.state.rejections.observe(is_rejected)
-        mismatched = self.state.key_mismatches.observe(has_other_key)
-        looked_at, is_elsewhere = self._sampled_elsewhere(batch)
-        misplaced = self.state.other_partitions.observe(is_elsewhere)
-        misplaced = [at._replace(row=int(looked_at[at.row])) for at in misplaced]
-        return [
-            *((int(batch.offsets[at.row]), self._alerts.rejections(batch, at, now_ms)) for at in rejected),
-            *((int(batch.offsets[at.row]), self._alerts.key_mismatches(batch, at, now_ms)) for at in mismatched),
-            *((int(batch.offsets[at.row]), self._alerts.other_partitions(batch, at, now_ms)) for at in misplaced),
-        ]
-
-    def _sampled_elsewhere(self, batch: RecordBatch) -> tuple[Ints, Bools]:
-        """See `sampled_elsewhere`; without a key field nothing depends on where a record lies."""
-        return sampled_elsewhere(batch, self.partitions if self._plan.events.key else 0)
-
-    def _told(
-        self, batch: RecordBatch, alerts: list[EncodedRecord], rejections: Sequence[Rejection], now_ms: int
-    ) -> tuple[OutputBatch, ...]:
+    def _told(self, alerts: list[EncodedRecord], rejected: Sequence[Rejected], now_ms: int) -> tuple[OutputBatch, ...]:
         """Alerts and dead letters as outputs."""
-        topics, outputs = self._format.topics, []
+        topics, limit, outputs = self._format.topics, self._format.max_record_bytes, []
         self._counts.alerts += len(alerts)
         if alerts:
             outputs.append(output_batch(topics.alerts, -1, alerts))
-        if rejections:
-            limit = self._format.max_record_bytes
-            outputs.append(dead_letters(topics.dead_letters, self._plan.app, batch, rejections, now_ms, limit))
+        for each in rejected:
+            self._counts.reject(each.rejections)
+            outputs.append(
+                dead_letters(topics.dead_letters, self._plan.app, each.batch, each.rejections, now_ms, limit)
+            )
         return tuple(outputs)
 
-    def _count(self, events: int, rejections: Sequence[Rejection], labels: Floats) -> None:
+    def _count(self, events: int, labels: Floats) -> None:
         self._counts.events += events
-        self._counts.reject(rejections)
         self._counts.learned += int(np.count_nonzero(~np.isnan(labels)))
 
     # --- labels --------------------------------------------------------------------------------------------------
@@ -166,7 +163,7 @@ class Scoring:
         for model in state.models:
             model.learn(joined.features, joined.targets)
         state.evaluation.observe(joined.scores, joined.targets)
-        self._count(0, decoded.rejections, joined.targets)
+        self._count(0, joined.targets)
         self._counts.invalid_labels += len(columns) - len(usable)
         found = state.monitoring.observe_labels(joined.scores, joined.targets, joined.offsets, joined.times_ms)
         usable_rows = columns.rows[usable]
@@ -174,7 +171,8 @@ class Scoring:
         drifted = [(int(learned_rows[item.detection.row]), self._alerts.drift(item, now_ms)) for item in found]
         lost = self._lost_label_alerts(taken, usable_rows, now_ms)
         alerts = [alert for _, alert in sorted([*drifted, *lost], key=itemgetter(0))]
-        return Outputs((), self._told(taken, alerts, decoded.rejections, now_ms), decoded.end, decoded.needs)
+        rejected = (Rejected(taken, decoded.rejections),) if decoded.rejections else ()
+        return Outputs((), self._told(alerts, rejected, now_ms), decoded.end, decoded.needs)
 
     def _lost_label_alerts(self, batch: RecordBatch, usable_rows: Ints, now_ms: int) -> list[tuple[int, EncodedRecord]]:
         """Alerts that too many labels were rejected or say nothing usable, with the rows at which that was so."""

@@ -84,13 +84,20 @@ class Slot:
         """
         if self.is_warm:
             return self._take_over(found, now_ms)
-        beginning = find_beginning(found, self.task.sources, self.task.plan_digest, offset_reset, backfill)
+        beginning = self._beginning(found, offset_reset, backfill)
         self._load(beginning, found, now_ms)
         self._move(TaskState.RESTORING)
         self._finish_replayed()
         if beginning.backfill is not None and not found.journal:
             self.task.begun_ms = now_ms  # its first cycle says how, even without records: from then on it holds
         return beginning.starts
+
+    def _beginning(self, found: TaskFound, offset_reset: str = "", backfill: Backfill | None = None) -> Beginning:
+        """As these say, or, of a task that was begun by another worker, as its journal does."""
+        task = self.task
+        backfill = backfill if offset_reset else found_backfill(found)
+        offset_reset = offset_reset or "earliest"
+        return find_beginning(found, task.sources, task.plan_digest, offset_reset, backfill, task.handed_on)
 
     def _load(self, beginning: Beginning, found: TaskFound, now_ms: int) -> None:
         self.task.backfill = beginning.backfill
@@ -114,7 +121,7 @@ class Slot:
         Raises:
             TaskCorrupted, ConfigError: it cannot be followed now.
         """
-        beginning = find_beginning(found, self.task.sources, self.task.plan_digest, "earliest", found_backfill(found))
+        beginning = self._beginning(found)
         self._load(beginning, found, now_ms)
         self._newest = newest_cycle(found)
         self._move(TaskState.STANDBY)
@@ -218,7 +225,8 @@ class Slot:
         outputs = self.task.process(batch, now_ms)
         if is_past:
             outputs = replace(outputs, predictions=(), transactional=())
-        self.handled, self.taken = None if is_past else batch.part(0, outputs.taken), outputs.taken
+        self.taken = outputs.taken
+        self.handled = None if is_past else outputs.measured or batch.part(0, outputs.taken)
         self._drop(source, outputs.taken)
         self._awaited_schema = outputs.needs_schema
         return outputs, self._resume_if_low(source)
@@ -294,7 +302,7 @@ class Slot:
             raise TaskCorrupted(f"cycle {self._newest[0]}, which was followed, is not one of those that are committed")
         standing = standing_at(self._warm, self.task)
         whole = replace(found, checkpoints=(standing,))
-        beginning = find_beginning(whole, self.task.sources, self.task.plan_digest, "earliest", found_backfill(found))
+        beginning = self._beginning(whole)
         self.task.backfill = beginning.backfill
         self._replay = self._replay.resumed(beginning.replay)
         self._snapshot_cycle, self.snapshot_ms = self._warm[0], now_ms
@@ -338,7 +346,7 @@ class Slot:
 
     def _past_or_not(self, batch: RecordBatch) -> tuple[RecordBatch, bool]:
         """The first records of the batch that are all from before a backfill's outputs begin, or none of them is."""
-        if self.task.backfill is None:
+        if self.task.backfill is None or (self.task.restores_order and batch.topic in self.task.handed_on):
             return batch, False
         is_past = batch.timestamps_ms < self.task.backfill.emit_from_ms
         others = np.flatnonzero(is_past != is_past[0])

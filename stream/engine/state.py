@@ -12,7 +12,8 @@ from stream.engine.labels import LabelStore, rows_waiting
 from stream.engine.monitoring import Monitoring, ShareWatch
 from stream.engine.plan import Plan
 from stream.engine.snapshot import Checkpoint
-from stream.engine.upgrade import Carried, Restored, carry
+from stream.engine.stage_state import StageState
+from stream.engine.upgrade import Carried, Restored, carry, check_stages
 from stream.errors import TaskCorrupted
 from stream.kernels.pages import Paged
 from stream.models.pickles import check_river, river_version
@@ -41,6 +42,7 @@ class LearnedState:
         self.other_partitions = ShareWatch(0.0)
         self.lost_labels = ShareWatch(plan.rejection_limit)
         self.evaluation = Evaluation(plan.problem, plan.decision.threshold, [item.name for item in plan.models])
+        self.stage = StageState(plan)
         self.labels: LabelStore | None = None
         if plan.labels is not None:
             scores = len(plan.models) * plan.problem.scores
@@ -60,6 +62,7 @@ class LearnedState:
         arrays |= self.monitoring.arrays()
         arrays |= {f"evaluation/{name}": array for name, array in self.evaluation.arrays().items()}
         arrays |= {f"share/{name}": watch.counters for name, watch in self._shares().items()}
+        arrays |= {f"stage/{name}": array for name, array in self.stage.arrays().items()}
         if self.labels is not None:
             arrays |= {f"labels/{name}": array for name, array in self.labels.arrays().items()}
         return arrays
@@ -85,6 +88,7 @@ class LearnedState:
             self.features.arrays(),
             self.monitoring.arrays(),
             self.evaluation.arrays(),
+            self.stage.arrays(),
             {} if self.labels is None else self.labels.arrays(),
             {name: watch.counters for name, watch in self._shares().items()},
         ]
@@ -100,11 +104,15 @@ class LearnedState:
 
         Raises:
             TaskCorrupted: arrays do not fit the part whose digest they carry.
-            ConfigError: another version of River pickled a model; nothing of it was read.
+            ConfigError: another version of River pickled a model, of which nothing was read; or the app's stages are
+                not those of the snapshot.
         """
         saved_shares = _under(arrays, "share")
         for name, watch in self._shares().items():
             watch.counters[:] = saved_shares.get(name, 0)
+        check_stages(self._plan, facts)
+        if self.stage.arrays():
+            self.stage.load(_under(arrays, "stage"))
         carried = carry(self._plan, facts)
         for prefix, saved_prefix in carried.kept.items():
             if written_by := facts.get(f"{_PICKLED}{saved_prefix}"):

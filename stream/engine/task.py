@@ -13,6 +13,7 @@ from stream.engine.journal import Backfill, JournalRecord, Range, SchemaAnswer
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.protocol import SchemaFetched, SchemaRefused, TopicIdentity
+from stream.engine.relay import Relay
 from stream.engine.scoring import Scoring
 from stream.engine.snapshot import Checkpoint
 from stream.engine.source import accepted_by
@@ -43,14 +44,14 @@ class Task:
         self.topics: Mapping[str, TopicIdentity] = {}  # the inputs as they are now, where known (rule 20)
         self._plan = plan
         self._format = format
-        self._work = Scoring(plan, partition, format)
+        self._work: Scoring | Relay = (Relay if plan.leaves else Scoring)(plan, partition, format)
         self._sources = self._work.sources
         self._next_offsets = dict.fromkeys(self.sources, 0)
         self._last = _NOTHING
         self._ranges: list[Range] = []
         self._schemas: list[SchemaAnswer] = []
         self._outputs: list[OutputBatch] = []
-        self._needing = plan.events.topic
+        self._needing = plan.input_topic
         self.begun_ms: int | None = None  # when a backfill was begun that no cycle tells of yet
         self.backfill: Backfill | None = None  # how the task was told to begin; journaled with every cycle
         self.metrics = self._work.end_cycle()
@@ -61,6 +62,16 @@ class Task:
     def sources(self) -> tuple[TopicPartition, ...]:
         """Its input partitions, the events' first."""
         return tuple(TopicPartition(topic, self.partition) for topic in self._sources)
+
+    @property
+    def restores_order(self) -> bool:
+        """True if it scores events in another order than that of the records it takes (rule 34)."""
+        return self.state.stage.order is not None
+
+    @property
+    def handed_on(self) -> frozenset[str]:
+        """Those of its topics that stages before it write: nothing in them may be passed over."""
+        return frozenset((self._plan.input_topic,)) if self._plan.arrives else frozenset()
 
     @property
     def state(self) -> LearnedState:
@@ -106,7 +117,7 @@ class Task:
             batch: records behind the last ones of that partition.
             now_ms: processing time; it only stamps outputs.
         """
-        outputs = self._work.process(batch, now_ms)
+        outputs = self._work.process(batch, now_ms, self.backfill.emit_from_ms if self.backfill else None)
         self._needing = batch.topic
         if outputs.taken:
             first, last = int(batch.offsets[0]), int(batch.offsets[outputs.taken - 1])
@@ -173,7 +184,7 @@ class Task:
         """All that was journaled is replayed: from here on it counts."""
         # The registry's address may have been put right since: what it refused is asked for anew (rule 3).
         self.forget_refusals()
-        if events := self.topics.get(self._plan.events.topic):
+        if events := self.topics.get(self._plan.input_topic):
             self._work.partitions = events.partitions
         self._end_cycle(self._last)
 

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stream.engine.plan import Plan
+from stream.errors import ConfigError
 
 _PART = "part/"
 _FEATURES_LAYOUT = "layout/features"
 _MODELS = "layout/models"
+_STAGES = "layout/stages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,19 @@ def facts_of(plan: Plan) -> dict[str, str]:
     return {f"{_PART}{prefix}": digest for prefix, digest in plan.parts.items()} | {
         _FEATURES_LAYOUT: plan.features.saved_layout,
         _MODELS: json.dumps([item.name for item in plan.models]),
+        _STAGES: plan.chain,
     }
+
+
+def check_stages(plan: Plan, facts: Mapping[str, str]) -> None:
+    """Raise ConfigError if the snapshot is of an app with other stages: events are on their way between those."""
+    saved = facts.get(_STAGES, "")
+    if saved != plan.chain:
+        raise ConfigError(
+            f"the stages of {plan.app} changed from {saved or 'one alone'} to {plan.chain or 'one alone'}: features by "
+            "another key came or went, and with them the topics between. State is not carried over that: give the app "
+            "another name, which starts anew beside the old one, or reset it (`stream state reset`)"
+        )
 
 
 def carry(plan: Plan, facts: Mapping[str, str]) -> Carried:

@@ -299,7 +299,7 @@ class Worker:
         self._handled = slot.handled
         if outputs.needs_schema is not None:
             instructions += self._ask_schema(slot, outputs.needs_schema)
-        task, batches = slot.task, outputs.transactional
+        task, batches = slot.task, outputs.sent_on + outputs.transactional
         if self._settings.is_immediate:
             instructions += self._transactions.send(task.partition, task.epoch, outputs.predictions)
         else:

@@ -105,8 +105,6 @@ def compile_features(
     Raises:
         ConfigError: naming the feature, the column and what was expected; correct the declaration.
     """
-    if not features:
-        raise ConfigError("no features are declared: give at least one, as in amount=col('amount')")
     if lateness_ms < 0:
         raise ConfigError(f"lateness must not be negative, got {lateness_ms} ms")
     binder = Binder(columns, key, truth)

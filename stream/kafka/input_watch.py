@@ -58,15 +58,20 @@ class InputWatch:
             self._tasks[found.partition] = deque(maxlen=2)
             self._told.pop(found.partition, None)
             for checkpoint in reversed(found.checkpoints):
-                self._tasks[found.partition].append(Standing(checkpoint.next_offsets))
+                self._tasks[found.partition].append(self._standing(checkpoint))
                 self._known = {**found.topics, **self._known, **topics_of(checkpoint)}
 
     def published(self, checkpoint: Checkpoint) -> None:
         """A snapshot is stored, in place of the older one."""
         with self._lock:
             if checkpoint.partition in self._tasks:
-                self._tasks[checkpoint.partition].append(Standing(checkpoint.next_offsets))
+                self._tasks[checkpoint.partition].append(self._standing(checkpoint))
                 self._known |= topics_of(checkpoint)
+
+    def _standing(self, checkpoint: Checkpoint) -> Standing:
+        """What comes from other stages is trimmed up to the older snapshot by the workers themselves (rule 23)."""
+        positions = checkpoint.next_offsets.items()
+        return Standing({source: at for source, at in positions if source.topic != self._topics.repartition})
 
     def forget(self, partitions: Iterable[int]) -> None:
         """These tasks are others' now."""

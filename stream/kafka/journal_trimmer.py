@@ -1,7 +1,7 @@
-"""Deletes the part of a journal that no restore can need any more (rule 23)."""
+"""Deletes the part of a journal, and of what other stages sent, that no restore can need any more (rule 23)."""
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import structlog
 from confluent_kafka import KafkaException
@@ -29,14 +29,17 @@ class JournalTrimmer:
     Args:
         settings: see KafkaSettings.
         topic: the journal.
+        repartition: the topic that another stage writes and the tasks read; "" where there is none.
     """
 
-    def __init__(self, settings: KafkaSettings, topic: str) -> None:
+    def __init__(self, settings: KafkaSettings, topic: str, repartition: str = "") -> None:
         self._topic = topic
+        self._repartition = repartition
         self._keeps_all = settings.journal_retention == "all"
         self._reader = Reader(settings)
         self._admin = make_client(AdminClient, client_config.admin_client(settings))
-        self._ends: dict[int, deque[tuple[str, int]]] = {}  # digest of each snapshot, and the journal's end before
+        # Digest of each snapshot, the journal's end before, and where the task goes on with what other stages send.
+        self._ends: dict[int, deque[tuple[str, int, int]]] = {}
 
     def before_publish(self, partition: int) -> int:
         """The journal's end, to be handed to `published`.
@@ -46,7 +49,9 @@ class JournalTrimmer:
         """
         return self._reader.watermarks(TopicPartition(self._topic, partition))[1]
 
-    def published(self, partition: int, digest: str, kept: Collection[str], end: int) -> None:
+    def published(
+        self, partition: int, digest: str, kept: Collection[str], end: int, next_offsets: Mapping[TopicPartition, int]
+    ) -> None:
         """A snapshot was published, before which the journal ended at `end`: delete what is before the older one.
 
         One more of the same cycle, as of a task that is held back, lets nothing go: that cycle's record lies before the
@@ -59,23 +64,26 @@ class JournalTrimmer:
             kept: digests of all snapshots that are there now. Where they are not this one and the one before it,
                 nothing is deleted: what else is there may need all of it.
             end: what `before_publish` gave.
+            next_offsets: where the task goes on from this snapshot.
         """
         ends = self._ends.setdefault(partition, deque(maxlen=_ENDS_KEPT))
         if ends and ends[-1][0] == digest:
             return
-        ends.append((digest, end))
-        (_, needed_from), *newest = ends
-        is_whole = len(ends) == _ENDS_KEPT and {each for each, _ in newest} == set(kept)
+        ends.append((digest, end, next_offsets.get(TopicPartition(self._repartition, partition), 0)))
+        (_, needed_from, _), *newest = ends
+        is_whole = len(ends) == _ENDS_KEPT and {each for each, *_ in newest} == set(kept)
         if not is_whole or self._keeps_all:
             return
-        request = self._admin.delete_records(
-            [Assignment(self._topic, partition, needed_from)], request_timeout=_REQUEST_S, operation_timeout=_REQUEST_S
-        )
-        for answer in request.values():
+        wanted = [Assignment(self._topic, partition, needed_from)]
+        if self._repartition:
+            older = newest[0]
+            wanted.append(Assignment(self._repartition, partition, older[2]))
+        request = self._admin.delete_records(wanted, request_timeout=_REQUEST_S, operation_timeout=_REQUEST_S)
+        for trimmed, answer in request.items():
             try:
                 answer_to(answer, _REQUEST_S)
             except KafkaException as raised:
-                _log.warning("journal not trimmed", topic=self._topic, partition=partition, error=str(raised.args[0]))
+                _log.warning("journal not trimmed", topic=trimmed.topic, partition=partition, error=str(raised.args[0]))
 
     def close(self) -> None:
         """Let go of the connections."""

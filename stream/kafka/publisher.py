@@ -30,7 +30,7 @@ class Publisher:
             journal_end = self._trimmer.before_publish(checkpoint.partition)
             kept = self._store.publish(checkpoint)
             self._watch.published(checkpoint)
-            self._trimmer.published(checkpoint.partition, checkpoint.digest, kept, journal_end)
+            self._trimmer.published(checkpoint.partition, checkpoint.digest, kept, journal_end, checkpoint.next_offsets)
         except StreamError as error:
             _log.warning("snapshot not published", partition=checkpoint.partition, error=str(error))
             return SnapshotPublished(checkpoint.partition, checkpoint.cycle, str(error))

@@ -31,7 +31,7 @@ def check_start(
         RetriableError: no broker answers.
         ConfigError: a topic may not be described.
     """
-    specs = topics_of_app(names, 1, keeps_snapshots=bool(inputs.snapshots))
+    specs = topics_of_app(names, 1, keeps_snapshots=bool(inputs.snapshots), repartition=inputs.repartition)
     states = _there(admin.describe([*inputs.sources, *(spec.name for spec in specs)]))
     found: list[Checked] = []
     for name in inputs.sources:

@@ -140,7 +140,7 @@ def unequal_partitions(counts: Mapping[str, int]) -> str:
 
 
 def _differs(topic: str, name: str, got: str, wanted: str) -> Checked:
-    if name == "message.timestamp.type":
+    if name == "message.timestamp.type" and wanted == "LogAppendTime":
         return Checked(
             Verdict.DOUBTFUL,
             topic,

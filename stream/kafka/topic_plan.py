@@ -9,6 +9,15 @@ from stream.config import InputTopics, KafkaSettings, TopicNames
 # Rule 23: a reader that found a manifest must still find its chunks an hour later.
 _MIN_COMPACTION_LAG_MS = 3_600_000
 
+# Like the journal it is trimmed up to the older snapshot. Its records have the events' times, which may be a year old,
+# and hold records of up to 900,000 bytes (stream.engine.admission).
+_BETWEEN_STAGES = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    "message.timestamp.type": "CreateTime",
+}
+
 ResourceKind = Literal["topic", "group", "transactional-id"]
 Operation = Literal["Read", "Write", "Describe", "DescribeConfigs", "Delete", "Create"]
 
@@ -41,15 +50,16 @@ class TopicPlan:
 
 
 def topics_of_app(
-    names: TopicNames, partitions: int, replication: int = -1, *, keeps_snapshots: bool = True
+    names: TopicNames, partitions: int, replication: int = -1, *, keeps_snapshots: bool = True, repartition: str = ""
 ) -> tuple[TopicSpec, ...]:
-    """The topics that an app owns.
+    """The topics that an app, or one of its stages, owns.
 
     Args:
         names: see TopicNames.
         partitions: of the event topic; journal and snapshots of a task lie in its partition (rule 21).
         replication: of each topic; -1 leaves it to the broker.
         keeps_snapshots: whether snapshots are kept in a topic, and not in a folder or object store.
+        repartition: the topic that the stage reads, where another one writes it (rule 34); "" where it has none.
     """
     outputs = (names.predictions, names.alerts, names.dead_letters)
     # The journal is trimmed up to the older snapshot and never by age: without it nothing can be replayed (rule 23).
@@ -64,6 +74,7 @@ def topics_of_app(
     return (
         *(TopicSpec(name, partitions, replication) for name in outputs),
         TopicSpec(names.journal, partitions, replication, journal),
+        *([TopicSpec(repartition, partitions, replication, _BETWEEN_STAGES)] if repartition else []),
         *([TopicSpec(names.snapshots, partitions, replication, snapshots)] if keeps_snapshots else []),
     )
 
@@ -79,7 +90,8 @@ def plan(settings: KafkaSettings, inputs: InputTopics, topics: Iterable[TopicSpe
         *(Acl("topic", name, "Describe") for name in written if name not in read),
         # Retention, cleanup policy and largest record are compared with what the protocol needs (rules 12, 20 and 23).
         *(Acl("topic", name, "DescribeConfigs") for name in dict.fromkeys((*read, *written))),
-        Acl("topic", inputs.journal, "Delete"),  # of records: the journal is trimmed (rule 23)
+        # Of records: these are trimmed (rule 23).
+        *(Acl("topic", name, "Delete") for name in (inputs.journal, inputs.repartition) if name),
         Acl("group", settings.group_id, "Read"),
         Acl("group", settings.group_id, "Describe"),
         Acl("transactional-id", settings.transactional_id, "Write"),

@@ -385,7 +385,7 @@ class Transport:
     def _start_helpers(self) -> None:
         self._finder_store = self._open_store()
         self._finder = TaskFinder(self._settings, self._topics, self._finder_store, lambda: self._is_closing)
-        trimmer = JournalTrimmer(self._settings, self._topics.journal)
+        trimmer = JournalTrimmer(self._settings, self._topics.journal, self._topics.repartition)
         self._publisher = Publisher(self._open_store(), trimmer, self.watch)
         self._finding = ThreadPoolExecutor(1, thread_name_prefix="stream-finder")
         self._publishing = ThreadPoolExecutor(1, thread_name_prefix="stream-snapshots")

@@ -3,6 +3,7 @@
 import structlog
 
 from stream.config import InputTopics
+from stream.engine.plan import Plan
 from stream.errors import ConfigError
 from stream.kafka.admin import Admin
 from stream.kafka.checked import Verdict
@@ -13,11 +14,11 @@ from stream.runtime.settings import Settings
 _log = structlog.get_logger("stream.worker")
 
 
-def check_cluster(app: str, inputs: InputTopics, settings: Settings) -> None:
+def check_cluster(plan: Plan, inputs: InputTopics, settings: Settings) -> None:
     """Log what is doubtful about topics, brokers and clocks, and refuse what would break a promise.
 
     Args:
-        app: its name.
+        plan: of the app, or of one of its stages.
         inputs: what its tasks read.
         settings: of this worker.
 
@@ -25,11 +26,12 @@ def check_cluster(app: str, inputs: InputTopics, settings: Settings) -> None:
         ConfigError: a topic is not there, or a setting of a topic or a broker will not do; names it and the rule.
         RetriableError: no broker answers.
     """
-    kafka = settings.kafka(app)
+    kafka = settings.kafka(plan.app, plan.stage)
     with Reader(kafka) as reader:
         for topic in filter(None, (*inputs.sources, inputs.journal, inputs.snapshots)):
             reader.partitions(topic)  # waits for one that was made a moment ago
-    found = check_start(Admin(kafka), kafka, inputs, settings.topics(app), settings.snapshot_interval_s * 1000)
+    names = settings.topics(plan.app, plan.stage)
+    found = check_start(Admin(kafka), kafka, inputs, names, settings.snapshot_interval_s * 1000)
     for each in found:
         if each.verdict is Verdict.DOUBTFUL:
             _log.warning(each.text)

@@ -4,11 +4,12 @@ import importlib
 import importlib.util
 import sys
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from stream.app import App, compile_app, schema_names
+from stream.app import App, compile_app, compile_stages, schema_names
 from stream.app.suggest import one_of
 from stream.engine.plan import Plan
 from stream.errors import ConfigError, StreamError
@@ -19,8 +20,13 @@ class LoadedApp:
     """An app with its plan and the folder of its module."""
 
     app: App
-    plan: Plan
+    plan: Plan  # as one stage that sees all events: what files are run through
     folder: Path
+    schemas: Mapping[str, str]  # by the names that the app gives them
+
+    def stages(self, partitions: int, topic_prefix: str) -> tuple[Plan, ...]:
+        """Its plans where the event topic has so many partitions, in the order in which events pass them."""
+        return compile_stages(self.app, self.schemas, partitions, topic_prefix)
 
 
 def load_app(target: str) -> LoadedApp:
@@ -33,7 +39,8 @@ def load_app(target: str) -> LoadedApp:
         ConfigError: there is no such module, app or schema, or the declaration is wrong.
     """
     app, folder = find_app(target)
-    return LoadedApp(app, compile_app(app, {name: read_schema(name, folder) for name in schema_names(app)}), folder)
+    schemas = {name: read_schema(name, folder) for name in schema_names(app)}
+    return LoadedApp(app, compile_app(app, schemas), folder, schemas)
 
 
 def find_app(target: str) -> tuple[App, Path]:

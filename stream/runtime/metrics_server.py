@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from stream.errors import ConfigError
-from stream.runtime.health import WorkerHealth
+from stream.runtime.stage_views import Health
 
 
 class MetricsServer:
@@ -18,7 +18,7 @@ class MetricsServer:
     Raises ConfigError from the constructor if the address cannot be bound; nothing runs then.
     """
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry, health: WorkerHealth) -> None:
+    def __init__(self, host: str, port: int, registry: CollectorRegistry, health: Health) -> None:
         try:
             self._server = _Server((host, port), registry, health)
         except OSError as error:
@@ -47,7 +47,7 @@ class MetricsServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], registry: CollectorRegistry, health: WorkerHealth) -> None:
+    def __init__(self, address: tuple[str, int], registry: CollectorRegistry, health: Health) -> None:
         super().__init__(address, _Handler)
         self.registry = registry
         self.health = health

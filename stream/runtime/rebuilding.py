@@ -37,11 +37,11 @@ class Rebuilder:
 
     def __init__(self, plan: Plan, settings: Settings) -> None:
         self._plan = plan
-        self._kafka = settings.kafka(plan.app)
+        self._kafka = settings.kafka(plan.app, plan.stage)
         # Any schema id: outputs are made as live, and dropped.
         any_header = header(Framing.CONFLUENT, 1)
         limit = self._kafka.max_message_bytes
-        self._format = OutputFormat(settings.topics(plan.app), any_header, any_header, limit)
+        self._format = OutputFormat(settings.topics(plan.app, plan.stage), any_header, any_header, limit)
         compile_kernels(plan, self._format)
 
     def rebuild(self, found: TaskFound, on_progress: Callable[[float], None] = lambda share: None) -> Slot:

@@ -29,9 +29,9 @@ class RememberedTasks:
     """
 
     def __init__(self, plan: Plan, settings: Settings) -> None:
-        kafka = settings.kafka(plan.app)
+        kafka = settings.kafka(plan.app, plan.stage)
         self.topics: InputTopics = input_topics(plan, settings)
-        in_folder = snapshot_store(plan.app, settings)
+        in_folder = snapshot_store(plan.name, settings)
         self.store: SnapshotStore = in_folder() if in_folder else TopicSnapshotStore(kafka, self.topics.snapshots)
         self._reader = Reader(kafka)
         self._finder = TaskFinder(kafka, self.topics, self.store)

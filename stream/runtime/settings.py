@@ -102,18 +102,25 @@ class Settings:
         begin_ms = None if self.begin_from == "beginning" else time_ms(self.begin_from, "begin_from")
         return Backfill(begin_ms, time_ms(self.emit_from, "emit_from") if self.emit_from else 0)
 
-    def topics(self, app: str) -> TopicNames:
-        """Names of the topics that the app writes."""
+    def topics(self, app: str, stage: str = "") -> TopicNames:
+        """Names of the topics that the app, or one of its stages, writes; journal and snapshots are a stage's own."""
         names = TopicNames.of(app, self.topic_prefix)
         chosen = {each.name: getattr(self, f"{each.name}_topic") for each in fields(TopicNames)}
-        return replace(names, **{name: value for name, value in chosen.items() if value})
+        names = replace(names, **{name: value for name, value in chosen.items() if value})
+        if not stage:
+            return names
+        own = TopicNames.of(f"{app}.{stage}", self.topic_prefix)
+        journal = f"{self.journal_topic}.{stage}" if self.journal_topic else own.journal
+        snapshots = f"{self.snapshots_topic}.{stage}" if self.snapshots_topic else own.snapshots
+        return replace(names, journal=journal, snapshots=snapshots)
 
-    def kafka(self, app: str) -> KafkaSettings:
-        """What the transport wants to know."""
+    def kafka(self, app: str, stage: str = "") -> KafkaSettings:
+        """What the transport of the app, or of one of its stages, wants to know."""
         shared = {each.name for each in fields(KafkaSettings)} & {each.name for each in fields(self)}
         values = {name: getattr(self, name) for name in shared}
-        values["group_id"] = self.group_id or f"{self.topic_prefix}{app}"
-        return KafkaSettings(transactional_id=f"{self.topic_prefix}{app}-{self.slot}", **values)
+        own = f".{stage}" if stage else ""
+        values["group_id"] = (self.group_id or f"{self.topic_prefix}{app}") + own
+        return KafkaSettings(transactional_id=f"{self.topic_prefix}{app}{own}-{self.slot}", **values)
 
 
 @dataclass(frozen=True, slots=True)

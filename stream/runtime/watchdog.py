@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from stream.runtime.health import WorkerHealth
+from stream.runtime.stage_views import Health
 
 _log = structlog.get_logger("stream.worker")
 
@@ -32,7 +32,10 @@ class Watchdog:
     """
 
     def __init__(
-        self, health: WorkerHealth, check_every_s: float = _CHECK_EVERY_S, end: Callable[[int], object] = os._exit
+        self,
+        health: Health,
+        check_every_s: float = _CHECK_EVERY_S,
+        end: Callable[[int], object] = os._exit,
     ) -> None:
         self._health = health
         self._check_every_s = check_every_s

@@ -1,6 +1,5 @@
-"""The composition root of a worker, and its poll loop."""
+"""The poll loop of a worker, and what it is made of."""
 
-import gc
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,8 +9,6 @@ import platformdirs
 import structlog
 
 from stream import kernels
-from stream.app.foreign_keys import foreign_key_problems
-from stream.avro import Framing, header
 from stream.config import InputTopics
 from stream.engine.loading import load_ahead
 from stream.engine.output_format import OutputFormat
@@ -37,21 +34,15 @@ from stream.engine.task import Task
 from stream.engine.warm_up import warm_up
 from stream.engine.worker import Worker
 from stream.engine.worker_settings import WorkerSettings
-from stream.errors import ConfigError
 from stream.kafka.broker_probe import BrokerProbe
-from stream.kafka.reader import Reader
 from stream.kafka.transport import Transport
-from stream.resources import schema_text
-from stream.runtime.cluster_checks import check_cluster
 from stream.runtime.copy_pace import CopyPace
 from stream.runtime.health import WorkerHealth
 from stream.runtime.metrics import WorkerMetrics
-from stream.runtime.metrics_server import MetricsServer
 from stream.runtime.settings import Settings
-from stream.runtime.stopping import StopLimit, StopSignals
+from stream.runtime.stopping import StopLimit
 from stream.runtime.task_observer import TaskObserver
 from stream.runtime.watch_observer import WatchObserver
-from stream.runtime.watchdog import Watchdog
 from stream.storage.folder import FolderSnapshotStore
 
 _log = structlog.get_logger("stream.worker")
@@ -62,80 +53,6 @@ _FIRST_SLICE, _LARGEST_SLICE = 256, 65_536
 _IDLE_POLL_S = 0.01
 # How often lag and restore progress are looked at.
 _LOOK_EVERY_S = 1.0
-
-
-def run_worker(plan: Plan, settings: Settings, on_progress: Callable[[str], None]) -> None:
-    """Run a worker until SIGTERM or Ctrl-C; it then drains, commits, takes a last snapshot and leaves.
-
-    Args:
-        plan: the compiled app.
-        settings: of this worker.
-        on_progress: hears what is happening before the first record (compilation, registration, joining).
-
-    Raises:
-        StreamError: why the worker could not start or go on; the text says what to do.
-    """
-    began = time.perf_counter()
-    use_kernel_cache(settings)
-    health = WorkerHealth(settings.max_poll_interval_ms / 1000)
-    metrics = WorkerMetrics(plan.app, [model.name for model in plan.models], _signals(plan))
-    server = None
-    if settings.metrics_port >= 0:
-        server = MetricsServer(settings.metrics_host, settings.metrics_port, metrics.registry, health)
-        _log.info("metrics", port=server.port)
-    try:
-        output_format = prepare(plan, settings, on_progress)
-        metrics.record_compile(kernels.compile_seconds())
-        loop = WorkerLoop(plan, settings, output_format, health, metrics)
-        with StopSignals(loop.request_stop), Watchdog(health):
-            on_progress("joining the group")
-            loop.start()
-            # Messages come by the thousand and set the garbage collector off, which would then look through all that
-            # numba and River hold, again and again: half of a busy worker's processor time (docs/benchmarks.md).
-            gc.freeze()
-            _log.info("started", app=plan.app, seconds=round(time.perf_counter() - began, 2))
-            loop.run()
-    finally:
-        if server is not None:
-            server.close()
-
-
-def prepare(plan: Plan, settings: Settings, on_progress: Callable[[str], None]) -> OutputFormat:
-    """All that comes before the group is joined: look whether it can work here at all, then compile."""
-    on_progress("looking for topics and registry")
-    check_partitions(plan, settings)
-    check_cluster(plan.app, input_topics(plan, settings), settings)
-    output_format = register_outputs(plan, settings)
-    on_progress("compiling kernels (none if the cache is warm)")
-    compile_kernels(plan, output_format)
-    return output_format
-
-
-def check_partitions(plan: Plan, settings: Settings) -> None:
-    """Refuse features whose events lie in several partitions.
-
-    Raises:
-        ConfigError: there is no event topic, or a feature by another key than the stream's would see only a part.
-    """
-    with Reader(settings.kafka(plan.app)) as reader:
-        partitions = len(reader.partitions(plan.events.topic))
-    for problem in foreign_key_problems(plan, partitions).values():
-        raise ConfigError(problem)
-
-
-def register_outputs(plan: Plan, settings: Settings) -> OutputFormat:
-    """Register the schemas of predictions and alerts, unless they are written as JSON."""
-    topics, limit = settings.topics(plan.app), settings.kafka(plan.app).max_message_bytes
-    if settings.output_format == "json":
-        return OutputFormat(topics, None, None, limit)
-    from stream.kafka.registry import Registry  # a fifth of a second, for apps with a registry alone
-
-    with Registry(settings.kafka(plan.app)) as registry:
-        ids = [
-            registry.register(f"{topic}-value", schema_text(subject))
-            for topic, subject in ((topics.predictions, "prediction"), (topics.alerts, "alert"))
-        ]
-    return OutputFormat(topics, header(Framing.CONFLUENT, ids[0]), header(Framing.CONFLUENT, ids[1]), limit)
 
 
 def compile_kernels(plan: Plan, output_format: OutputFormat) -> None:
@@ -164,14 +81,15 @@ def snapshot_store(app: str, settings: Settings) -> Callable[[], SnapshotStore] 
 
 def input_topics(plan: Plan, settings: Settings) -> InputTopics:
     """What the tasks of a worker read."""
-    topics = settings.topics(plan.app)
+    topics = settings.topics(plan.app, plan.stage)
     labels = (plan.labels.topic,) if plan.labels else ()
     return InputTopics(
-        plan.events.topic,
+        plan.input_topic,
         labels,
         topics.journal,
         topics.snapshots if settings.snapshots == "kafka" else "",
-        settings.backfill.begin_ms if settings.backfill else None,
+        repartition=plan.input_topic if plan.arrives else "",
+        begin_ms=settings.backfill.begin_ms if settings.backfill else None,
     )
 
 
@@ -184,12 +102,20 @@ class WorkerLoop:
         output_format: of what it writes.
         health: hears what it is doing.
         metrics: hears what it has done.
+        stages: how many loops take turns in this process: each polls as often as one alone would.
     """
 
     def __init__(
-        self, plan: Plan, settings: Settings, output_format: OutputFormat, health: WorkerHealth, metrics: WorkerMetrics
+        self,
+        plan: Plan,
+        settings: Settings,
+        output_format: OutputFormat,
+        health: WorkerHealth,
+        metrics: WorkerMetrics,
+        stages: int = 1,
     ) -> None:
-        self._event_topic = plan.events.topic
+        self._stages = stages
+        self._event_topic, self._input_topic = plan.events.topic, plan.input_topic
         self._is_immediate = settings.delivery == "immediate"
         self._health = health
         self._metrics = metrics
@@ -205,13 +131,13 @@ class WorkerLoop:
                 backfill=settings.backfill,
             ),
         )
-        self._kafka = settings.kafka(plan.app)
+        self._kafka = settings.kafka(plan.app, plan.stage)
         self._transport = Transport(
             self._kafka,
             input_topics(plan, settings),
             handle=self._told,
             on_wait=self._alive,
-            open_store=snapshot_store(plan.app, settings),
+            open_store=snapshot_store(plan.name, settings),
             prepare=lambda found: load_ahead(found, plan),
         )
         self._slice = _FIRST_SLICE
@@ -233,28 +159,32 @@ class WorkerLoop:
         """Take the transactional id over and join the group."""
         self._transport.start()
 
-    def run(self) -> None:
-        """Work until a stop; raises the error that ended it, if one did."""
-        try:
-            while self._transport.stopped is None:
-                self._turn()
-        finally:
-            self._health.stopping()
-            self._transport.close()
-            if self._stop is not None:
-                self._stop.over()
-        if self._transport.stopped.error is not None:
-            raise self._transport.stopped.error
-        _log.info("stopped: all that was handled is committed")
+    @property
+    def is_over(self) -> bool:
+        """True once it has stopped, of itself or as it was asked to."""
+        return self._transport.stopped is not None
 
-    def _turn(self) -> None:
+    @property
+    def error(self) -> Exception | None:
+        """Why it stopped; None for a stop that was asked for."""
+        return self._transport.stopped.error if self._transport.stopped else None
+
+    def close(self) -> None:
+        """Let go of the clients; the group gives its partitions to others."""
+        self._health.stopping()
+        self._transport.close()
+        if self._stop is not None:
+            self._stop.over()
+
+    def turn(self) -> None:
+        """Take what came, handle a slice of records, and look around now and then."""
         self._alive()
         if self._is_stop_wanted:
             self._is_stop_wanted = False
             self._health.stopping()
             _log.info("stopping: the last commit and snapshots follow")
             self._perform(self._told(StopRequested()))
-        for event in self._transport.poll(0.0 if self._worker.has_work(now_ms()) else _IDLE_POLL_S):
+        for event in self._transport.poll(0.0 if self._worker.has_work(now_ms()) else _IDLE_POLL_S / self._stages):
             self._perform(self._told(event))
         self._work()
         self._tasks.turned(self._worker.slots)
@@ -280,8 +210,8 @@ class WorkerLoop:
             if handled.topic == self._event_topic:
                 self._scored(handled.timestamps_ms)
         taken = self._worker.taken
-        if taken and (taken == self._slice or took_s > _SLICE_S):
-            fitting = taken * _SLICE_S / max(took_s, 1e-6)
+        if taken and (taken == self._slice or took_s > _SLICE_S / self._stages):
+            fitting = taken * _SLICE_S / self._stages / max(took_s, 1e-6)
             self._slice = int(max(1, min(_LARGEST_SLICE, 2 * self._slice, fitting)))
         self._note(instructions)
         self._perform(instructions)
@@ -372,7 +302,7 @@ class WorkerLoop:
         self._tasks.look(self._worker.slots, self._transport.loading())
         self._inputs.look(self._transport.watch.report, {slot.task.partition for slot in self._worker.slots})
         for source, records in self._transport.lags().items():
-            if source.topic == self._event_topic:
+            if source.topic == self._input_topic:
                 self._metrics.record_lag(source.partition, records)
         # Looked at twice: the group's answer is known a moment before the partitions that it gave.
         had_joined, self._has_joined = self._has_joined, self._transport.has_joined
@@ -383,7 +313,3 @@ class WorkerLoop:
 def now_ms() -> int:
     """Wall-clock time in ms since 1970: the one place where a worker reads it."""
     return time.time_ns() // 1_000_000
-
-
-def _signals(plan: Plan) -> list[str]:
-    return [signal.name for monitor in plan.monitors for signal in monitor.signals]

@@ -27,10 +27,10 @@ def test_rule_23_the_journal_keeps_what_the_older_snapshot_needs(settings: Kafka
         for cycle in range(4):
             producer.produce(inputs.journal, f"cycle {cycle}", partition=0)
         producer.flush(10)
-        trimmer.published(0, f"digest {snapshot}", kept(snapshot), trimmer.before_publish(0))
+        trimmer.published(0, f"digest {snapshot}", kept(snapshot), trimmer.before_publish(0), {})
         beginnings.append(beginning(settings, journal))
     for _ in range(2):
-        trimmer.published(0, "digest 2", kept(2), trimmer.before_publish(0))
+        trimmer.published(0, "digest 2", kept(2), trimmer.before_publish(0), {})
         beginnings.append(beginning(settings, journal))
     trimmer.close()
 
@@ -66,7 +66,7 @@ def test_brokers_that_are_silent_while_the_journal_is_trimmed_cost_nothing_but_i
     trimmer, admin = silent_trimmer(monkeypatch)
 
     for snapshot in range(4):
-        trimmer.published(0, f"digest {snapshot}", kept(snapshot), 10 * snapshot)
+        trimmer.published(0, f"digest {snapshot}", kept(snapshot), 10 * snapshot, {})
     trimmer.close()
 
     assert admin.asked == [0, 10]
@@ -82,8 +82,8 @@ def test_a_journal_is_not_trimmed_where_other_snapshots_are_kept_than_the_last_t
     trimmer, admin = silent_trimmer(monkeypatch)
 
     for snapshot in range(4):
-        trimmer.published(0, f"digest {snapshot}", {"of before", f"digest {snapshot}"}, 10 * snapshot)
-    trimmer.published(0, "digest 4", kept(4), 40)
+        trimmer.published(0, f"digest {snapshot}", {"of before", f"digest {snapshot}"}, 10 * snapshot, {})
+    trimmer.published(0, "digest 4", kept(4), 40, {})
     trimmer.close()
 
     assert admin.asked == [20]  # snapshot 3 lies behind it

@@ -10,28 +10,31 @@ from tests.conftest import ROOT
 
 HANGS = """
 import time
-import stream.runtime.worker as worker
+import stream.runtime.running as running
 from stream.runtime.settings import Settings
 from stream.runtime.watchdog import Watchdog
 from tests.engine.build import plan_with_labels
 
 class Loop:
-    def __init__(self, plan, settings, output_format, health, metrics):
+    def __init__(self, plan, settings, output_format, health, metrics, stages):
         self.health = health
     def start(self):
         self.health.turned()
     def request_stop(self):
         pass
-    def run(self):
+    is_over, error = False, None
+    def close(self):
+        pass
+    def turn(self):
         where_it_hangs()
 
 def where_it_hangs():
     time.sleep(60)
 
-worker.prepare = lambda *_: None
-worker.WorkerLoop = Loop
-worker.Watchdog = lambda health: Watchdog(health, check_every_s=0.02)
-worker.run_worker(plan_with_labels(), Settings(max_poll_interval_ms=100, metrics_port=-1), print)
+running.prepare = lambda *_: [None]
+running.WorkerLoop = Loop
+running.Watchdog = lambda health: Watchdog(health, check_every_s=0.02)
+running.run_worker([plan_with_labels()], Settings(max_poll_interval_ms=100, metrics_port=-1), print)
 """
 
 

@@ -15,8 +15,9 @@ from stream.kafka.admin import Admin
 from stream.kafka.topic_plan import TopicSpec, topics_of_app
 from stream.runtime.health import WorkerHealth
 from stream.runtime.metrics import WorkerMetrics
+from stream.runtime.running import prepare
 from stream.runtime.settings import Settings
-from stream.runtime.worker import WorkerLoop, prepare
+from stream.runtime.worker import WorkerLoop
 from tests.conftest import ADMIN_TIMEOUT_S
 from tests.runtime.app import declare
 from tests.runtime.conftest import Deploy
@@ -39,14 +40,14 @@ class Turning:
         plan, settings, self.health = compile_app(declare(app.name), {}), settings_of(app), WorkerHealth()
         metrics = WorkerMetrics(plan.app, ["champion"], [])
         self.value = metrics.registry.get_sample_value
-        self.loop = WorkerLoop(plan, settings, prepare(plan, settings, lambda _: None), self.health, metrics)
+        self.loop = WorkerLoop(plan, settings, prepare((plan,), settings, lambda _: None)[0], self.health, metrics)
 
     def until(self, is_so: Callable[[], object], what: str) -> None:
         """Turn until it is so."""
 
         def turned() -> bool:
             if self.loop._transport.stopped is None:
-                self.loop._turn()
+                self.loop.turn()
             return bool(is_so())
 
         wait_until(turned, what, self.health.sentence)
@@ -126,7 +127,7 @@ def test_a_worker_does_not_start_on_topics_that_lose_what_it_needs(deploy: Deplo
     Admin(app.kafka).create(topics_of_app(app.topics, 2, 1))
     plan = compile_app(declare(app.name), {})
     with pytest.raises(ConfigError) as refused:
-        prepare(plan, settings_of(app, transaction_timeout_ms=4_000), lambda _: None)
+        prepare((plan,), settings_of(app, transaction_timeout_ms=4_000), lambda _: None)
     assert f"topic {app.events} keeps records for 9,999 ms (retention.ms)" in str(refused.value)
     assert f"topic {app.labels} is compacted" in str(refused.value)
     assert [line["event"] for line in logged if line["log_level"] == "warning"] == [

@@ -1,42 +1,67 @@
 """The cluster: what a worker checks before it joins, topics that are missing, the registry and its schemas."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from stream import avro
-from stream.app.foreign_keys import foreign_key_problems
 from stream.avro import Framing, parse_schema
 from stream.cli.checks.findings import Findings
 from stream.cli.connection import quick_registry, reachable_admin
 from stream.engine.plan import Plan
-from stream.errors import StreamError
-from stream.kafka.admin import TopicState
+from stream.errors import ConfigError, StreamError
+from stream.kafka.admin import Admin
 from stream.kafka.checked import Checked, Verdict
 from stream.kafka.registry import Registry
 from stream.kafka.start_checks import check_start
 from stream.kafka.topic_plan import topics_of_app
 from stream.resources import schema_text
+from stream.runtime.loading import LoadedApp
 from stream.runtime.settings import Settings
 from stream.runtime.worker import input_topics
 
 
-def check_cluster(plan: Plan, settings: Settings, target: str, findings: Findings) -> None:
+def check_cluster(app: LoadedApp, settings: Settings, target: str, findings: Findings) -> None:
     """Look at brokers and topics; `target` is the app as commands name it."""
-    kafka, inputs, names = settings.kafka(plan.app), input_topics(plan, settings), settings.topics(plan.app)
-    owned = [spec.name for spec in topics_of_app(names, 1, keeps_snapshots=bool(inputs.snapshots))]
+    plan = app.plan
     try:
-        admin = reachable_admin(kafka)
-        states = admin.describe([*inputs.sources, *owned])
-        checked = check_start(admin, kafka, inputs, names, settings.snapshot_interval_s * 1000)
+        admin = reachable_admin(settings.kafka(plan.app))
+        plans = _stages(app, settings, admin, findings)
+        states = admin.describe([name for each in plans for name in _topics(each, settings)])
+        checked = [each for stage in plans for each in _check_start(admin, stage, settings)]
     except StreamError as error:
         findings.wrong("broker", settings.bootstrap_servers, str(error))
         findings.skipped("topics", plan.app, "no broker to ask")
         return
     findings.ok("broker", settings.bootstrap_servers, f"answers: {', '.join(admin.brokers())}")
+    sources = (plan.events.topic, *([plan.labels.topic] if plan.labels else []))
     for name in (name for name, state in states.items() if state is None):
-        findings.wrong("topics", name, _missing(name, name in inputs.sources, target))
-    for each in checked:
-        _add(each, states, findings)
-    _check_keys(plan, states[plan.events.topic], findings)
+        findings.wrong("topics", name, _missing(name, name in sources, target))
+    for one in dict.fromkeys(checked):
+        _add(one, states, findings)
+    _check_hops(plans, findings)
+
+
+def _stages(app: LoadedApp, settings: Settings, admin: Admin, findings: Findings) -> tuple[Plan, ...]:
+    """As many as the event topic's partitions need; one where it is not there."""
+    state = admin.describe([app.plan.events.topic])[app.plan.events.topic]
+    try:
+        return app.stages(state.partitions if state else 1, settings.topic_prefix)
+    except ConfigError as error:
+        findings.wrong("features", app.plan.app, str(error))
+        return (app.plan,)
+
+
+def _topics(plan: Plan, settings: Settings) -> list[str]:
+    """What a stage reads and writes."""
+    inputs = input_topics(plan, settings)
+    names = settings.topics(plan.app, plan.stage)
+    owned = topics_of_app(names, 1, keeps_snapshots=bool(inputs.snapshots), repartition=inputs.repartition)
+    return [*inputs.sources, *(spec.name for spec in owned)]
+
+
+def _check_start(admin: Admin, plan: Plan, settings: Settings) -> list[Checked]:
+    kafka, inputs = settings.kafka(plan.app, plan.stage), input_topics(plan, settings)
+    names = settings.topics(plan.app, plan.stage)
+    return check_start(admin, kafka, inputs, names, settings.snapshot_interval_s * 1000)
 
 
 def _missing(name: str, is_input: bool, target: str) -> str:
@@ -87,16 +112,15 @@ def _check_schemas(
             _check_output_schema(f"{topic}-value", schema_text(subject), registry, findings)
 
 
-def _check_keys(plan: Plan, state: TopicState | None, findings: Findings) -> None:
-    """A feature by another key sees all its events only where there is one partition."""
-    if state is None:
-        return
-    problems = foreign_key_problems(plan, state.partitions)
-    for foreign in plan.features.foreign_keys:
-        if foreign.feature in problems:
-            findings.wrong("features", foreign.feature, problems[foreign.feature])
-        elif not foreign.is_local:
-            findings.ok("features", foreign.feature, f"keyed by {', '.join(foreign.by)}: the topic has one partition")
+def _check_hops(plans: Sequence[Plan], findings: Findings) -> None:
+    """Features by another key cost a hop each, and one back, where there are several partitions (rule 35)."""
+    if len(plans) > 1:
+        findings.note(
+            "features",
+            plans[-1].app,
+            f"{len(plans) - 1} hops: {plans[-1].chain}. Each takes about a commit interval before a prediction is seen "
+            "(rule 35); events keyed by it, one partition, or local=True take none",
+        )
 
 
 def _check_input_schema(topic: str, schema: avro.Schema, registry: Registry, findings: Findings) -> None:

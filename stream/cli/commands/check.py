@@ -40,12 +40,13 @@ def entry(
 
     Example: stream check fraud:app --offline --reproducible
     """
+    from stream.app import schema_names
     from stream.cli.checks.cluster import check_cluster, check_registry
     from stream.cli.checks.costs import costs_of
     from stream.cli.checks.declaration import check_declaration, check_task
     from stream.cli.checks.findings import Findings
     from stream.errors import StreamError
-    from stream.runtime.loading import find_app
+    from stream.runtime.loading import LoadedApp, find_app, read_schema
     from stream.runtime.settings import Settings, load_settings, misspelt_variables
     from stream.runtime.worker import use_kernel_cache
 
@@ -71,7 +72,8 @@ def entry(
             check_plan_reproducible(plan, findings)
         if loaded is not None and not offline:
             _check_settings(plan.app, loaded, findings)
-            check_cluster(plan, loaded.values, target, findings)
+            schemas = {name: read_schema(name, folder) for name in schema_names(app)}
+            check_cluster(LoadedApp(app, plan, folder, schemas), loaded.values, target, findings)
             check_registry(plan, loaded.values, findings)
     elif not offline:
         findings.skipped("cluster", target, "looked at once the declaration compiles")

@@ -58,9 +58,9 @@ def entry(
     for text in misspelt_variables():
         structlog.get_logger("stream.run").warning(text)
     # Imported behind the settings, whose mistakes are then told at once: numba takes a second.
-    from stream.runtime.worker import run_worker
+    from stream.runtime.running import run_worker, stages_on_cluster
 
-    run_worker(load_app(target).plan, settings, _say)
+    run_worker(stages_on_cluster(load_app(target), settings), settings, _say)
 
 
 def _say(what: str) -> None:

@@ -32,7 +32,7 @@ def create(
     config: Path | None = typer.Option(None, envvar="STREAM_CONFIG", help="Settings file; stream.toml if it is here."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
-    """Create the topics that an app owns: predictions, alerts, dead letters, journal, snapshots.
+    """Create the topics that an app owns: predictions, alerts, dead letters, journals, snapshots, those of its stages.
 
     Those that are there stay as they are. Event and label topics belong to whoever writes them, and are created only
     with --inputs. --plan is for clusters where an administrator does it; what `stream control` needs is in it too.
@@ -43,10 +43,12 @@ def create(
     from stream.runtime.loading import load_app
     from stream.runtime.settings import load_settings
 
-    app = load_app(target).plan
+    loaded = load_app(target)
+    app = loaded.plan
     settings = load_settings(config).values
     if plan:
-        made = planned(app, settings, partitions or 1, replication, inputs)
+        stages = loaded.stages(partitions or 1, settings.topic_prefix)
+        made = planned(stages, settings, partitions or 1, replication, inputs)
         control = planned_control(app, settings, partitions or 1, replication)
         print(plan_as_json(made, control) if as_json else plan_as_commands(made, control, settings.bootstrap_servers))
         return
@@ -55,7 +57,7 @@ def create(
     admin = reachable_admin(settings.kafka(app.app))
     sources = (app.events.topic, *([app.labels.topic] if app.labels else []))
     count = _partitions(admin, sources, partitions, inputs)
-    made = planned(app, settings, count, replication, inputs)
+    made = planned(loaded.stages(count, settings.topic_prefix), settings, count, replication, inputs)
     created = admin.create(made.topics)
     there = [spec.name for spec in made.topics if spec.name not in created]
     missing = [name for name, state in admin.describe(sources).items() if state is None]

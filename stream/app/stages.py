@@ -1,0 +1,150 @@
+"""From a declaration to its stages: features by another key than the stream's, where events lie in several partitions.
+
+A first stage takes events in and sends them on by the first other key; one stage for each such key computes features
+and sends them on by the next; the last one, in the partition of the event topic again, restores the order, computes the
+features by the stream's own key, joins labels, learns and predicts (rule 34).
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from stream.app.compile import compile_app, compile_carrying, digest_of_stage, feature_plan
+from stream.app.declaration import App, Events
+from stream.app.suggest import one_of
+from stream.engine.plan import DecisionPlan, Hop, Plan
+from stream.errors import ConfigError
+from stream.features import Expression
+from stream.features.expression import col
+from stream.features.typed import KEYED
+from stream.records import Column
+
+FIRST = "entry"
+# What holds state of its own: a stage computes from the event's columns alone.
+_STATEFUL = KEYED | {"fill_mean", "target_mean"}
+
+
+@dataclass(slots=True)
+class _Split:
+    """The declared features, taken apart."""
+
+    own: dict[str, Expression] = field(default_factory=dict)  # by the stream's key; what others compute are columns
+    by_key: dict[tuple[str, ...], dict[str, Expression]] = field(default_factory=dict)
+
+
+def compile_stages(app: App, schemas: Mapping[str, str], partitions: int, prefix: str = "") -> tuple[Plan, ...]:
+    """Check the declaration against its schemas and compile its stages, in the order in which events pass them.
+
+    Args:
+        app: the declaration.
+        schemas: text of each schema that the app names.
+        partitions: of the event topic. One partition sees all events of every key and needs one stage.
+        prefix: what the names of the topics between stages begin with.
+
+    Raises:
+        ConfigError: what is wrong, where, and what was expected.
+    """
+    whole = compile_app(app, schemas)
+    events = app.event_stream
+    assert events is not None
+    if partitions == 1 or all(foreign.is_local for foreign in whole.features.foreign_keys):
+        return (whole,)
+    split = _split(events)
+    names = [f"by-{'-'.join(by)}" for by in split.by_key]
+    chain = " > ".join((FIRST, *names, "last"))
+    relays = [_relay(app, events, whole, by, split.by_key[by]) for by in split.by_key]
+    carried: list[str] = []
+    plans = [replace(_relay(app, events, whole, (), {}), stage=FIRST)]
+    for by, name, relay in zip(split.by_key, names, relays, strict=True):
+        plans[-1] = _towards(plans[-1], f"{prefix}{app.name}.{name}.repartition", _columns(whole, by), carried)
+        carried += [_carried_name(relay, by, feature) for feature in split.by_key[by]]
+        plans.append(replace(relay, stage=name, arrives=plans[-1].leaves))
+    plans[-1] = _towards(plans[-1], f"{prefix}{app.name}.repartition", (), carried)
+    for feature, expression in split.own.items():
+        split.own[feature] = _renamed(expression, {each.rpartition("@")[0]: each for each in carried})
+    last = compile_carrying(app, replace(events, declared=split.own), schemas, carried)
+    plans.append(replace(last, arrives=plans[-1].leaves))
+    return tuple(replace(plan, chain=chain, digest=digest_of_stage(plan, chain)) for plan in plans)
+
+
+def _split(events: Events) -> _Split:
+    split = _Split()
+    for name, expression in events.declared.items():
+        found: list[tuple[tuple[str, ...], Expression]] = []
+        own = _without_foreign(name, expression, events.key, found)
+        split.own[name] = own
+        for number, (by, each) in enumerate(found, start=1):
+            split.by_key.setdefault(by, {})[_named(name, number)] = each
+    return split
+
+
+def _named(feature: str, number: int) -> str:
+    return feature if number == 1 else f"{feature}#{number}"
+
+
+def _without_foreign(
+    name: str, expression: Expression, key: tuple[str, ...], found: list[tuple[tuple[str, ...], Expression]]
+) -> Expression:
+    """The expression with columns in place of what another stage computes, which is added to `found`."""
+    by = tuple(expression.option("by") or ())
+    if by and by != key and not expression.option("local"):
+        _check_stateless(name, expression, by)
+        found.append((by, expression))
+        return col(f"{_named(name, len(found))} by {', '.join(by)}")
+    operands = tuple(_without_foreign(name, operand, key, found) for operand in expression.operands)
+    return Expression(expression.operator, operands, expression.options)
+
+
+def _check_stateless(name: str, expression: Expression, by: tuple[str, ...]) -> None:
+    inner = list(expression.operands)
+    while inner:
+        operand = inner.pop()
+        if operand.operator in _STATEFUL:
+            raise ConfigError(
+                f"feature {name!r}: {expression.operator} by {', '.join(by)} reads {operand.operator}, which remembers "
+                "events of another key: on several partitions they lie elsewhere. Let it read columns alone, or say "
+                "local=True"
+            )
+        inner += operand.operands
+
+
+def _renamed(expression: Expression, names: Mapping[str, str]) -> Expression:
+    """Columns that another stage computes get names that say what they are."""
+    if expression.operator == "column":
+        name = str(expression.option("name"))
+        return col(names.get(name, name))
+    operands = tuple(_renamed(operand, names) for operand in expression.operands)
+    return Expression(expression.operator, operands, expression.options)
+
+
+def _carried_name(relay: Plan, by: tuple[str, ...], feature: str) -> str:
+    """Unlike any column of a schema; and another one once the feature means something else."""
+    return f"{feature} by {', '.join(by)}@{relay.features.digests[feature]}"
+
+
+def _columns(whole: Plan, by: tuple[str, ...]) -> tuple[Column, ...]:
+    columns = {column.name: column for column in whole.features.columns}
+    return tuple(columns[one_of(name, columns, "by", "column")] for name in by)
+
+
+def _towards(plan: Plan, topic: str, key: tuple[Column, ...], carried: list[str]) -> Plan:
+    layout = hashlib.sha256("\n".join(carried).encode()).digest()[:8]
+    hop = Hop(topic, key, int.from_bytes(layout, "big", signed=True), len(carried))
+    return replace(plan, leaves=hop)
+
+
+def _relay(app: App, events: Events, whole: Plan, by: tuple[str, ...], declared: dict[str, Expression]) -> Plan:
+    """A stage that sends on: it reads all columns that the whole app reads, so that each has its place."""
+    computed = feature_plan(events, declared, whole.features.columns)
+    is_first = not by
+    read = replace(whole.events, travels=True) if is_first else replace(whole.events, key=(), event_id=None)
+    return replace(
+        whole,
+        events=replace(read, target=None),
+        labels=None,
+        features=computed,
+        models=(),
+        decision=DecisionPlan(0, 0.5),
+        monitors=(),
+        parts={"features": computed.digest},
+    )

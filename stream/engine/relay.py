@@ -1,0 +1,159 @@
+"""What a task of a stage before the last does: it computes features by its key, and sends events on (rule 34)."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from stream.engine.accepted import FromUpstream
+from stream.engine.admission import event_times
+from stream.engine.alerts import AlertWriter
+from stream.engine.counts import CycleCounts, losses
+from stream.engine.dead_letters import dead_letters
+from stream.engine.effects import Observed, OutputBatch, Outputs
+from stream.engine.encoded import output_batch
+from stream.engine.envelope import Opener, Sealer, Travellers
+from stream.engine.metrics import CycleMetrics
+from stream.engine.output_format import OutputFormat
+from stream.engine.plan import Plan
+from stream.engine.source import Source
+from stream.engine.state import LearnedState
+from stream.engine.values import event_ids
+from stream.records import Bools, ColumnBatch, Floats, Ints, RecordBatch, Rejection
+
+# Odd, so that no key is lost (Knuth, MMIX's multiplier): combines the hashes of a composite key's columns.
+_MULTIPLIER = np.uint64(6364136223846793005)
+
+
+class Relay:
+    """The first stage, which takes events in from upstream services, or one between the first and the last.
+
+    An event that a later stage cannot decode, whose schema a registry refused there alone, goes on without features:
+    the last stage writes its dead letter, and no sequence has a gap.
+
+    Args:
+        plan: of the stage.
+        partition: of the task.
+        format: where outputs go and in which format.
+    """
+
+    def __init__(self, plan: Plan, partition: int, format: OutputFormat) -> None:
+        assert plan.leaves is not None
+        self._plan = plan
+        self._partition = partition
+        self._format = format
+        events = plan.events
+        self._source = Source(plan.input_topic, events.schema, events.wanted, events.framing)
+        self.sources: Mapping[str, Source] = {plan.input_topic: self._source}
+        self.state = LearnedState(plan)
+        self.observed: Observed | None = None
+        self._upstream = FromUpstream(plan, self._source, AlertWriter(plan, partition, format.alert_header))
+        self._opener = Opener(events.topic, plan.arrives) if plan.arrives else None
+        self._sealer = Sealer(plan.leaves)
+        self._key = plan.leaves.key
+        self._counts = self._counts_from_here()
+
+    @property
+    def partitions(self) -> int:
+        """Of the event topic in the cycle at hand; 0 where not known."""
+        return self._upstream.partitions
+
+    @partitions.setter
+    def partitions(self, count: int) -> None:
+        self._upstream.partitions = count
+
+    def process(self, batch: RecordBatch, now_ms: int, emit_from_ms: int | None) -> Outputs:
+        """Send on the events of the records up to the first whose writer's schema is unknown."""
+        return self._begin(batch, now_ms) if self._opener is None else self._go_on(self._opener, batch, now_ms)
+
+    def load(self, state: LearnedState) -> None:
+        """Go on with another state."""
+        self.state = state
+        self._counts = self._counts_from_here()
+
+    def end_cycle(self) -> CycleMetrics:
+        """What the cycle did; the next one begins."""
+        counts, keyed = self._counts, self.state.features.metrics
+        metrics = CycleMetrics(
+            events=counts.events,
+            undecided=0,
+            rejections=dict(counts.rejections),
+            labels={},
+            learned={},
+            alerts=counts.alerts,
+            losses=losses(keyed, None).since(counts.losses_before),
+            models={},
+            drift=(),
+            state_bytes=self.state.state_bytes,
+            state_keys=keyed.keys,
+        )
+        self._counts = self._counts_from_here()
+        return metrics
+
+    def _counts_from_here(self) -> CycleCounts:
+        return CycleCounts(losses_before=losses(self.state.features.metrics, None))
+
+    def _begin(self, batch: RecordBatch, now_ms: int) -> Outputs:
+        """Records of the event topic: number those that are accepted."""
+        accepted = self._upstream.take(batch, self.state, now_ms)
+        rows = accepted.columns.rows
+        first = int(self.state.stage.accepted[0])
+        self.state.stage.accepted[0] += len(rows)
+        travellers = Travellers(
+            accepted.batch.chosen(rows),
+            np.full(len(rows), self._partition),
+            first + np.arange(len(rows)),
+            self._computed(accepted.columns, accepted.times_ms),
+        )
+        told: list[OutputBatch] = []
+        if accepted.alerts:
+            alerts = [alert for _, alert in sorted(accepted.alerts, key=lambda item: item[0])]
+            told.append(output_batch(self._format.topics.alerts, -1, alerts))
+            self._counts.alerts += len(alerts)
+        told += [self._letters(each.batch, each.rejections, now_ms) for each in accepted.rejected]
+        on = self._sealed(travellers, accepted.columns, np.arange(len(rows)))
+        return Outputs((), tuple(told), accepted.taken, accepted.needs, on)
+
+    def _go_on(self, opener: Opener, batch: RecordBatch, now_ms: int) -> Outputs:
+        """Records of another stage: add the features by this one's key."""
+        opened = opener.open(batch)
+        arrived = opened.travellers
+        decoded = self._source.decode(arrived.batch)
+        columns, count = decoded.columns, decoded.end
+        taken = len(batch) if decoded.needs is None else int(opened.rows[count])
+        features = np.full((count, len(self._plan.features.layout.dense)), np.nan)
+        features[columns.rows] = self._computed(columns, event_times(self._plan.events, arrived.batch, columns))
+        travellers = Travellers(
+            arrived.batch.part(0, count),
+            arrived.partitions[:count],
+            arrived.sequences[:count],
+            np.concatenate([arrived.features[:count], features], axis=1),
+        )
+        strange = [each for each in opened.rejections if each.row < taken]
+        told = (self._letters(batch, strange, now_ms),) if strange else ()
+        return Outputs((), told, taken, decoded.needs, self._sealed(travellers, columns, columns.rows))
+
+    def _computed(self, columns: ColumnBatch, times_ms: Ints) -> Floats:
+        self._counts.events += len(columns)
+        return self.state.features.compute(columns, times_ms).batch.dense
+
+    def _sealed(self, travellers: Travellers, columns: ColumnBatch, rows: Ints) -> tuple[OutputBatch, ...]:
+        """The events as records; `rows` says which of them each row of columns is."""
+        keys, has_key = np.zeros(len(travellers), np.int64), np.zeros(len(travellers), np.bool_)
+        if self._key:
+            keys[rows], has_key[rows] = self._hashed(columns)
+        return self._sealer.seal(travellers, keys, has_key)
+
+    def _hashed(self, columns: ColumnBatch) -> tuple[Ints, Bools]:
+        """A hash (n,) of the next stage's key, and where none of its columns is null."""
+        hashed = np.zeros(len(columns), np.uint64)
+        is_there = np.ones(len(columns), np.bool_)
+        for column in self._key:
+            values, present = event_ids(column, columns)
+            hashed = hashed * _MULTIPLIER + values.view(np.uint64)
+            is_there &= present
+        return hashed.view(np.int64), is_there
+
+    def _letters(self, batch: RecordBatch, rejections: Sequence[Rejection], now_ms: int) -> OutputBatch:
+        self._counts.reject(rejections)
+        topics, limit = self._format.topics, self._format.max_record_bytes
+        return dead_letters(topics.dead_letters, self._plan.app, batch, rejections, now_ms, limit)

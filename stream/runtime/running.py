@@ -1,0 +1,148 @@
+"""The composition root: a worker's process, which runs every stage of its app."""
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from stream import kernels
+from stream.avro import Framing, header
+from stream.engine.output_format import OutputFormat
+from stream.engine.plan import Plan
+from stream.kafka.reader import Reader
+from stream.resources import schema_text
+from stream.runtime.cluster_checks import check_cluster
+from stream.runtime.health import WorkerHealth
+from stream.runtime.loading import LoadedApp
+from stream.runtime.metrics import WorkerMetrics
+from stream.runtime.metrics_server import MetricsServer
+from stream.runtime.settings import Settings
+from stream.runtime.stage_views import StagesHealth, StagesRegistry
+from stream.runtime.stopping import StopSignals
+from stream.runtime.watchdog import Watchdog
+from stream.runtime.worker import WorkerLoop, compile_kernels, input_topics, use_kernel_cache
+
+_log = structlog.get_logger("stream.worker")
+
+
+def stages_on_cluster(app: LoadedApp, settings: Settings) -> tuple[Plan, ...]:
+    """The app's stages: several where it has features by another key and its event topic several partitions (rule 34).
+
+    Raises:
+        ConfigError: there is no event topic.
+        RetriableError: no broker answers.
+    """
+    if all(foreign.is_local for foreign in app.plan.features.foreign_keys):
+        return (app.plan,)
+    with Reader(settings.kafka(app.plan.app)) as reader:
+        partitions = len(reader.partitions(app.plan.events.topic))
+    return app.stages(partitions, settings.topic_prefix)
+
+
+def run_worker(plans: Sequence[Plan], settings: Settings, on_progress: Callable[[str], None]) -> None:
+    """Run a worker until SIGTERM or Ctrl-C; it then drains, commits, takes a last snapshot and leaves.
+
+    Args:
+        plans: of the app's stages, the last one last.
+        settings: of this worker.
+        on_progress: hears what is happening before the first record (compilation, registration, joining).
+
+    Raises:
+        StreamError: why the worker could not start or go on; the text says what to do.
+    """
+    began = time.perf_counter()
+    use_kernel_cache(settings)
+    healths = [WorkerHealth(settings.max_poll_interval_ms / 1000) for _ in plans]
+    metrics = [WorkerMetrics(plan.name, [model.name for model in plan.models], _signals(plan)) for plan in plans]
+    names = [plan.stage for plan in plans]
+    health = StagesHealth(dict(zip(names, healths, strict=True))) if len(plans) > 1 else healths[0]
+    registries = dict(zip(names, (each.registry for each in metrics), strict=True))
+    registry = StagesRegistry(registries) if len(plans) > 1 else metrics[0].registry
+    server = None
+    if settings.metrics_port >= 0:
+        server = MetricsServer(settings.metrics_host, settings.metrics_port, registry, health)
+        _log.info("metrics", port=server.port)
+    try:
+        formats = prepare(plans, settings, on_progress)
+        metrics[-1].record_compile(kernels.compile_seconds())
+        loops = [
+            WorkerLoop(plan, settings, output_format, own_health, own_metrics, len(plans))
+            for plan, output_format, own_health, own_metrics in zip(plans, formats, healths, metrics, strict=True)
+        ]
+        with StopSignals(lambda: request_stop(loops)), Watchdog(health):
+            on_progress("joining the group")
+            for loop in loops:
+                loop.start()
+            # Messages come by the thousand and set the garbage collector off, which would then look through all that
+            # numba and River hold, again and again: half of a busy worker's processor time (docs/benchmarks.md).
+            gc.freeze()
+            _log.info("started", app=plans[-1].app, seconds=round(time.perf_counter() - began, 2))
+            run_loops(loops)
+    finally:
+        if server is not None:
+            server.close()
+
+
+def prepare(plans: Sequence[Plan], settings: Settings, on_progress: Callable[[str], None]) -> tuple[OutputFormat, ...]:
+    """All that comes before the group is joined: look whether it can work here at all, then compile."""
+    on_progress("looking for topics and registry")
+    for plan in plans:
+        check_cluster(plan, input_topics(plan, settings), settings)
+    formats = register_outputs(plans, settings)
+    on_progress("compiling kernels (none if the cache is warm)")
+    for plan, output_format in zip(plans, formats, strict=True):
+        compile_kernels(plan, output_format)
+    return formats
+
+
+def register_outputs(plans: Sequence[Plan], settings: Settings) -> tuple[OutputFormat, ...]:
+    """Register the schemas of predictions and alerts, unless they are written as JSON."""
+    kafka = settings.kafka(plans[-1].app)
+    headers: tuple[bytes | None, bytes | None] = None, None
+    if settings.output_format != "json":
+        from stream.kafka.registry import Registry  # a fifth of a second, for apps with a registry alone
+
+        written = settings.topics(plans[-1].app)
+        with Registry(kafka) as registry:
+            prediction, alert = (
+                registry.register(f"{topic}-value", schema_text(subject))
+                for topic, subject in ((written.predictions, "prediction"), (written.alerts, "alert"))
+            )
+        headers = header(Framing.CONFLUENT, prediction), header(Framing.CONFLUENT, alert)
+    return tuple(
+        OutputFormat(settings.topics(plan.app, plan.stage), *headers, kafka.max_message_bytes) for plan in plans
+    )
+
+
+def request_stop(loops: Sequence[WorkerLoop]) -> None:
+    """Stop all stages; may be called from a signal handler."""
+    for loop in loops:
+        loop.request_stop()
+
+
+def run_loops(loops: Sequence[WorkerLoop]) -> None:
+    """Let the stages take turns until all have stopped; where one stops, the others are asked to.
+
+    Raises:
+        Exception: why one stopped that was not asked to.
+    """
+    has_ended = False
+    try:
+        while running := [loop for loop in loops if not loop.is_over]:
+            if len(running) < len(loops) and not has_ended:
+                has_ended = True
+                request_stop(running)
+            for loop in running:
+                loop.turn()
+    finally:
+        for loop in loops:
+            loop.close()
+    errors = [loop.error for loop in loops if loop.error is not None]
+    if errors:
+        raise errors[0]
+    _log.info("stopped: all that was handled is committed")
+
+
+def _signals(plan: Plan) -> list[str]:
+    return [signal.name for monitor in plan.monitors for signal in monitor.signals]

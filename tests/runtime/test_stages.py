@@ -1,0 +1,41 @@
+"""Stages on a real broker (rules 34 and 35)."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from stream.cli.broker.local import LocalBroker
+from tests.runtime.staged import Staged, check_order, check_stage
+from tests.runtime.traffic import SteadyTraffic
+from tests.runtime.truth import check_outputs, predicted
+
+
+@pytest.fixture
+def staged(broker: LocalBroker, tmp_path: Path):  # type: ignore[no-untyped-def]
+    """An app on two partitions."""
+    app = Staged(broker, f"staged-{tmp_path.name[:20].replace('_', '-')}", tmp_path, 2, {"group_instance_id": ""})
+    app.create_topics()
+    yield app
+    app.kill_all()
+
+
+def test_rule_34_a_killed_worker_of_several_stages_loses_nothing_and_nothing_is_learned_twice(staged: Staged) -> None:
+    """Two workers, one is killed amid the traffic and comes back: each stage is what its journal says, bit for bit."""
+    staged.settings = {**staged.settings, "session_timeout_ms": "6000", "snapshot_interval_s": "2"}
+    with SteadyTraffic(staged.traffic, per_second=500):
+        first, second = staged.start_staged("0"), staged.start_staged("1")
+        first.wait(lambda: len(predicted(staged)) > 500, "predictions")
+        second.end(signal.SIGKILL)
+        staged.expect_end(second)
+        before = len(predicted(staged))
+        again = staged.start_staged("1")
+        again.wait(lambda: len(predicted(staged)) > before + 1500, "predictions of all partitions again")
+    staged.wait_until_predicted()
+    staged.stop(first, again)
+
+    check_outputs(staged)
+    check_order(staged)
+    events, shops, last = (check_stage(staged, plan) for plan in staged.stages)
+    assert shops == last == len(predicted(staged))
+    assert events > shops  # the damaged ones end at the first stage

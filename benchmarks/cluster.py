@@ -1,5 +1,6 @@
 """A real Kafka for benchmarks: its topics, a topic filled with events, and processes that are measured on it."""
 
+import atexit
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -83,6 +85,20 @@ def produce(broker: LocalBroker, events: CardEvents, first: int, end: int, rate:
         raise SystemExit(f"{left:,} events could not be produced")
 
 
+@dataclass(slots=True)
+class Feed:
+    """Events that are sent one after the other."""
+
+    broker: LocalBroker
+    events: CardEvents
+    sent: int = 0
+
+    def send(self, count: int, rate: float = 0.0) -> None:
+        """The next ones: `rate` a second, or as fast as it goes."""
+        produce(self.broker, self.events, self.sent, self.sent + count, rate)
+        self.sent += count
+
+
 def make_app_topics(broker: LocalBroker, prefix: str) -> TopicNames:
     """The topics of the app under a prefix of their own, so that a worker begins with nothing."""
     names = TopicNames.of(app.name, prefix)
@@ -97,6 +113,12 @@ def make_app_topics(broker: LocalBroker, prefix: str) -> TopicNames:
 def make_topic(broker: LocalBroker, name: str) -> None:
     """A topic for a loop's predictions."""
     Admin(_settings(broker)).create([TopicSpec(name, PARTITIONS, 1, STAMPED)])
+
+
+def as_installed() -> dict[str, str]:
+    """The environment, but that Python keeps bytecode, as where things are installed: a start takes twice as long
+    where it may not, and so does a peer's."""
+    return {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def start_worker(
@@ -117,9 +139,11 @@ def start_worker(
         "metrics_port": "-1",
         **settings,
     }
-    environment = {**os.environ, **{f"STREAM_{name.upper()}": value for name, value in own.items()}}
+    environment = {**as_installed(), **{f"STREAM_{name.upper()}": value for name, value in own.items()}}
     command = [sys.executable, "-m", "stream.cli.main", "run", str(ROOT / "benchmarks" / "card_app.py:app")]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=_STDERR, stderr=stderr)
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=_STDERR, stderr=stderr)
+    atexit.register(process.kill)  # however a benchmark ends
+    return process
 
 
 def start_process(arguments: Sequence[str]) -> subprocess.Popen[bytes]:

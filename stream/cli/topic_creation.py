@@ -2,12 +2,13 @@
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from stream.control.settings import ControlTopics, control_prefix
 from stream.engine.plan import Plan
+from stream.kafka.file_load import rights_of_load
 from stream.kafka.topic_plan import Acl, Operation, TopicPlan, TopicSpec, plan, topics_of_app
 from stream.runtime.settings import Settings
 from stream.runtime.worker import input_topics
@@ -69,12 +70,18 @@ def planned_control(app: Plan, settings: Settings, partitions: int, replication:
     )
 
 
-def plan_as_json(workers: TopicPlan, control: TopicPlan) -> str:
-    """One JSON object: topics and acls of the workers, and under control those of `stream control`."""
-    return json.dumps({**_as_object(workers), "control": _as_object(control)})
+def rights_of_backfill(app: Plan, settings: Settings) -> tuple[Acl, ...]:
+    """What `stream run --from FILE` needs beside the rights of the workers."""
+    return rights_of_load(settings.kafka_of_load(app.app), app.events.topic)
 
 
-def plan_as_commands(workers: TopicPlan, control: TopicPlan, servers: str) -> str:
+def plan_as_json(workers: TopicPlan, backfill: Iterable[Acl], control: TopicPlan) -> str:
+    """One JSON object: topics and acls of the workers; what a file's load needs beside them, and `stream control`."""
+    more = {"backfill": {"acls": [asdict(acl) for acl in backfill]}, "control": _as_object(control)}
+    return json.dumps({**_as_object(workers), **more})
+
+
+def plan_as_commands(workers: TopicPlan, backfill: Iterable[Acl], control: TopicPlan, servers: str) -> str:
     """Shell commands of Kafka's own tools."""
     at = f"--bootstrap-server {shlex.quote(servers)}"
     return "\n".join(
@@ -83,6 +90,8 @@ def plan_as_commands(workers: TopicPlan, control: TopicPlan, servers: str) -> st
             *(_topic_command(spec, at) for spec in workers.topics),
             f"# rights; {_WORKERS} stands for the workers' principal",
             *(_acl_command(acl, _WORKERS, at) for acl in workers.acls),
+            "# where `stream run --from FILE` is used: rights beside these",
+            *(_acl_command(acl, _WORKERS, at) for acl in backfill),
             "# where `stream control` runs: its topics, which it makes itself if they are not there",
             *(_topic_command(spec, at) for spec in control.topics),
             f"# rights; {_CONTROL} stands for its principal",

@@ -140,6 +140,10 @@ class Reader:
             if position.error is not None or position.offset >= 0
         }
 
+    def group_metadata(self) -> Any:
+        """For offsets that a transaction commits to this client's group, which has no members then."""
+        return self._consumer.consumer_group_metadata()
+
     def start(self, starts: Mapping[TopicPartition, int]) -> None:
         """Read these partitions from these offsets, in place of whatever was read before."""
         self._unfinished = set(starts)

@@ -4,7 +4,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -77,7 +76,6 @@ class TransactionProducer:
         config = client_config.transactional_producer(self._settings)
         callbacks = {"on_delivery": self._failures.on_delivery, "error_cb": self._health.on_error}
         self._producer = make_client(Producer, {**config, **callbacks})
-        self._connect()
         give_up_at = self._clock() + deadline_s
         while not self._init_transactions():
             if self._clock() > give_up_at or self.is_closing:
@@ -104,6 +102,15 @@ class TransactionProducer:
         """Run the callbacks that are due."""
         self._served(lambda: self._producer.poll(0))
 
+    def flush(self) -> None:
+        """Wait until all that was produced has arrived; raises as `commit` does."""
+        while self._served(lambda: self._producer.flush(_STEP_S)):
+            if self.is_closing:
+                raise ProducerOver("closing")
+        if failed := self._failures.take():
+            self.abort()
+            raise Refused(failed.reason, is_final=failed.is_final)
+
     def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata], group_metadata: Any) -> None:
         """Flush, send the offsets in one request (rule 8), commit.
 
@@ -112,10 +119,7 @@ class TransactionProducer:
             ProducerOver: the outcome is unknown.
             Fenced: another worker uses the id.
         """
-        self._flush()
-        if failed := self._failures.take():
-            self.abort()
-            raise Refused(failed.reason, is_final=failed.is_final)
+        self.flush()
         positions = [CommitPosition(*source, at.next_offset, at.metadata) for source, at in offsets.items()]
         self._call(lambda wait_s: self._send_offsets(positions, group_metadata, wait_s))
         self._call(lambda wait_s: self._producer.commit_transaction(wait_s))
@@ -135,15 +139,6 @@ class TransactionProducer:
         if self._producer is not None:
             self._producer.purge()
             self._producer = None
-
-    def _connect(self) -> None:
-        """Wait for a connection, by asking for what every new client asks for anyway.
-
-        Where librdkafka (2.16) has none when `init_transactions` is called, it looks again half a second later: 13 of 20
-        starts took 0.5 s, and none with this.
-        """
-        with suppress(KafkaException):  # what is wrong is told by `init_transactions`
-            self._producer.list_topics(timeout=_STEP_S)
 
     def _init_transactions(self) -> bool:
         """Whether it is done; False if no answer came in this step."""
@@ -189,11 +184,6 @@ class TransactionProducer:
             ) from None
         if raised is not None:
             raise raised
-
-    def _flush(self) -> None:
-        while self._served(lambda: self._producer.flush(_STEP_S)):
-            if self.is_closing:
-                raise ProducerOver("closing")
 
     def _served(self, call: Callable[[], int]) -> int:
         """Perform a call that runs callbacks: a fatal error of the client is raised out of it."""

@@ -16,6 +16,8 @@ from stream.errors import ConfigError
 
 FILE = "stream.toml"
 PREFIX = "STREAM_"
+BEGINNING = "beginning"
+LOAD = "backfill"  # what group and transactional id of a file's load end with
 _LAST_PORT = 65_535
 _ONE_SLASH = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")  # s3:/x; but file:/x and C:/x name a folder
 # Tables of the file, and prefixes of the environment, that pass through to librdkafka: `security.protocol` is
@@ -49,7 +51,7 @@ class Settings:
     delivery: str = "exactly-once"  # or `immediate`: predictions leave at once, outside the transaction
     output_format: str = "avro"  # of predictions and alerts; or `json`
     offset_reset: str = "earliest"  # or `latest`: where a task without a journal begins
-    begin_from: str = ""  # in its place, a backfill: `beginning`, or an ISO 8601 time (`stream run --from`)
+    begin_from: str = ""  # in its place, a backfill: `beginning`, an ISO 8601 time, or a file (`stream run --from`)
     emit_from: str = ""  # of a backfill: outputs of records with earlier timestamps are not written (`--emit-from`)
     commit_interval_ms: int = 100  # between commits of journal, offsets and outputs
     transaction_timeout_ms: int = 10_000  # after which the broker aborts the transaction of a dead worker
@@ -84,6 +86,8 @@ class Settings:
             raise ConfigError(f"snapshot_interval_s must be above 0, got {self.snapshot_interval_s}")
         if not self.slot:
             raise ConfigError("slot is empty: name this worker among those of the app, e.g. 0")
+        if self.slot == LOAD:
+            raise ConfigError(f"slot {LOAD!r} is that of what loads a file (`stream run --from FILE`): choose another")
         if not -1 <= self.metrics_port <= _LAST_PORT:
             raise ConfigError(
                 f"metrics_port must be a port up to {_LAST_PORT}, 0 for any free one or -1 for none, "
@@ -92,15 +96,43 @@ class Settings:
         _check_snapshots(self.snapshots)
         if self.emit_from and not self.begin_from:
             raise ConfigError("emit_from says when outputs begin, begin_from where reading does: give both")
-        _ = self.backfill  # so that times which are none are told now
+        if self.emit_from:
+            time_ms(self.emit_from, "emit_from")
+        _ = self.begin_file  # so that what is no beginning is told now
+
+    @property
+    def begin_file(self) -> Path | None:
+        """The file that a backfill begins with, which `stream run` loads into the event topic; None if it has none.
+
+        `beginning` and times come first: a file of such a name is told by its path, as ./beginning.
+        """
+        if self.begin_from in ("", BEGINNING) or _is_time(self.begin_from):
+            return None
+        if not Path(self.begin_from).exists():
+            raise ConfigError(
+                f"begin_from={self.begin_from!r} is neither {BEGINNING!r}, nor an ISO 8601 time (2026-01-31, or "
+                "2026-01-31T12:00:00+02:00), nor a file that is there"
+            )
+        return Path(self.begin_from)
+
+    @property
+    def begin_ms(self) -> int | None:
+        """From when on tasks without a journal read their inputs; None: from an end, or the beginning."""
+        is_time = self.begin_from not in ("", BEGINNING) and self.begin_file is None
+        return time_ms(self.begin_from, "begin_from") if is_time else None
 
     @property
     def backfill(self) -> Backfill | None:
-        """How tasks without a journal are to begin; None: as `offset_reset` says, and everything is written."""
+        """How tasks without a journal are to begin; None: as `offset_reset` says, and everything is written.
+
+        Raises:
+            ConfigError: with a file, which is loaded first: it then says from when on outputs are written.
+        """
+        if self.begin_file is not None:
+            raise ConfigError(f"begin_from={self.begin_from!r}: the file is not loaded; `stream run` does it")
         if not self.begin_from:
             return None
-        begin_ms = None if self.begin_from == "beginning" else time_ms(self.begin_from, "begin_from")
-        return Backfill(begin_ms, time_ms(self.emit_from, "emit_from") if self.emit_from else 0)
+        return Backfill(self.begin_ms, time_ms(self.emit_from, "emit_from") if self.emit_from else 0)
 
     def topics(self, app: str, stage: str = "") -> TopicNames:
         """Names of the topics that the app, or one of its stages, writes; journal and snapshots are a stage's own."""
@@ -121,6 +153,11 @@ class Settings:
         own = f".{stage}" if stage else ""
         values["group_id"] = (self.group_id or f"{self.topic_prefix}{app}") + own
         return KafkaSettings(transactional_id=f"{self.topic_prefix}{app}{own}-{self.slot}", **values)
+
+    def kafka_of_load(self, app: str) -> KafkaSettings:
+        """The same for what loads a file: group and id are the app's, whichever worker does it."""
+        own = self.kafka(app)
+        return replace(own, group_id=f"{own.group_id}.{LOAD}", transactional_id=f"{self.topic_prefix}{app}-{LOAD}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +264,16 @@ def time_ms(text: str, name: str) -> int:
         return integer_from_iso(text, "timestamp-millis")
     except ValueError:
         raise ConfigError(
-            f"{name}={text!r} is no time: ISO 8601 was expected, e.g. 2026-01-31 or 2026-01-31T12:00:00+02:00. To "
-            "learn from a file, send it to the event topic first, with its rows' times: `stream produce FILE --time`"
+            f"{name}={text!r} is no time: ISO 8601 was expected, e.g. 2026-01-31 or 2026-01-31T12:00:00+02:00"
         ) from None
+
+
+def _is_time(text: str) -> bool:
+    try:
+        integer_from_iso(text, "timestamp-millis")
+    except ValueError:
+        return False
+    return True
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -89,7 +89,7 @@ def input_topics(plan: Plan, settings: Settings) -> InputTopics:
         topics.journal,
         topics.snapshots if settings.snapshots == "kafka" else "",
         repartition=plan.input_topic if plan.arrives else "",
-        begin_ms=settings.backfill.begin_ms if settings.backfill else None,
+        begin_ms=settings.begin_ms,
     )
 
 

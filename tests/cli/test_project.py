@@ -161,9 +161,11 @@ def test_the_plan_of_topics_is_for_an_administrator(project: Path) -> None:
     assert "--create --if-not-exists --topic shop-orders --partitions 6 --replication-factor 3" in said
     assert "--topic shop.journal --partitions 6 --replication-factor 3 --config cleanup.policy=delete" in said
     assert "--operation Write --transactional-id shop-0" in said
+    assert "--operation Write --transactional-id shop-backfill" in said
     made = json.loads(run("topics", "create", "shop.py:app", "--plan", "--json").stdout)
     assert [topic["name"] for topic in made["topics"]][:2] == ["shop.predictions", "shop.alerts"]
     assert {"kind": "topic", "name": "shop-orders", "operation": "Read"} in made["acls"]
+    assert {"kind": "group", "name": "shop.backfill", "operation": "Read"} in made["backfill"]["acls"]
 
 
 def test_the_plan_has_what_the_control_plane_needs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

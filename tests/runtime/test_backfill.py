@@ -1,9 +1,14 @@
 """A backfill on a real Kafka: a file with times of its own, learned from the beginning, told from a day on."""
 
+import csv
 import json
 import signal
+import time
 import uuid
-from datetime import UTC, datetime
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -43,7 +48,41 @@ class Shop:
         sent = ["produce", "orders.csv", "--topic", self.orders, "--schema", "order", "--key", "customer"]
         assert run(*sent, "--time", "ordered_at").exit_code == 0
 
-    def start(self, *arguments: str) -> WorkerProcess:
+    def write_long_file(self) -> tuple[str, list[str]]:
+        """The orders eight times over, one behind the other, each with an id of its own: a file, and its ids."""
+        with Path("orders.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        with Path("long.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0].keys())
+            writer.writeheader()
+            for copy in range(8):
+                for row in rows:
+                    ordered_at = datetime.fromisoformat(row["ordered_at"]) + timedelta(days=65 * copy)
+                    again = {"order_id": f"{copy}-{row['order_id']}", "ordered_at": ordered_at.isoformat()}
+                    writer.writerow({**row, **again})
+        return str(self._folder / "long.csv"), [f"{copy}-{row['order_id']}" for copy in range(8) for row in rows]
+
+    def send_live(self) -> None:
+        """200 orders of this moment."""
+        sent = ["produce", "orders.csv", "--topic", self.orders, "--schema", "order", "--key", "customer"]
+        assert run(*sent, "--limit", "200").exit_code == 0
+
+    def loaded_rows(self) -> int:
+        """Rows of a file that are committed so far."""
+        source = TopicPartition(self.orders, 0)
+        with Reader(replace(self._settings, group_id=f"{self.name}.backfill")) as reader:
+            committed = reader.committed((source,))
+        return int(committed[source].metadata.split(":")[1]) if committed else 0
+
+    def order_ids(self) -> list[str]:
+        """Of every order in the topic; the id is the first field behind the registry's header."""
+        ids = []
+        for batch in self.records(self.orders):
+            data = batch.data.tobytes()
+            ids += [data[start + 6 : start + 6 + data[start + 5] // 2].decode() for start, _ in batch.values.tolist()]
+        return ids
+
+    def start(self, *arguments: str, slot: str = "0") -> WorkerProcess:
         """Start a worker."""
         self._started += 1
         environment = {
@@ -53,7 +92,8 @@ class Shop:
             "STREAM_METRICS_PORT": "-1",
             "STREAM_OUTPUT_FORMAT": "json",
             "STREAM_GROUP_PROTOCOL": "classic",
-            "STREAM_GROUP_INSTANCE_ID": self.name,  # after kill -9 it is back at once
+            "STREAM_SLOT": slot,
+            "STREAM_GROUP_INSTANCE_ID": f"{self.name}-{slot}",  # after kill -9 it is back at once
             "STREAM_POLL_RECORDS": "200",
         }
         log = self._folder / f"{self._started}.log"
@@ -86,6 +126,10 @@ class Shop:
             if at_ms >= time_ms
         )
 
+    def has_predicted(self, count: int) -> bool:
+        """Whether so many events are."""
+        return len(self.predicted()) >= count
+
     def predicted(self) -> list[tuple[int, int]]:
         """Partition and offset of each prediction's event, in no order."""
         values = []
@@ -96,14 +140,20 @@ class Shop:
 
 
 @pytest.fixture
-def shop(broker: LocalBroker, project: Path, topic: MakeTopic, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    """Orders of 2025 with the times of their rows, which the topic keeps; and the app's topics."""
+def empty_shop(broker: LocalBroker, project: Path, topic: MakeTopic, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """The app's topics, and one of orders that keeps what is old and has none yet."""
     monkeypatch.setenv("STREAM_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
     monkeypatch.setenv("STREAM_REGISTRY_URL", broker.registry_url)
     made = Shop(broker, project, topic("orders", ORDERS, retention_ms="-1"))
-    made.send()
     assert run("topics", "create", "shop.py:app").exit_code == 0
     return made
+
+
+@pytest.fixture
+def shop(empty_shop: Shop) -> Shop:
+    """The same with orders of 2025, with the times of their rows."""
+    empty_shop.send()
+    return empty_shop
 
 
 def test_a_year_is_learned_and_only_what_comes_after_a_day_is_told(shop: Shop) -> None:
@@ -125,3 +175,30 @@ def test_reading_begins_at_a_time(shop: Shop) -> None:
     wait_until(lambda: not shop.is_behind(), "all is committed", worker.explain)
     assert worker.end() == 0
     assert shop.predicted() == shop.orders_since(DAY_MS) != []
+
+
+def test_a_file_is_learned_from_once_whatever_interrupts_it(empty_shop: Shop) -> None:
+    """kill -9 in the midst of the load, the same command on two machines at once, and once more.
+
+    Each row is there once, and none is told.
+    """
+    shop = empty_shop
+    file, ids = shop.write_long_file()
+    killed = shop.start("--from", file)
+    killed.wait(shop.loaded_rows, "a first chunk")
+    killed.end(signal.SIGKILL)
+    assert 0 < shop.loaded_rows() < len(ids), "it was killed in the midst"
+
+    began_ms = int(time.time() * 1000)
+    for count, slots in ((200, "01"), (400, "0")):
+        workers = [shop.start("--from", file, slot=slot) for slot in slots]
+        for worker in workers:
+            worker.wait_for_log("started")
+        shop.send_live()
+        wait_until(partial(shop.has_predicted, count), "all is predicted", workers[0].explain)
+        assert [worker.end() for worker in workers] == [0] * len(slots)
+
+    assert shop.predicted() == shop.orders_since(began_ms)
+    told = Counter(shop.order_ids())
+    assert all(told[order_id] == 1 for order_id in ids)
+    assert sum(told.values()) == len(ids) + 400

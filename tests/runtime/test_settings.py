@@ -142,16 +142,38 @@ def test_a_backfill_is_told_by_times(folder: Path, begin_from: str, emit_from: s
     assert load_settings(begin_from=begin_from, emit_from=emit_from).values.backfill == backfill
 
 
+def test_a_backfill_of_a_file_is_told_by_its_path(folder: Path) -> None:
+    """It is loaded before anything goes by it; `beginning` and times are no files, whatever lies there."""
+    for name in ("orders.csv", "beginning", "2025-01-01"):
+        (folder / name).touch()
+
+    values = load_settings(begin_from="orders.csv", emit_from="2025-02-01").values
+    assert (values.begin_file, values.begin_ms) == (Path("orders.csv"), None)
+    with pytest.raises(ConfigError, match="the file is not loaded"):
+        _ = values.backfill
+    assert load_settings(begin_from="beginning").values.begin_file is None
+    assert load_settings(begin_from="2025-01-01").values.begin_file is None
+    assert load_settings(begin_from="./2025-01-01").values.begin_file == Path("2025-01-01")
+
+
+def test_the_loads_of_an_app_share_an_id_and_a_group_whatever_the_slot(folder: Path) -> None:
+    """Neither is a worker's; the slot that would have that id is refused."""
+    kafka = load_settings(topic_prefix="eu.", slot="fraud-2").values.kafka_of_load("fraud")
+    assert (kafka.transactional_id, kafka.group_id) == ("eu.fraud-backfill", "eu.fraud.backfill")
+    with pytest.raises(ConfigError, match="choose another"):
+        load_settings(slot="backfill")
+
+
 @pytest.mark.parametrize(
     ("begin_from", "emit_from", "told"),
     [
         ("", "2025-02-01", "give both"),
-        ("last year", "", "begin_from='last year' is no time: ISO 8601 was expected"),
-        ("orders.csv", "", "`stream produce FILE --time`"),
+        ("last year", "", "begin_from='last year' is neither 'beginning', nor an ISO 8601 time (2026-01-31, or "),
+        ("orders.csv", "", "nor a file that is there"),
         ("beginning", "soon", "emit_from='soon' is no time"),
     ],
 )
-def test_a_backfill_of_no_time_is_refused(folder: Path, begin_from: str, emit_from: str, told: str) -> None:
+def test_a_backfill_of_no_beginning_is_refused(folder: Path, begin_from: str, emit_from: str, told: str) -> None:
     """Before anything is asked of a broker."""
     with pytest.raises(ConfigError, match=re.escape(told)):
         load_settings(begin_from=begin_from, emit_from=emit_from)

@@ -27,6 +27,7 @@ BANS = (
         ("time.sleep",),
         "wait for the condition itself, with a deadline (Event.wait, Popen.wait, poll)",
         unless={
+            "stream/cli/backfill/loading.py": "how far another process is can only be asked again, with a deadline",
             "stream/cli/broker/server.py": "the server of another process can only be looked at again and again",
             "stream/kafka/stable.py": "a broker is asked again, with a deadline: nothing announces the answer",
             "stream/kafka/task_finder.py": "markers become visible some time after their commit: ask again",

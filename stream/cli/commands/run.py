@@ -21,10 +21,15 @@ def entry(
     slot: str | None = typer.Option(None, help="This worker's name among those of the app; stable over restarts."),
     delivery: str | None = typer.Option(None, help="exactly-once or immediate."),
     begin: str | None = typer.Option(
-        None, "--from", help="Backfill: where tasks that have not begun start reading, beginning or an ISO 8601 time."
+        None,
+        "--from",
+        metavar="beginning|TIME|FILE",
+        help="Backfill: where tasks that have not begun start reading; a file is loaded into the event topic first.",
     ),
     emit_from: str | None = typer.Option(
-        None, help="Backfill: write outputs of records from this time on; earlier ones are learned from alone."
+        None,
+        help="Backfill: write outputs of records from this time on; earlier ones are learned from alone. With a file: "
+        "from behind its last row, unless given.",
     ),
     metrics_port: int | None = typer.Option(None, help="Port of /metrics, /healthz, /readyz; 0: any, -1: none."),
 ) -> None:
@@ -37,9 +42,15 @@ def entry(
     of records with earlier timestamps are not written. It is journaled: a restart goes on with it, whether it is told
     again or not. A task that has begun otherwise is refused (`stream state reset`).
 
+    --from FILE (CSV, JSON lines, Parquet, Arrow) first sends the file's rows to the event topic, which must have no
+    records yet, each exactly once and with its own time, whatever interrupts it and however many workers are told the
+    same. Columns are named as the schema's fields. Labels go to their topic before: `stream produce FILE --time`.
+
     Example: stream run fraud:app --workers 2
 
     Example: stream run fraud:app --from beginning --emit-from 2026-01-31T12:00:00Z
+
+    Example: stream run fraud:app --from payments-2025.parquet
     """
     from stream.runtime.loading import load_app
     from stream.runtime.settings import load_settings, misspelt_variables
@@ -47,14 +58,20 @@ def entry(
     logs.configure_logs()  # so that mistakes in the settings, which say how much is logged, are in the log too
     told = {"delivery": delivery, "begin_from": begin, "emit_from": emit_from}
     settings = load_settings(config, slot=slot, metrics_port=metrics_port, **told).values
+    if workers > 1 and slot is not None:
+        raise ConfigError("--slot names one worker; with --workers the slots are 0, 1, 2, ...")
+    logs.configure_logs(settings.log_level)
+    if settings.begin_file is not None:
+        from stream.cli.backfill.loading import with_file_loaded
+        from stream.runtime.running import stages_on_cluster
+
+        settings = with_file_loaded(stages_on_cluster(load_app(target), settings), settings, _say)
+        begin, emit_from = settings.begin_from, settings.emit_from
     if workers > 1:
-        if slot is not None:
-            raise ConfigError("--slot names one worker; with --workers the slots are 0, 1, 2, ...")
         options = ["--config", str(config)] if config else []
         for option, value in (("--delivery", delivery), ("--from", begin), ("--emit-from", emit_from)):
             options += [option, value] if value else []
         raise typer.Exit(_run_several(workers, [target, *options], settings.metrics_port))
-    logs.configure_logs(settings.log_level)
     for text in misspelt_variables():
         structlog.get_logger("stream.run").warning(text)
     # Imported behind the settings, whose mistakes are then told at once: numba takes a second.

@@ -39,7 +39,7 @@ def create(
 
     Example: stream topics create fraud:app --inputs --partitions 6 --replication 3
     """
-    from stream.cli.topic_creation import plan_as_commands, plan_as_json, planned, planned_control
+    from stream.cli.topic_creation import plan_as_commands, plan_as_json, planned, planned_control, rights_of_backfill
     from stream.runtime.loading import load_app
     from stream.runtime.settings import load_settings
 
@@ -50,7 +50,11 @@ def create(
         stages = loaded.stages(partitions or 1, settings.topic_prefix)
         made = planned(stages, settings, partitions or 1, replication, inputs)
         control = planned_control(app, settings, partitions or 1, replication)
-        print(plan_as_json(made, control) if as_json else plan_as_commands(made, control, settings.bootstrap_servers))
+        backfill = rights_of_backfill(app, settings)
+        if as_json:
+            print(plan_as_json(made, backfill, control))
+        else:
+            print(plan_as_commands(made, backfill, control, settings.bootstrap_servers))
         return
     from stream.cli.connection import reachable_admin
 

@@ -7,7 +7,7 @@ from typing import Any
 from stream.app.suggest import one_of
 from stream.avro import Schema, encode_one, parse_schema
 from stream.avro.canonical import canonical_form
-from stream.avro.schema import Array, Field, Map, Record, Type, Union, is_null
+from stream.avro.schema import Array, Field, Map, Primitive, Record, Type, Union, is_null
 from stream.errors import ConfigError
 
 ENCODINGS = ("utf8", "avro")
@@ -21,15 +21,19 @@ class KeyWriter:
         fields: of the value, dotted in nested records; none for a null key.
         schema: of an Avro key; None where the key is the fields' text, joined by "|".
         header: what stands before an Avro key.
+        integer_bytes: of an integer that is the key alone, big end first; its digits where 0.
     """
 
     fields: tuple[str, ...]
     schema: Schema | None = None
     header: bytes = b""
+    integer_bytes: int = 0
 
     def write(self, value: Mapping[str, Any]) -> bytes | None:
         """The key; None where there is none, or a field of it is null. Raises InvalidValue."""
         found = [_found(value, name) for name in self.fields]
+        if self.integer_bytes and len(found) == 1 and isinstance(found[0], int):
+            return found[0].to_bytes(self.integer_bytes, "big", signed=True)
         if self.schema is None or not found or None in found:
             return key_bytes(found)
         whole = found[0] if len(found) == 1 else dict(zip(_names(self.fields), found, strict=True))
@@ -76,6 +80,13 @@ def key_schema(fields: Sequence[str], schema: Schema) -> Schema:
     parsed = parse_schema(canonical_form(of))
     # The fields' own types, which know of dates and decimals: values are given as files have them.
     return Schema(of, parsed.names, parsed.text, parsed.canonical, parsed.fingerprint)
+
+
+def integer_bytes(fields: Sequence[str], schema: Schema) -> int:
+    """Bytes that Kafka's serializers take for the field that is the key: 4 of an int, 8 of a long, 0 of others."""
+    kinds = [_without_null(_type_of(schema.type, name)) for name in fields]
+    of = kinds[0] if len(kinds) == 1 else None
+    return {"int": 4, "long": 8}.get(of.type, 0) if isinstance(of, Primitive) else 0
 
 
 def _names(fields: Sequence[str]) -> list[str]:

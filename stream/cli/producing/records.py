@@ -30,6 +30,7 @@ class RecordWriter:
         framing: what the value looks like.
         header: what stands before it.
         time: where a row says the record's timestamp; None: it is that of its sending.
+        takes_null_key: whether a row without a key is sent without one.
     """
 
     schema: Schema
@@ -38,6 +39,7 @@ class RecordWriter:
     framing: Framing
     header: bytes
     time: RecordTime | None = None
+    takes_null_key: bool = False
 
     def write(self, row: Row) -> OutRecord | Misfit:
         """One row."""
@@ -45,7 +47,7 @@ class RecordWriter:
         if isinstance(fitted, Misfit):
             return fitted
         key = self.key.write(fitted.value)
-        if self.key.fields and key is None:
+        if self.key.fields and key is None and not self.takes_null_key:
             return Misfit(row.number, ", ".join(self.key.fields), "a key", "null")
         time_ms = self.time.of(row, fitted.value) if self.time else 0
         if time_ms is None or time_ms < 0:

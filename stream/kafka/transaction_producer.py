@@ -4,6 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -76,6 +77,7 @@ class TransactionProducer:
         config = client_config.transactional_producer(self._settings)
         callbacks = {"on_delivery": self._failures.on_delivery, "error_cb": self._health.on_error}
         self._producer = make_client(Producer, {**config, **callbacks})
+        self._connect()
         give_up_at = self._clock() + deadline_s
         while not self._init_transactions():
             if self._clock() > give_up_at or self.is_closing:
@@ -139,6 +141,15 @@ class TransactionProducer:
         if self._producer is not None:
             self._producer.purge()
             self._producer = None
+
+    def _connect(self) -> None:
+        """Wait for a connection, by asking for what every new client asks for anyway.
+
+        Where librdkafka (2.16) has none when `init_transactions` is called, it looks again half a second later: 13 of 20
+        starts took 0.5 s, and none with this.
+        """
+        with suppress(KafkaException):  # what is wrong is told by `init_transactions`
+            self._producer.list_topics(timeout=_STEP_S)
 
     def _init_transactions(self) -> bool:
         """Whether it is done; False if no answer came in this step."""

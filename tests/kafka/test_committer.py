@@ -41,6 +41,7 @@ class Script:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.asked: list[str] = []  # before the first transaction
         self.steps: dict[str, list[Step]] = {}
         self.ids: list[str] = []
         self.committed: Mapping[TopicPartition, CommittedOffset] = {}
@@ -66,7 +67,13 @@ class Client:
     def __init__(self, script: Script, number: int) -> None:
         self._script, self._number = script, number
 
+    def list_topics(self, *, timeout: float) -> None:
+        self._script.asked.append(f"{self._number} topics")
+        for step in self._script.steps.pop("topics", []):
+            step()
+
     def init_transactions(self, wait_s: float) -> None:
+        self._script.asked.append(f"{self._number} init")
         self._script.call(self._number, "init")
 
     def begin_transaction(self) -> None:
@@ -182,6 +189,15 @@ def test_rule_10_an_unknown_outcome_is_what_the_committed_offsets_say(
     assert commit() == CommitReturned(7, outcome)
     assert script.calls == WHOLE + REPLACED
     assert script.ids == ["app-0", "app-0"]
+
+
+def test_the_id_is_taken_over_once_there_is_a_connection(script: Script) -> None:
+    """Without one the client would look again half a second later. That there is none is told by what comes next."""
+    script.steps["topics"] = [failing(KafkaError._TRANSPORT)]
+
+    TransactionProducer(SETTINGS, BrokerHealth()).start(1.0)
+
+    assert script.asked == ["1 topics", "1 init"]
 
 
 def test_rule_10_a_call_that_never_returns_is_given_up(

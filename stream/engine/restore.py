@@ -129,8 +129,9 @@ def _check_reset(found: TaskFound) -> None:
     if found.committed and all(offset.metadata == RESET for offset in found.committed.values()):
         raise TaskCorrupted(
             f"partition {found.partition}: a reset of this task was interrupted before its journal was deleted. Run "
-            f"`stream state reset APP --partition {found.partition}` once more. To keep what was learned instead, "
-            "delete the group's offsets (kafka-consumer-groups --delete-offsets): they are then taken from the journal"
+            f"`stream state reset APP --partition {found.partition}` once more (without --partition where the app has "
+            "stages). To keep what was learned instead, delete the group's offsets (kafka-consumer-groups "
+            "--delete-offsets): they are then taken from the journal"
         )
 
 
@@ -140,7 +141,8 @@ def _check_backfill(found: TaskFound, last: JournalRecord, backfill: Backfill | 
         raise ConfigError(
             f"partition {found.partition}: it has a journal of {last.cycle} cycles, and was begun otherwise: --from "
             "and --emit-from are for tasks that have not begun. Leave them out to go on; to begin anew, and lose what "
-            f"was learned: `stream state reset APP --partition {found.partition}`"
+            f"was learned: `stream state reset APP --partition {found.partition}` (without --partition where the app "
+            "has stages)"
         )
 
 

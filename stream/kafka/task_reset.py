@@ -50,12 +50,25 @@ class TaskReset:
         """Delete what is remembered of a task; the records that it wrote for others stay.
 
         Raises:
-            ConfigError: the group has members, or a right is missing: Read on the group, Delete on the journal.
+            ConfigError: the group has members, or a right is missing: Read on the group, Delete on the journal
+                and on a repartition topic.
             RetriableError: no answer; call again.
         """
-        self._forget_offsets(tuple(TopicPartition(topic, partition) for topic in self._topics.sources))
-        self._empty_journal(TopicPartition(self._topics.journal, partition))
+        self.mark(partition)
+        self._empty(TopicPartition(self._topics.journal, partition))
         self._store.forget(partition)
+
+    def mark(self, partition: int) -> None:
+        """Let the task start no more until `reset` is done with it, unless it has not begun; raises as `reset`."""
+        self._forget_offsets(tuple(TopicPartition(topic, partition) for topic in self._topics.sources))
+
+    def discard_repartition(self, partition: int) -> None:
+        """Delete what another stage sent to the task (rule 34), if one sends to it; raises as `reset`.
+
+        Before that the tasks of all stages are marked: what one of them counted as sent, or as handled, is gone.
+        """
+        if self._topics.repartition:
+            self._empty(TopicPartition(self._topics.repartition, partition))
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -64,13 +77,12 @@ class TaskReset:
     def _forget_offsets(self, sources: tuple[TopicPartition, ...]) -> None:
         """Offsets that are marked stand for no cycle. (The client cannot delete those of single partitions.)
 
-        They wait for pending transactions of the dead, whose commit could otherwise come behind (rule 17); a group
-        with members is refused by the broker.
+        Those that the group has forgotten are marked too: by its journal alone the task would start. They wait for
+        pending transactions of the dead, whose commit could otherwise come behind (rule 17); a group with members is
+        refused by the broker.
         """
-        committed = self._stable(partial(self._reader.committed, sources))
-        begins = {source: self._stable(partial(self._reader.watermarks, source))[0] for source in committed}
-        if not begins:
-            return
+        self._stable(partial(self._reader.committed, sources))
+        begins = {source: self._stable(partial(self._reader.watermarks, source))[0] for source in sources}
         positions = [Position(*source, begin, RESET) for source, begin in begins.items()]
         request = ConsumerGroupTopicPartitions(self._group_id, positions)
         answers = self._admin.alter_consumer_group_offsets([request], request_timeout=_REQUEST_S)
@@ -82,7 +94,7 @@ class TaskReset:
             if each.error is not None:
                 raise self._refused(each.error)
 
-    def _empty_journal(self, source: TopicPartition) -> None:
+    def _empty(self, source: TopicPartition) -> None:
         request = self._admin.delete_records(
             [Position(*source, OFFSET_END)], request_timeout=_REQUEST_S, operation_timeout=_REQUEST_S
         )

@@ -76,7 +76,7 @@ def beginning(task: TaskFound, source: TopicPartition) -> Beginning:
     return find_beginning(task, (source,), "plan", "earliest")
 
 
-@pytest.mark.parametrize("step", ["_forget_offsets", "_empty_journal", "forget"])
+@pytest.mark.parametrize("step", ["_forget_offsets", "_empty", "forget"])
 def test_a_reset_may_be_interrupted_at_each_step_and_run_again(
     settings: KafkaSettings, inputs: InputTopics, task: TopicPartition, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -90,7 +90,7 @@ def test_a_reset_may_be_interrupted_at_each_step_and_run_again(
     left = found(settings, inputs)
     if step == "_forget_offsets":
         assert (left.committed[task].next_offset, len(left.journal)) == (10, 1)
-    elif step == "_empty_journal":
+    elif step == "_empty":
         with pytest.raises(TaskCorrupted, match="a reset of this task was interrupted"):
             beginning(left, task)
     else:
@@ -114,7 +114,7 @@ class SilentAdmin:
         return {position: Future() for position in positions}
 
 
-@pytest.mark.parametrize("step", ["_forget_offsets", "_empty_journal"])
+@pytest.mark.parametrize("step", ["_forget_offsets", "_empty"])
 def test_brokers_that_are_silent_in_the_middle_of_a_reset_are_told(
     settings: KafkaSettings, inputs: InputTopics, task: TopicPartition, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -124,7 +124,7 @@ def test_brokers_that_are_silent_in_the_middle_of_a_reset_are_told(
     resetting = TaskReset(settings, inputs, Forgetting())
     monkeypatch.setattr(resetting, "_admin", SilentAdmin())
     begun: Callable[[Any], None] = getattr(resetting, step)
-    source = TopicPartition(inputs.journal, 0) if step == "_empty_journal" else (task,)
+    source = TopicPartition(inputs.journal, 0) if step == "_empty" else (task,)
     with pytest.raises(RetriableError, match=r"no answer in .* Try again"):
         begun(source)
     resetting.close()

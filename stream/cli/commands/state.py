@@ -10,6 +10,9 @@ entry = typer.Typer()
 
 APP = typer.Argument(metavar="APP", help="module:app or path/to/file.py:app")
 PARTITIONS = typer.Option(None, "--partition", min=0, help="Of this partition only; may be given several times.")
+STAGE = typer.Option(
+    None, "--stage", metavar="NAME", help="Of this stage only (entry, by-..., last), where the app has several."
+)
 CONFIG = typer.Option(None, envvar="STREAM_CONFIG", help="Settings file; stream.toml if it is here.")
 AS_JSON = typer.Option(False, "--json", help="Print one JSON object.")
 
@@ -23,10 +26,11 @@ def _group() -> None:
 def show(
     target: str = APP,
     partition: list[int] | None = PARTITIONS,
+    stage: str | None = STAGE,
     config: Path | None = CONFIG,
     as_json: bool = AS_JSON,
 ) -> None:
-    """Show what each task holds: keys, bytes by part, snapshots, journal, and how far it is behind.
+    """Show what each task of each stage holds: keys, bytes by part, snapshots, journal, and how far it is behind.
 
     Reads alone, outside the group: workers may run, or none. Keys and bytes are those of the newest snapshot, which is
     read whole to see that it is intact; what came behind it is in the worker's memory, and in its metrics.
@@ -34,14 +38,13 @@ def show(
     Example: stream state show fraud:app
     """
     from stream.cli.state.holdings import as_object
-    from stream.cli.state.opening import chosen_partitions, open_app, read_holdings
+    from stream.cli.state.opening import open_app, read_holdings
     from stream.cli.state.tables import print_holdings
 
     opened = open_app(target, config)
-    with opened.tasks() as tasks:
-        held = read_holdings(opened, tasks, chosen_partitions(tasks.partitions(), partition))
+    held = read_holdings(opened.chosen_stages(stage), partition)
     if as_json:
-        print(json.dumps({"app": opened.plan.app, "tasks": [as_object(each) for each in held]}))
+        print(json.dumps({"app": opened.name, "tasks": [as_object(each) for each in held]}))
     else:
         print_holdings(held)
 
@@ -53,6 +56,7 @@ def verify(
     begin: str = typer.Option(
         "", "--from", help="beginning, or snapshot (the older one); beginning where the journal still has it."
     ),
+    stage: str | None = STAGE,
     config: Path | None = CONFIG,
     as_json: bool = AS_JSON,
 ) -> None:
@@ -71,7 +75,7 @@ def verify(
 
     if begin not in ("", verifying.BEGINNING, verifying.SNAPSHOT):
         raise ConfigError(f"--from {begin}: beginning or snapshot was expected")
-    found = verifying.verify(open_app(target, config), partition, begin, _say)
+    found = verifying.verify(open_app(target, config).chosen_stages(stage), partition, begin, _say)
     if as_json:
         print(json.dumps({"tasks": [verifying.as_object(each) for each in found]}))
     else:
@@ -93,32 +97,37 @@ def reset(
     start each of them begins where `offset_reset` says: with `earliest`, every event that is still there is predicted
     once more, under the same id.
 
+    An app with stages begins anew as a whole: --partition is refused, and what is on its way between stages is deleted
+    too.
+
     Example: stream state reset fraud:app --partition 3
     """
     from stream.cli.state import resetting
-    from stream.cli.state.opening import chosen_partitions, open_app, read_holdings
+    from stream.cli.state.naming import task_name
+    from stream.cli.state.opening import open_app, read_holdings
     from stream.cli.state.tables import print_holdings
     from stream.errors import ConfigError, TaskCorrupted
 
     opened = open_app(target, config)
-    opened.refuse_while_running("`stream state reset`")
-    with opened.tasks() as tasks:
-        chosen = chosen_partitions(tasks.partitions(), partition)
-        try:
-            print_holdings(read_holdings(opened, tasks, chosen))
-        except TaskCorrupted as error:  # one more reason to start anew
-            print(f"what they hold cannot be read: {error}")
-        noun = "This task loses" if len(chosen) == 1 else f"These {len(chosen)} tasks lose"
-        question = f"{noun} all of this, for good, and {opened.plan.app} begins anew there. Go on?"
-        if not yes:
-            if not sys.stdin.isatty():
-                raise ConfigError("nobody is there to ask: give --yes to start these tasks anew")
-            typer.confirm(question, abort=True)
-        resetting.reset(opened, tasks, chosen, lambda number: print(f"partition {number}: begins anew"))
+    resetting.check_reset(opened, partition)
+    noun = "These tasks lose"
+    try:
+        held = read_holdings(opened.stages, partition)
+        print_holdings(held)
+        noun = "This task loses" if len(held) == 1 else f"These {len(held)} tasks lose"
+    except TaskCorrupted as error:  # one more reason to start anew
+        print(f"what they hold cannot be read: {error}")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise ConfigError("nobody is there to ask: give --yes to start these tasks anew")
+        typer.confirm(f"{noun} all of this, for good, and {opened.name} begins anew there. Go on?", abort=True)
+    resetting.reset(opened, partition, lambda stage, number: print(f"{task_name(stage.name, number)}: begins anew"))
 
 
 @entry.command("catch-up")
-def catch_up(target: str = APP, config: Path | None = CONFIG, as_json: bool = AS_JSON) -> None:
+def catch_up(
+    target: str = APP, stage: str | None = STAGE, config: Path | None = CONFIG, as_json: bool = AS_JSON
+) -> None:
     """Bring every task to the end of its journal and leave a snapshot there, as a clean stop would have.
 
     For a crash together with an upgrade: another version of the app cannot replay this one's journal. Run it with the
@@ -128,19 +137,20 @@ def catch_up(target: str = APP, config: Path | None = CONFIG, as_json: bool = AS
     Example: stream state catch-up fraud:app
     """
     from stream.cli.state import catching_up
+    from stream.cli.state.naming import task_name
     from stream.cli.state.opening import open_app
 
-    done = catching_up.catch_up(open_app(target, config), _say)
+    done = catching_up.catch_up(open_app(target, config).chosen_stages(stage), _say)
     if as_json:
-        tasks = [{"partition": each.partition, "cycle": each.cycle, "written": each.is_written} for each in done]
-        print(json.dumps({"tasks": tasks}))
+        print(json.dumps({"tasks": [catching_up.as_object(each) for each in done]}))
         return
     for each in done:
+        task = task_name(each.stage, each.partition)
         if each.is_written:
-            print(f"partition {each.partition}: snapshot of cycle {each.cycle:,} written")
+            print(f"{task}: snapshot of cycle {each.cycle:,} written")
         else:
             what = f"its snapshot is that of its last cycle {each.cycle:,}" if each.cycle else "it has not begun"
-            print(f"partition {each.partition}: nothing to do, {what}")
+            print(f"{task}: nothing to do, {what}")
 
 
 def _say(what: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stream import features
+from stream.cli.state.naming import stage_field
 from stream.engine.labels import rows_waiting
 from stream.engine.protocol import TaskFound
 from stream.engine.snapshot import Checkpoint
@@ -55,6 +56,7 @@ class Holdings:
     damaged: tuple[str, ...]  # what is wrong with snapshots that cannot be used
     journal: JournalHeld | None  # None: the task has not begun
     positions: tuple[Position, ...]  # the events' first
+    stage: str = ""  # "" where the app has one alone
 
     @property
     def bytes_in_all(self) -> int:
@@ -62,14 +64,15 @@ class Holdings:
         return sum(self.bytes.values())
 
 
-def holdings_of(found: TaskFound, plan_digest: str, worker: str, now_ms: int) -> Holdings:
+def holdings_of(found: TaskFound, plan_digest: str, worker: str, now_ms: int, stage: str = "") -> Holdings:
     """Say what a task holds.
 
     Args:
         found: what is remembered of it.
-        plan_digest: of the app as it is now.
+        plan_digest: of the app, or of its stage, as it is now.
         worker: see Holdings.
         now_ms: the time that ages are told from.
+        stage: see Holdings.
     """
     arrays = found.checkpoints[0].arrays if found.checkpoints else {}
     below_features = {name.removeprefix("features/"): array for name, array in arrays.items()}
@@ -83,6 +86,7 @@ def holdings_of(found: TaskFound, plan_digest: str, worker: str, now_ms: int) ->
         damaged=found.damaged,
         journal=_journal(found, plan_digest),
         positions=_positions(found),
+        stage=stage,
     )
 
 
@@ -104,6 +108,7 @@ def members_by_partition(members: Mapping[str, Iterable[tuple[str, int]]], topic
 def as_object(held: Holdings) -> dict[str, Any]:
     """For programs."""
     return {
+        **stage_field(held.stage),
         "partition": held.partition,
         "worker": held.worker,
         "keys": held.keys,

@@ -1,8 +1,10 @@
 """How the state commands reach an app's tasks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stream.app.suggest import one_of
 from stream.cli.connection import reachable_admin
 from stream.cli.state.holdings import Holdings, holdings_of, members_by_partition
 from stream.engine.plan import Plan
@@ -10,23 +12,25 @@ from stream.errors import ConfigError
 from stream.kafka.admin import Admin
 from stream.runtime.loading import load_app
 from stream.runtime.remembered import RememberedTasks
+from stream.runtime.running import stages_on_cluster
 from stream.runtime.settings import Settings, load_settings
+from stream.runtime.stage_views import LAST
 from stream.runtime.worker import now_ms, use_kernel_cache
 
 
 @dataclass(frozen=True, slots=True)
-class OpenedApp:
-    """An app whose cluster answers."""
+class OpenedStage:
+    """A stage of an app whose cluster answers: the app itself, where it has one alone."""
 
-    target: str  # as the user named it
     plan: Plan
     settings: Settings
     admin: Admin
+    name: str  # as metrics call it; "" where the app has one alone
 
     @property
     def group_id(self) -> str:
-        """The group of its workers."""
-        return self.settings.kafka(self.plan.app).group_id
+        """The group that workers join for it."""
+        return self.settings.kafka(self.plan.app, self.plan.stage).group_id
 
     def tasks(self) -> RememberedTasks:
         """A context that reads its tasks."""
@@ -43,16 +47,45 @@ class OpenedApp:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedApp:
+    """An app whose cluster answers."""
+
+    name: str
+    stages: tuple[OpenedStage, ...]  # in the order in which events pass them
+
+    @property
+    def has_stages(self) -> bool:
+        """Several of them (rule 34)."""
+        return len(self.stages) > 1
+
+    def chosen_stages(self, asked: str | None) -> tuple[OpenedStage, ...]:
+        """The stage that is asked for, or all; raises ConfigError where it is not there."""
+        if asked is None:
+            return self.stages
+        if not self.has_stages:
+            raise ConfigError(
+                f"--stage {asked}: {self.name} has one stage alone. Several are needed for features by another key "
+                "where the event topic has several partitions (rule 34)"
+            )
+        names = {stage.name: stage for stage in self.stages}
+        return (names[one_of(asked, names, f"--stage of {self.name}", "stage")],)
+
+
 def open_app(target: str, config: Path | None) -> OpenedApp:
     """Load an app and its settings, and see that its cluster answers.
 
     Raises:
-        ConfigError: the app or a setting is wrong.
+        ConfigError: the app or a setting is wrong, or there is no event topic.
         RetriableError: no broker answers.
     """
-    plan, settings = load_app(target).plan, load_settings(config).values
+    app, settings = load_app(target), load_settings(config).values
     use_kernel_cache(settings)
-    return OpenedApp(target, plan, settings, reachable_admin(settings.kafka(plan.app)))
+    admin = reachable_admin(settings.kafka(app.plan.app))
+    plans = stages_on_cluster(app, settings)
+    names = [plan.stage or LAST for plan in plans] if len(plans) > 1 else [""]
+    stages = [OpenedStage(plan, settings, admin, name) for plan, name in zip(plans, names, strict=True)]
+    return OpenedApp(app.plan.app, tuple(stages))
 
 
 def chosen_partitions(there: tuple[int, ...], asked: list[int] | None) -> list[int]:
@@ -63,9 +96,15 @@ def chosen_partitions(there: tuple[int, ...], asked: list[int] | None) -> list[i
     return sorted(set(asked)) if asked else list(there)
 
 
-def read_holdings(opened: OpenedApp, tasks: RememberedTasks, partitions: list[int]) -> list[Holdings]:
-    """What these tasks hold."""
-    members = members_by_partition(opened.admin.group(opened.group_id).members, tasks.topics.events)
-    return [
-        holdings_of(tasks.find(number), opened.plan.digest, members.get(number, ""), now_ms()) for number in partitions
-    ]
+def read_holdings(stages: Sequence[OpenedStage], asked: list[int] | None) -> list[Holdings]:
+    """What the tasks of these stages hold; of these partitions, or of all."""
+    return [held for stage in stages for held in _read_stage(stage, asked)]
+
+
+def _read_stage(stage: OpenedStage, asked: list[int] | None) -> list[Holdings]:
+    with stage.tasks() as tasks:
+        members = members_by_partition(stage.admin.group(stage.group_id).members, tasks.topics.events)
+        return [
+            holdings_of(tasks.find(number), stage.plan.digest, members.get(number, ""), now_ms(), stage.name)
+            for number in chosen_partitions(tasks.partitions(), asked)
+        ]

@@ -5,17 +5,20 @@ from collections.abc import Sequence
 
 from stream.cli.evaluation.report import plain_table
 from stream.cli.state.holdings import Holdings, SnapshotHeld
+from stream.cli.state.naming import task_name
 
 _HEADER = ("partition", "keys", "bytes", "newest snapshot", "older snapshot", "journal", "lag", "worker")
 
 
 def print_holdings(tasks: Sequence[Holdings]) -> None:
-    """One line a task; below, bytes by part, and what is wrong."""
-    rows = [_row(held) for held in tasks]
+    """One line a task; below, bytes by part, and what is wrong. Its stage comes first where there are several."""
+    header, rows = list(_HEADER), [_row(held) for held in tasks]
+    if any(held.stage for held in tasks):
+        header, rows = ["stage", *header], [[held.stage, *row] for held, row in zip(tasks, rows, strict=True)]
     if sys.stdout.isatty():
-        _print_table(rows)
+        _print_table(header, rows)
     else:
-        print("\n".join(plain_table(_HEADER, rows)))
+        print("\n".join(plain_table(header, rows)))
     for line in (*_part_lines(tasks), *_notes(tasks)):
         print(line)
 
@@ -48,10 +51,11 @@ def _age(seconds: float) -> str:
 
 
 def _part_lines(tasks: Sequence[Holdings]) -> list[str]:
-    """The parts of all tasks together, the largest first."""
+    """The parts of all tasks of a stage together, the largest first."""
     parts: dict[str, int] = {}
     for held in tasks:
-        for name, size in held.bytes.items():
+        for part, size in held.bytes.items():
+            name = f"{held.stage}, {part}" if held.stage else part
             parts[name] = parts.get(name, 0) + size
     largest_first = sorted(parts.items(), key=lambda item: -item[1])
     return [f"{name}: {size:,} bytes" for name, size in largest_first]
@@ -60,27 +64,28 @@ def _part_lines(tasks: Sequence[Holdings]) -> list[str]:
 def _notes(tasks: Sequence[Holdings]) -> list[str]:
     notes = []
     for held in tasks:
-        notes += [f"partition {held.partition}: damaged: {text}" for text in held.damaged]
+        task = task_name(held.stage, held.partition)
+        notes += [f"{task}: damaged: {text}" for text in held.damaged]
         if held.journal and not held.snapshots:
-            notes.append(f"partition {held.partition}: no usable snapshot: a restart replays all of its journal")
+            notes.append(f"{task}: no usable snapshot: a restart replays all of its journal")
         if held.journal and not held.journal.is_of_this_app:
             notes.append(
-                f"partition {held.partition}: its last cycle was written by another version of the app or its "
+                f"{task}: its last cycle was written by another version of the app or its "
                 "libraries; unchanged parts keep their state when this one starts"
             )
         if held.labels_waiting:
-            notes.append(f"partition {held.partition}: {held.labels_waiting:,} events wait for their label")
+            notes.append(f"{task}: {held.labels_waiting:,} events wait for their label")
     return notes
 
 
-def _print_table(rows: list[list[str]]) -> None:
+def _print_table(header: Sequence[str], rows: list[list[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table()
-    for place, name in enumerate(_HEADER):
-        table.add_column(name, justify="right" if place in (1, 2) else "left")
+    for name in header:
+        table.add_column(name, justify="right" if name in ("keys", "bytes") else "left")
     for row in rows:
         table.add_row(*map(Text, row))
     Console().print(table)

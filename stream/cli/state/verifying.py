@@ -1,11 +1,12 @@
 """Rebuilds a task beside the live one, and compares it bit for bit with its newest snapshot."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from stream.cli.state.comparing import Difference, differences
-from stream.cli.state.opening import OpenedApp, chosen_partitions
+from stream.cli.state.naming import stage_field, task_name
+from stream.cli.state.opening import OpenedStage, chosen_partitions
 from stream.engine.journal import JournalRecord
 from stream.engine.protocol import TaskFound
 from stream.engine.snapshot import Checkpoint
@@ -27,6 +28,7 @@ class Verified:
     records: int  # events and labels in them
     differences: tuple[Difference, ...]
     problem: str = ""  # why there is nothing to compare, or why the rebuilding failed
+    stage: str = ""  # "" where the app has one alone
 
     @property
     def is_identical(self) -> bool:
@@ -35,12 +37,12 @@ class Verified:
 
 
 def verify(
-    opened: OpenedApp, partitions: list[int] | None, wanted: str, on_progress: Callable[[str], None]
+    stages: Sequence[OpenedStage], partitions: list[int] | None, wanted: str, on_progress: Callable[[str], None]
 ) -> list[Verified]:
     """Verify tasks, whether workers run or not: what is read is read outside the group.
 
     Args:
-        opened: the app, of the version that wrote the journal.
+        stages: of the app, of the version that wrote the journals.
         partitions: whose tasks; None: all.
         wanted: BEGINNING or SNAPSHOT, where to rebuild from; "": from the beginning where that is still there.
         on_progress: hears what is happening.
@@ -50,12 +52,19 @@ def verify(
         RetriableError: no broker answers.
     """
     on_progress("compiling kernels (none if the cache is warm)")
-    rebuilder = Rebuilder(opened.plan, opened.settings)
-    with opened.tasks() as tasks:
+    return [found for stage in stages for found in _verify_stage(stage, partitions, wanted, on_progress)]
+
+
+def _verify_stage(
+    stage: OpenedStage, partitions: list[int] | None, wanted: str, on_progress: Callable[[str], None]
+) -> list[Verified]:
+    rebuilder = Rebuilder(stage.plan, stage.settings)
+    with stage.tasks() as tasks:
         found = []
         for partition in chosen_partitions(tasks.partitions(), partitions):
-            on_progress(f"partition {partition}: rebuilding")
-            found.append(verify_task(tasks.find(partition), opened.plan.digest, wanted, rebuilder))
+            on_progress(f"{task_name(stage.name, partition)}: rebuilding")
+            verified = verify_task(tasks.find(partition), stage.plan.digest, wanted, rebuilder)
+            found.append(replace(verified, stage=stage.name))
         return found
 
 
@@ -84,6 +93,7 @@ def verify_task(found: TaskFound, plan_digest: str, wanted: str, rebuilder: Rebu
 def as_object(found: Verified) -> dict[str, Any]:
     """For programs."""
     return {
+        **stage_field(found.stage),
         "partition": found.partition,
         "identical": found.is_identical,
         "rebuilt_from": found.rebuilt_from or None,
@@ -97,16 +107,17 @@ def as_object(found: Verified) -> dict[str, Any]:
 
 def lines(found: Verified) -> list[str]:
     """For people."""
+    task = task_name(found.stage, found.partition)
     if not found.rebuilt_from:
-        return [f"partition {found.partition}: not verified: {found.problem}"]
+        return [f"{task}: not verified: {found.problem}"]
     begun = "the beginning" if found.rebuilt_from == BEGINNING else f"the snapshot of cycle {found.first - 1:,}"
     what = f"rebuilt from {begun}, cycles {found.first:,} to {found.last:,} ({found.records:,} records)"
     if found.problem:
-        return [f"partition {found.partition}: could not be {what}: {found.problem}"]
+        return [f"{task}: could not be {what}: {found.problem}"]
     if not found.differences:
-        return [f"partition {found.partition}: identical: {what}"]
+        return [f"{task}: identical: {what}"]
     told = [f"  {each.array} {each.text}" for each in found.differences]
-    return [f"partition {found.partition}: DIFFERENT: {what}; {len(told)} arrays differ", *told]
+    return [f"{task}: DIFFERENT: {what}; {len(told)} arrays differ", *told]
 
 
 def _why_not_from_beginning(found: TaskFound, records: tuple[JournalRecord, ...], plan_digest: str) -> str:

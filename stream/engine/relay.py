@@ -46,6 +46,7 @@ class Relay:
         self.sources: Mapping[str, Source] = {plan.input_topic: self._source}
         self.state = LearnedState(plan)
         self.observed: Observed | None = None
+        self.is_replaying = False  # then events, which were sent on before, are not encoded
         self._upstream = FromUpstream(plan, self._source, AlertWriter(plan, partition, format.alert_header))
         self._opener = Opener(events.topic, plan.arrives) if plan.arrives else None
         self._sealer = Sealer(plan.leaves)
@@ -138,6 +139,8 @@ class Relay:
 
     def _sealed(self, travellers: Travellers, columns: ColumnBatch, rows: Ints) -> tuple[OutputBatch, ...]:
         """The events as records; `rows` says which of them each row of columns is."""
+        if self.is_replaying:
+            return ()
         keys, has_key = np.zeros(len(travellers), np.int64), np.zeros(len(travellers), np.bool_)
         if self._key:
             keys[rows], has_key[rows] = self._hashed(columns)

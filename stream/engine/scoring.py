@@ -45,6 +45,7 @@ class Scoring:
         self.sources: Mapping[str, Source] = {source.topic: source for source in sources}
         self.state = LearnedState(plan)
         self.observed: Observed | None = None
+        self.is_replaying = False  # then predictions, which nobody would get, are not encoded
         self._predictions = PredictionEncoder(plan, format.topics.predictions, format.prediction_header, partition)
         _check_room(self._predictions.largest_bytes, format.max_record_bytes)
         self._alerts = AlertWriter(plan, partition, format.alert_header)
@@ -126,7 +127,7 @@ class Scoring:
     def _encode(
         self, batch: RecordBatch, columns: ColumnBatch, times_ms: Ints, scored: Sequence[Scored], now_ms: int
     ) -> tuple[OutputBatch, ...]:
-        if not len(columns):
+        if self.is_replaying or not len(columns):
             return ()
         return (self._predictions.encode(batch, columns, times_ms, scored, now_ms),)
 

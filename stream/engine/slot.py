@@ -360,7 +360,7 @@ class Slot:
             self.task.replay_schemas(replay.record, replay.at_range_start)
         batch = self._queues[item.source][0]
         batch = batch.part(0, replay.wanted(min(records, len(batch))))
-        outputs = self.task.process(batch, item.now_ms)
+        outputs = self.task.replay(batch, item.now_ms)
         if outputs.taken < len(batch):
             raise TaskCorrupted(
                 f"{item.topic}[{item.partition}]: record {int(batch.offsets[outputs.taken])} is of the schema "

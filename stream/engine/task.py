@@ -175,6 +175,14 @@ class Task:
             if answer.at == at:
                 self._sources[answer.topic].repeat(answer)
 
+    def replay(self, batch: RecordBatch, now_ms: int) -> Outputs:
+        """As `process`, of records that were journaled: what left with them is not encoded again."""
+        self._work.is_replaying = True
+        try:
+            return self.process(batch, now_ms)
+        finally:
+            self._work.is_replaying = False
+
     def close_replayed(self, record: JournalRecord) -> None:
         """End a cycle whose ranges were all replayed."""
         self._last = record

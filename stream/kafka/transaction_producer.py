@@ -145,8 +145,8 @@ class TransactionProducer:
     def _connect(self) -> None:
         """Wait for a connection, by asking for what every new client asks for anyway.
 
-        Where librdkafka (2.16) has none when `init_transactions` is called, it looks again half a second later: 13 of 20
-        starts took 0.5 s, and none with this.
+        Where librdkafka (2.16) has none when `init_transactions` is called, it looks again half a second later: 13 of
+        20 starts took 0.5 s, and none with this.
         """
         with suppress(KafkaException):  # what is wrong is told by `init_transactions`
             self._producer.list_topics(timeout=_STEP_S)

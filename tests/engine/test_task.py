@@ -87,6 +87,20 @@ def test_labels_in_the_event_teach_before_the_next_event_is_scored() -> None:
     assert whole.state.digest() == cut.state.digest()
 
 
+def test_a_replay_learns_the_same_and_encodes_no_predictions() -> None:
+    """They left when the records were first handled; what comes behind the replay has its own again."""
+    live, replaying = task_of(plan_with_labels()), task_of(plan_with_labels())
+    *journaled, last = work_with_labels()
+    new = batch("payments", payments(50, seed=9), 600)
+    run(live, [*journaled, last], None)
+
+    outputs = [replaying.replay(each, T0) for each in (*journaled, last)]
+
+    assert [each.predictions for each in outputs] == [()] * len(outputs)
+    assert replaying.state.digest() == live.state.digest()
+    assert run(replaying, [new], None) == run(live, [new], None) != []
+
+
 @pytest.mark.parametrize("plan", [plan_with_labels(), plan_with_label_field()], ids=["label topic", "label field"])
 def test_a_checkpoint_loaded_elsewhere_continues_bit_for_bit(plan: Plan) -> None:
     """Save then continue equals continue."""

@@ -70,6 +70,7 @@ class FileLoad:
         self._topic = topic
         self._reader = Reader(self._settings)
         self._admin = Admin(self._settings)
+        self._admin.group(settings.group_id)  # a missing right: asked for its offsets, the client would wait instead
         self._sources = tuple(TopicPartition(topic, number) for number in self._reader.partitions(topic))
         self._producer: TransactionProducer | None = None
         self._sent: dict[TopicPartition, int] = {}  # where each partition's next record is not the load's any more

@@ -17,16 +17,23 @@ from confluent_kafka.admin import (
     AclOperation,
     AclPermissionType,
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
     ResourcePatternType,
     ResourceType,
 )
 
+from stream.cli.backfill.loading import with_file_loaded
 from stream.cli.broker.local import LocalBroker
 from stream.cli.broker.ports import reserve_free_port
 from stream.cli.guard import Guard
 from stream.config import KafkaSettings
+from stream.errors import ConfigError
 from stream.kafka.admin import Admin
 from stream.kafka.topic_plan import TopicSpec
+from stream.runtime.loading import load_app
+from stream.runtime.settings import load_settings
 from tests.cli.commands import run
 from tests.control.processes import Control, free_port
 from tests.runtime.waiting import wait_until
@@ -106,6 +113,33 @@ def plan(strict: tuple[LocalBroker, str], project: Path, monkeypatch: pytest.Mon
         TopicSpec(**each) for each in found["topics"]
     )
     return found
+
+
+def test_a_file_is_loaded_with_the_rights_of_the_plan(
+    strict: tuple[LocalBroker, str], project: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Those of a worker, and beside them what the plan names for it; without these the text says what is missing."""
+    text = (project / "shop.py").read_text()
+    (project / "shop.py").write_text(text.replace('App("shop")', 'App("files")').replace("shop-orders", "file-orders"))
+    plan = request.getfixturevalue("plan")
+    broker, servers = strict
+    grant(broker, "worker", plan["acls"])
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    kept = ConfigResource(
+        ConfigResource.Type.TOPIC,
+        "file-orders",
+        incremental_configs=[ConfigEntry("retention.ms", "-1", incremental_operation=AlterConfigOpType.SET)],
+    )
+    admin.incremental_alter_configs([kept])[kept].result(20)
+    for name, value in security("worker").items():
+        monkeypatch.setenv(f"STREAM_LIBRDKAFKA_{name.upper().replace('.', '_')}", value)
+    monkeypatch.setenv("STREAM_BOOTSTRAP_SERVERS", servers)
+    plans, settings = (load_app("shop.py:app").plan,), load_settings(begin_from="orders.csv").values
+
+    with pytest.raises(ConfigError, match=r"not allowed: .*files\.backfill"):
+        with_file_loaded(plans, settings, print)
+    grant(broker, "worker", plan["backfill"]["acls"])
+    wait_until(lambda: with_file_loaded(plans, settings, print).emit_from.startswith("2025-03"), "the file is loaded")
 
 
 def test_a_worker_runs_with_the_rights_of_the_plan(

@@ -41,9 +41,8 @@ def _planned_stage(stage: Plan, settings: Settings, partitions: int, replication
     owned = topics_of_app(
         names, partitions, replication, keeps_snapshots=keeps_snapshots, repartition=inputs.repartition
     )
-    made = plan(settings.kafka(stage.app, stage.stage), inputs, owned)
-    onward = (Acl("topic", stage.leaves.topic, "Write"),) if stage.leaves else ()
-    return TopicPlan(made.topics, (*made.acls, *onward))
+    # A repartition topic is its reader's; the stage before writes it with the same worker's rights.
+    return plan(settings.kafka(stage.app, stage.stage), inputs, owned)
 
 
 def planned_control(app: Plan, settings: Settings, partitions: int, replication: int) -> TopicPlan:

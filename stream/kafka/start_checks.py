@@ -10,13 +10,25 @@ from stream.config import InputTopics, KafkaSettings, TopicNames
 from stream.kafka.admin import Admin, TopicState
 from stream.kafka.broker_checks import check_broker, check_clock
 from stream.kafka.checked import Checked, Verdict
-from stream.kafka.topic_checks import check_input, check_kept_bytes, check_owned, check_partition_counts, needed_ms
+from stream.kafka.topic_checks import (
+    check_input,
+    check_kept_bytes,
+    check_owned,
+    check_partition_counts,
+    check_repartition,
+    needed_ms,
+)
 from stream.kafka.topic_plan import topics_of_app
 from stream.records import TopicPartition
 
 
 def check_start(
-    admin: Admin, settings: KafkaSettings, inputs: InputTopics, names: TopicNames, snapshot_interval_ms: int
+    admin: Admin,
+    settings: KafkaSettings,
+    inputs: InputTopics,
+    names: TopicNames,
+    snapshot_interval_ms: int,
+    event_topic: str = "",
 ) -> list[Checked]:
     """Compare topics, brokers and clocks with what the protocol needs; topics that are not there are left out.
 
@@ -26,22 +38,24 @@ def check_start(
         inputs: what its tasks read.
         names: of the topics that it writes.
         snapshot_interval_ms: between two snapshots of a task.
+        event_topic: of the app, where its tasks are a stage's that reads another one: all stages have its partitions.
 
     Raises:
         RetriableError: no broker answers.
         ConfigError: a topic may not be described.
     """
     specs = topics_of_app(names, 1, keeps_snapshots=bool(inputs.snapshots), repartition=inputs.repartition)
-    states = _there(admin.describe([*inputs.sources, *(spec.name for spec in specs)]))
+    states = _there(admin.describe([*filter(None, [event_topic]), *inputs.sources, *(spec.name for spec in specs)]))
     found: list[Checked] = []
     for name in inputs.sources:
-        if name in states:
+        if name in states and name != inputs.repartition:
             found += check_input(states[name], snapshot_interval_ms)
             found += _check_kept_bytes(admin, states[name], snapshot_interval_ms)
     for spec in specs:
         if spec.name in states:
-            found += check_owned(spec, states[spec.name], settings.max_message_bytes)
-    of_tasks = [*inputs.sources, inputs.journal, inputs.snapshots, names.predictions]
+            check = check_repartition if spec.name == inputs.repartition else check_owned
+            found += check(spec, states[spec.name], settings.max_message_bytes)
+    of_tasks = [event_topic, *inputs.sources, inputs.journal, inputs.snapshots, names.predictions]
     found += check_partition_counts({name: states[name].partitions for name in of_tasks if name in states})
     found += check_broker(admin.broker_settings(), settings)
     if inputs.journal in states:

@@ -1,6 +1,6 @@
 """Whether topics keep what a restore needs: policy, retention, partition counts, largest record. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from stream.kafka.admin import TopicState
 from stream.kafka.checked import Checked, Verdict
@@ -14,6 +14,8 @@ _DAY_MS = 86_400_000
 RETENTION_INTERVALS = 10
 # A worker that stands still over a night must find its records in the morning.
 _DOUBTFUL_BELOW_MS = _DAY_MS
+# Between stages a record holds an event of up to 900,000 bytes (stream.engine.admission), and what they add to it.
+_LARGEST_BETWEEN_STAGES = 1_000_000
 
 
 def needed_ms(snapshot_interval_ms: int) -> int:
@@ -99,10 +101,29 @@ def check_owned(spec: TopicSpec, state: TopicState, max_message_bytes: int) -> l
         state: as it is.
         max_message_bytes: the largest record that a worker sends.
     """
+    return _check_written(spec, state, max_message_bytes, _differs)
+
+
+def check_repartition(spec: TopicSpec, state: TopicState, max_message_bytes: int) -> list[Checked]:
+    """A topic between two stages (rule 34); arguments as of `check_owned`."""
+    found = _check_written(spec, state, max_message_bytes, _differs_between_stages)
+    if max_message_bytes < _LARGEST_BETWEEN_STAGES:
+        text = (
+            f"max_message_bytes = {max_message_bytes:,}: an app with stages needs {_LARGEST_BETWEEN_STAGES:,}, since "
+            "records between stages hold whole events and what is computed of them: a larger one would stop its "
+            f"partition (rule 12). Set max_message_bytes to {_LARGEST_BETWEEN_STAGES:,} or more"
+        )
+        found.append(Checked(Verdict.REFUSED, "max_message_bytes", text))
+    return found
+
+
+def _check_written(
+    spec: TopicSpec, state: TopicState, max_message_bytes: int, differs: Callable[[str, str, str, str], Checked]
+) -> list[Checked]:
     if not state.config:
         return [_unreadable(state)]
     found = [
-        _differs(spec.name, name, state.config.get(name, ""), wanted)
+        differs(spec.name, name, state.config.get(name, ""), wanted)
         for name, wanted in spec.config.items()
         if not _holds(name, wanted, state)
     ]
@@ -150,6 +171,20 @@ def _differs(topic: str, name: str, got: str, wanted: str) -> Checked:
         Verdict.REFUSED,
         topic,
         f"topic {topic} has {name}={got}, {wanted} is needed to restore from it (rule 23)",
+    )
+
+
+def _differs_between_stages(topic: str, name: str, got: str, wanted: str) -> Checked:
+    """Every setting is of consequence: records have the events' times, and go once no restore can need them."""
+    why = {
+        "message.timestamp.type": "events and labels take turns by their times, which these records keep",
+        "cleanup.policy": "a restore reads from it, whatever the keys of its records",
+    }.get(name, "a restore reads from it, and its records have the events' times, which may be old")
+    return Checked(
+        Verdict.REFUSED,
+        topic,
+        f"topic {topic} carries events between stages and has {name}={got}: {wanted} is needed: {why} (rule 23). "
+        f"Set {name}={wanted}",
     )
 
 

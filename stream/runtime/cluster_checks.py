@@ -31,7 +31,8 @@ def check_cluster(plan: Plan, inputs: InputTopics, settings: Settings) -> None:
         for topic in filter(None, (*inputs.sources, inputs.journal, inputs.snapshots)):
             reader.partitions(topic)  # waits for one that was made a moment ago
     names = settings.topics(plan.app, plan.stage)
-    found = check_start(Admin(kafka), kafka, inputs, names, settings.snapshot_interval_s * 1000)
+    interval_ms = settings.snapshot_interval_s * 1000
+    found = check_start(Admin(kafka), kafka, inputs, names, interval_ms, plan.events.topic)
     for each in found:
         if each.verdict is Verdict.DOUBTFUL:
             _log.warning(each.text)

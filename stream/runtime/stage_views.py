@@ -41,7 +41,8 @@ class StagesHealth:
 
     def stall_sentence(self) -> str:
         """What /healthz says when the loop hangs."""
-        return next(health.stall_sentence() for health in self._stages.values() if not health.is_alive)
+        stalled = [health.stall_sentence() for health in self._stages.values() if not health.is_alive]
+        return stalled[0] if stalled else "the poll loop turns again"
 
 
 class StagesRegistry(CollectorRegistry):

@@ -82,9 +82,7 @@ def test_topics_are_created_and_then_nothing_is_wrong(shop: str) -> None:
 
 
 def test_check_explains_topics_that_will_not_do(shop: str, project: Path) -> None:
-    """Other partition counts, a compacted journal, a feature by another key over two partitions."""
-    text = (project / "shop.py").read_text().replace('amount.count("7d")', 'amount.count("7d", by="country")')
-    (project / "shop.py").write_text(text)
+    """Other partition counts, a compacted journal."""
     journal = TopicSpec(f"{shop}.journal", 1, 1, {"cleanup.policy": "compact"})
     reachable_admin(kafka_settings(None)).create([TopicSpec(f"{shop}-orders", 2, 1), journal])
     done = run("check", "shop.py:app", "--json")
@@ -93,7 +91,28 @@ def test_check_explains_topics_that_will_not_do(shop: str, project: Path) -> Non
         "the partition counts differ" in text and f"topic {shop}.journal has 1 partitions" in text for text in wrong
     )
     assert any(f"{shop}.journal has cleanup.policy=compact, delete is needed" in text for text in wrong)
-    assert any("feature orders_7d is keyed by country" in text and "local=True" in text for text in wrong)
+
+
+def test_topics_of_all_stages_are_created_and_looked_at(
+    shop: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A feature by another key over two partitions: what is missing, the hops, and what stages need of settings."""
+    text = (project / "shop.py").read_text().replace('amount.count("7d")', 'amount.count("7d", by="country")')
+    (project / "shop.py").write_text(text)
+    created = run("topics", "create", "shop.py:app", "--inputs", "--partitions", "2").stdout
+    assert f"created {shop}.by-country.repartition, 2 partitions" in created
+    assert f"created {shop}.entry.journal, 2 partitions" in created
+    assert "is there already" in run("topics", "create", "shop.py:app").stdout
+    found = json.loads(run("check", "shop.py:app", "--json").stdout)
+    assert found["problems"] == 0
+    hops = [each["text"] for each in found["findings"] if each["text"].startswith("2 hops: entry > by-country > last")]
+    assert len(hops) == 1
+
+    monkeypatch.setenv("STREAM_MAX_MESSAGE_BYTES", "999999")
+    narrow = json.loads(run("check", "shop.py:app", "--json").stdout)
+    (wrong,) = [each for each in narrow["findings"] if each["status"] == "wrong"]
+    assert wrong["subject"] == "max_message_bytes"
+    assert "an app with stages needs 1,000,000" in wrong["text"]
 
 
 def test_check_explains_inputs_that_lose_what_a_restart_needs(shop: str) -> None:

@@ -49,13 +49,13 @@ class SilentAdmin:
         return {position: Future() for position in positions}
 
 
-def silent_trimmer(monkeypatch: pytest.MonkeyPatch) -> tuple[JournalTrimmer, SilentAdmin]:
+def silent_trimmer(monkeypatch: pytest.MonkeyPatch, repartition: str = "") -> tuple[JournalTrimmer, SilentAdmin]:
     """A trimmer whose brokers never answer, and what it asks them."""
     admin = SilentAdmin()
     monkeypatch.setattr(journal_trimmer, "make_client", lambda *_: admin)
     monkeypatch.setattr(journal_trimmer, "_REQUEST_S", 0.01)
     monkeypatch.setattr(answers, "_LATER_S", 0.01)
-    trimmer = JournalTrimmer(KafkaSettings("group", "id", bootstrap_servers="127.0.0.1:1"), "app.journal")
+    trimmer = JournalTrimmer(KafkaSettings("group", "id", bootstrap_servers="127.0.0.1:1"), "app.journal", repartition)
     return trimmer, admin
 
 
@@ -73,6 +73,22 @@ def test_brokers_that_are_silent_while_the_journal_is_trimmed_cost_nothing_but_i
     told = [line for line in logged if line["event"] == "journal not trimmed"]
     assert [(line["topic"], line["partition"]) for line in told] == [("app.journal", 0)] * 2
     assert "no answer in" in told[0]["error"]
+
+
+def test_rule_23_what_stages_sent_is_kept_from_the_older_snapshot_on(
+    monkeypatch: pytest.MonkeyPatch, logged: Any
+) -> None:
+    """Snapshots that stand at offsets 0, 100, 200 and 300: what is before the older one goes."""
+    trimmer, admin = silent_trimmer(monkeypatch, "app.repartition")
+
+    for snapshot in range(4):
+        at = {TopicPartition("app.repartition", 0): 100 * snapshot, TopicPartition("labels", 0): 7}
+        trimmer.published(0, f"digest {snapshot}", kept(snapshot), 10 * snapshot, at)
+    trimmer.close()
+
+    assert admin.asked == [0, 100, 10, 200]  # of journal and repartition topic in turn
+    told = [line["topic"] for line in logged if line["event"] == "journal not trimmed"]
+    assert told == ["app.journal", "app.repartition"] * 2
 
 
 def test_a_journal_is_not_trimmed_where_other_snapshots_are_kept_than_the_last_two(

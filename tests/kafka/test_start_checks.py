@@ -68,6 +68,21 @@ def test_each_setting_that_would_lose_data_is_refused_by_its_name(
     assert "transaction.max.timeout.ms = 900,000" in transactions
 
 
+def test_a_topic_between_stages_is_refused_for_what_it_is(
+    settings: KafkaSettings, names: TopicNames, topic: MakeTopic
+) -> None:
+    """Once, and not as an input that retention may empty; with the event topic's partitions."""
+    between = topic("repartition", 2, retention_ms="599999")
+    owned = topics_of_app(names, 2, repartition=between)
+    Admin(settings).create([replace(spec, replication=1) for spec in owned if spec.name != between])
+    inputs = InputTopics(between, (), names.journal, names.snapshots, repartition=between)
+
+    found = check_start(Admin(settings), settings, inputs, names, MINUTE_MS, topic("events", 3))
+    times, unequal = refusals(found)
+    assert f"topic {between} carries events between stages and has retention.ms=599999" in times
+    assert f"topic {between} has 2 partitions" in unequal
+
+
 def test_a_log_that_bytes_cut_within_the_last_minutes_is_doubtful(
     settings: KafkaSettings, names: TopicNames, topic: MakeTopic, broker: LocalBroker, admin: AdminClient
 ) -> None:

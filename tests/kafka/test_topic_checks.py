@@ -2,12 +2,18 @@
 
 import pytest
 
-from stream.config import KafkaSettings
+from stream.config import KafkaSettings, TopicNames
 from stream.kafka.admin import TopicState
 from stream.kafka.broker_checks import check_broker, check_clock
 from stream.kafka.checked import Checked, Verdict
-from stream.kafka.topic_checks import check_input, check_kept_bytes, check_owned, check_partition_counts
-from stream.kafka.topic_plan import TopicSpec
+from stream.kafka.topic_checks import (
+    check_input,
+    check_kept_bytes,
+    check_owned,
+    check_partition_counts,
+    check_repartition,
+)
+from stream.kafka.topic_plan import TopicSpec, topics_of_app
 from stream.records import TopicPartition
 
 MINUTE_MS = 60_000
@@ -94,6 +100,43 @@ def test_rule_23_journal_and_snapshots_are_kept_as_a_restore_needs(
 ) -> None:
     """The journal never goes by age, snapshots are compacted behind an hour; other clocks are only a pity."""
     assert verdicts(check_owned(spec, state(spec.name, **changes), 1_000_000)) == [expected]
+
+
+BETWEEN = next(
+    spec for spec in topics_of_app(TopicNames.of("a"), 2, repartition="a.repartition") if "repart" in spec.name
+)
+KEPT = {"retention_ms": "-1", "message_timestamp_type": "CreateTime"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (KEPT, ""),
+        ({**KEPT, "retention_ms": "604800000"}, "has retention.ms=604800000: -1 is needed"),
+        ({**KEPT, "retention_bytes": "1000"}, "has retention.bytes=1000: -1 is needed"),
+        ({**KEPT, "cleanup_policy": "compact"}, "has cleanup.policy=compact: delete is needed"),
+        (
+            {**KEPT, "message_timestamp_type": "LogAppendTime"},
+            "=LogAppendTime: CreateTime is needed: events and labels",
+        ),
+    ],
+)
+def test_rule_23_a_topic_between_stages_is_kept_with_the_times_of_events(changes: dict[str, str], told: str) -> None:
+    """Each setting is refused with the topic, the setting and the rule."""
+    (found,) = check_repartition(BETWEEN, state(BETWEEN.name, **changes), 1_000_000)
+    assert found.verdict is (Verdict.REFUSED if told else Verdict.OK)
+    if told:
+        assert found.text.startswith("topic a.repartition carries events between stages and has ")
+        assert told in found.text
+        assert "(rule 23). Set " in found.text
+
+
+def test_rule_12_an_app_with_stages_sends_records_of_a_million_bytes() -> None:
+    """An event of 900,000 bytes goes through a topic between stages in one record."""
+    fine, small = check_repartition(BETWEEN, state(BETWEEN.name, **KEPT), 999_999)
+    assert (fine.verdict, small.verdict) == (Verdict.OK, Verdict.REFUSED)
+    assert "max_message_bytes = 999,999: an app with stages needs 1,000,000" in small.text
+    assert "(rule 12). Set max_message_bytes to" in small.text
 
 
 def test_rule_12_a_topic_that_takes_smaller_records_than_a_worker_sends_is_refused() -> None:

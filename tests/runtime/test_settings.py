@@ -128,6 +128,22 @@ def test_topics_are_named_after_prefix_and_app_unless_set(folder: Path) -> None:
     assert (kafka.group_id, kafka.transactional_id) == ("test-fraud", "test-fraud-2")
 
 
+def test_a_stage_has_its_own_group_id_journal_and_snapshots(folder: Path) -> None:
+    """Whether names are set or not; what an app writes for others is written by whichever stage has it."""
+    plain = load_settings(topic_prefix="eu.").values
+    named = load_settings(journal_topic="j", snapshots_topic="s", group_id="g", alerts_topic="all-alerts").values
+
+    entry, last = plain.topics("fraud", "entry"), plain.topics("fraud")
+    assert (entry.journal, entry.snapshots) == ("eu.fraud.entry.journal", "eu.fraud.entry.snapshots")
+    assert (last.journal, entry.predictions, entry.alerts) == ("eu.fraud.journal", last.predictions, last.alerts)
+    assert (named.topics("fraud", "entry").journal, named.topics("fraud", "entry").snapshots) == ("j.entry", "s.entry")
+    assert (named.topics("fraud").journal, named.topics("fraud", "entry").alerts) == ("j", "all-alerts")
+
+    worker, of_named = plain.kafka("fraud", "by-shop"), named.kafka("fraud", "by-shop")
+    assert (worker.group_id, worker.transactional_id) == ("eu.fraud.by-shop", "eu.fraud.by-shop-0")
+    assert (of_named.group_id, of_named.transactional_id) == ("g.by-shop", "fraud.by-shop-0")
+
+
 @pytest.mark.parametrize(
     ("begin_from", "emit_from", "backfill"),
     [

@@ -1,10 +1,11 @@
 """The cluster: what a worker checks before it joins, topics that are missing, the registry and its schemas."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container
 
 from stream import avro
 from stream.avro import Framing, parse_schema
 from stream.cli.checks.findings import Findings
+from stream.cli.checks.stages import hops_text
 from stream.cli.connection import quick_registry, reachable_admin
 from stream.engine.plan import Plan
 from stream.errors import ConfigError, StreamError
@@ -37,7 +38,8 @@ def check_cluster(app: LoadedApp, settings: Settings, target: str, findings: Fin
         findings.wrong("topics", name, _missing(name, name in sources, target))
     for one in dict.fromkeys(checked):
         _add(one, states, findings)
-    _check_hops(plans, findings)
+    if len(plans) > 1:
+        findings.note("features", plan.app, hops_text(plans))
 
 
 def _stages(app: LoadedApp, settings: Settings, admin: Admin, findings: Findings) -> tuple[Plan, ...]:
@@ -61,7 +63,7 @@ def _topics(plan: Plan, settings: Settings) -> list[str]:
 def _check_start(admin: Admin, plan: Plan, settings: Settings) -> list[Checked]:
     kafka, inputs = settings.kafka(plan.app, plan.stage), input_topics(plan, settings)
     names = settings.topics(plan.app, plan.stage)
-    return check_start(admin, kafka, inputs, names, settings.snapshot_interval_s * 1000)
+    return check_start(admin, kafka, inputs, names, settings.snapshot_interval_s * 1000, plan.events.topic)
 
 
 def _missing(name: str, is_input: bool, target: str) -> str:
@@ -110,17 +112,6 @@ def _check_schemas(
         topics = settings.topics(plan.app)
         for topic, subject in ((topics.predictions, "prediction"), (topics.alerts, "alert")):
             _check_output_schema(f"{topic}-value", schema_text(subject), registry, findings)
-
-
-def _check_hops(plans: Sequence[Plan], findings: Findings) -> None:
-    """Features by another key cost a hop each, and one back, where there are several partitions (rule 35)."""
-    if len(plans) > 1:
-        findings.note(
-            "features",
-            plans[-1].app,
-            f"{len(plans) - 1} hops: {plans[-1].chain}. Each takes about a commit interval before a prediction is seen "
-            "(rule 35); events keyed by it, one partition, or local=True take none",
-        )
 
 
 def _check_input_schema(topic: str, schema: avro.Schema, registry: Registry, findings: Findings) -> None:

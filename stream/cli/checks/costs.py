@@ -1,11 +1,13 @@
 """What an app keeps in memory, and what bounds it."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from stream.engine.labels import waiting_row_bytes
 from stream.engine.plan import Plan
 from stream.features.costs import TABLE_BYTES_PER_KEY
+from stream.runtime.stage_views import LAST
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +22,11 @@ class Costs:
     window_events_at_most: int | None  # None without windows
     label_row_bytes: int | None  # for every event that waits for its label, and 16 more for each of its sparse features
     label_state_bytes: int | None  # the budget of these
+    stages: tuple[dict[str, Any], ...] = ()  # of each that keeps keys: stage, key_bytes, event_bytes, and what fits
 
 
-def costs_of(plan: Plan) -> Costs:
-    """The state costs of a plan, per task (partition)."""
+def costs_of(plan: Plan, stages: Sequence[Plan] = ()) -> Costs:
+    """The state costs of a plan, per task (partition), and of its stages where the event topic has several."""
     costs = plan.features.costs()
     budget = plan.features.budget
     row = None
@@ -39,4 +42,12 @@ def costs_of(plan: Plan) -> Costs:
         window_events_at_most=min(budget.reservoir_events.values()) if budget.reservoir_events else None,
         label_row_bytes=row,
         label_state_bytes=plan.labels.state_bytes if plan.labels else None,
+        stages=tuple(_stage_costs(stage) for stage in stages if stage.features.budget.keys),
     )
+
+
+def _stage_costs(stage: Plan) -> dict[str, Any]:
+    """Each stage has a budget of its own."""
+    costs = costs_of(stage)
+    kept = ("key_bytes", "event_bytes", "keys_at_most", "window_events_at_most")
+    return {"stage": stage.stage or LAST, **{name: getattr(costs, name) for name in kept}}

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from stream.cli.checks.costs import Costs
     from stream.cli.checks.findings import Findings
-    from stream.runtime.settings import LoadedSettings
+    from stream.runtime.loading import LoadedApp
+    from stream.runtime.settings import LoadedSettings, Settings
 
 _STYLES = {"ok": "green", "note": "cyan", "wrong": "bold red", "skipped": "dim"}
 _SECRET = ("password", "secret", "userinfo", "user.info", "token", "key.pem")
@@ -42,9 +43,9 @@ def entry(
     """
     from stream.app import schema_names
     from stream.cli.checks.cluster import check_cluster, check_registry
-    from stream.cli.checks.costs import costs_of
     from stream.cli.checks.declaration import check_declaration, check_task
     from stream.cli.checks.findings import Findings
+    from stream.cli.checks.stages import check_hops_offline
     from stream.errors import StreamError
     from stream.runtime.loading import LoadedApp, find_app, read_schema
     from stream.runtime.settings import Settings, load_settings, misspelt_variables
@@ -65,15 +66,18 @@ def entry(
         findings.wrong("declaration", target, str(error))
     if plan is not None:
         check_task(plan, loaded.values if loaded else Settings(), findings)
-        costs = costs_of(plan)
+        schemas = {name: read_schema(name, folder) for name in schema_names(app)}
+        whole = LoadedApp(app, plan, folder, schemas)
+        costs = _costs(whole, loaded.values if loaded else Settings())
         if reproducible:
             from stream.cli.checks.reproducible import check_plan_reproducible
 
             check_plan_reproducible(plan, findings)
-        if loaded is not None and not offline:
+        if offline:
+            check_hops_offline(whole, loaded.values if loaded else Settings(), findings)
+        elif loaded is not None:
             _check_settings(plan.app, loaded, findings)
-            schemas = {name: read_schema(name, folder) for name in schema_names(app)}
-            check_cluster(LoadedApp(app, plan, folder, schemas), loaded.values, target, findings)
+            check_cluster(whole, loaded.values, target, findings)
             check_registry(plan, loaded.values, findings)
     elif not offline:
         findings.skipped("cluster", target, "looked at once the declaration compiles")
@@ -82,6 +86,19 @@ def entry(
     else:
         _print(findings, loaded, costs)
     raise typer.Exit(1 if findings.problems else 0)
+
+
+def _costs(app: "LoadedApp", settings: "Settings") -> "Costs":
+    """Of the app, and of its stages if it can have any."""
+    from stream.cli.checks.costs import costs_of
+    from stream.cli.checks.stages import stages_of_several
+    from stream.errors import ConfigError
+
+    try:
+        stages = stages_of_several(app, settings)
+    except ConfigError:  # a finding of its own
+        stages = ()
+    return costs_of(app.plan, stages if len(stages) > 1 else ())
 
 
 def _check_settings(app: str, loaded: "LoadedSettings", findings: "Findings") -> None:
@@ -160,6 +177,13 @@ def _budget_lines(costs: "Costs") -> list[str]:
         lines.append(
             f"an event that waits for its label takes {costs.label_row_bytes} bytes, and 16 for each sparse feature; "
             f"{costs.label_state_bytes:,} bytes may be used a partition"
+        )
+    for stage in costs.stages:
+        events = stage["window_events_at_most"]
+        in_windows = "" if events is None else f" and {events:,} events in windows"
+        lines.append(
+            f"where there are several partitions, stage {stage['stage']} takes {stage['key_bytes']} bytes a key and "
+            f"{stage['event_bytes']} an event, and has room for {stage['keys_at_most']:,} keys{in_windows} a partition"
         )
     return lines
 

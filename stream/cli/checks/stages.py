@@ -1,0 +1,36 @@
+"""What features by another key cost where the event topic has several partitions: hops, and state in each stage."""
+
+from collections.abc import Sequence
+
+from stream.cli.checks.findings import Findings
+from stream.engine.plan import Plan
+from stream.errors import ConfigError
+from stream.runtime.loading import LoadedApp
+from stream.runtime.settings import Settings
+
+_SEVERAL = 2  # partitions: the stages are the same for any number above one
+
+
+def stages_of_several(app: LoadedApp, settings: Settings) -> tuple[Plan, ...]:
+    """The app's stages where its event topic has several partitions; raises ConfigError where it cannot have any."""
+    return app.stages(_SEVERAL, settings.topic_prefix)
+
+
+def check_hops_offline(app: LoadedApp, settings: Settings, findings: Findings) -> None:
+    """Say what would be, since nobody knows how many partitions there are."""
+    where = "where the event topic has several partitions"
+    try:
+        plans = stages_of_several(app, settings)
+    except ConfigError as error:
+        findings.note("features", app.plan.app, f"{where}, this would be wrong: {error}")
+        return
+    if len(plans) > 1:
+        findings.note("features", app.plan.app, f"{where}, {hops_text(plans)}")
+
+
+def hops_text(plans: Sequence[Plan]) -> str:
+    """Features by another key cost a hop each, and one back (rule 35)."""
+    return (
+        f"{len(plans) - 1} hops: {plans[-1].chain}. Each takes about a commit interval before a prediction is seen "
+        "(rule 35); events keyed by it, one partition, or local=True take none"
+    )

@@ -1,0 +1,99 @@
+"""What `stream check` and `stream topics create` say of an app with stages, before there is a broker (rules 34, 35)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.commands import project, run
+
+__all__ = ["project"]
+
+HOPS = "2 hops: entry > by-country > last. Each takes about a commit interval"
+
+
+@pytest.fixture
+def by_country(project: Path) -> Path:
+    """The new project with a feature by another key than the customer's."""
+    text = (project / "shop.py").read_text().replace('amount.count("7d")', 'amount.count("7d", by="country")')
+    (project / "shop.py").write_text(text)
+    return project
+
+
+def check(*options: str) -> dict[str, Any]:
+    """What `stream check --offline` found."""
+    found: dict[str, Any] = json.loads(run("check", "shop.py:app", "--offline", "--json", *options).stdout)
+    return found
+
+
+def notes(found: dict[str, Any]) -> list[str]:
+    """What is worth knowing."""
+    return [each["text"] for each in found["findings"] if each["status"] == "note"]
+
+
+def test_rule_35_hops_are_said_without_a_broker(by_country: Path) -> None:
+    """As many as there would be: nobody knows of partitions here."""
+    found = check()
+    assert found["problems"] == 0
+    assert any(text.startswith(f"where the event topic has several partitions, {HOPS}") for text in notes(found))
+
+
+def test_an_app_of_one_stage_has_no_hops(project: Path) -> None:
+    """By the events' key, or local: nothing travels."""
+    assert not any("hops" in text for text in notes(check()))
+    assert check()["costs"]["stages"] == []
+    text = (project / "shop.py").read_text()
+    (project / "shop.py").write_text(text.replace('amount.count("7d")', 'amount.count("7d", by="country", local=True)'))
+    assert not any("hops" in text for text in notes(check()))
+
+
+def test_what_several_partitions_would_not_take_is_a_note_without_a_broker(by_country: Path) -> None:
+    """A feature by country of one by customer: one partition has both."""
+    text = (by_country / "shop.py").read_text()
+    nested = 'amount.count("7d", by="country")', '(amount / amount.mean("7d")).sum("7d", by="country")'
+    (by_country / "shop.py").write_text(text.replace(*nested))
+    (told,) = [text for text in notes(check()) if "several partitions" in text]
+    assert "this would be wrong: feature 'orders_7d': window by country reads window" in told
+
+
+def test_each_stage_has_its_own_budget_of_state(by_country: Path) -> None:
+    """The stage by country keeps its count's events, the last one what is by customer."""
+    shop, last = check()["costs"]["stages"]
+    assert (shop["stage"], shop["event_bytes"], last["stage"]) == ("by-country", 24, "last")
+    assert min(shop["keys_at_most"], last["keys_at_most"]) > 0
+    said = run("check", "shop.py:app", "--offline").stdout
+    assert f"stage by-country takes {shop['key_bytes']} bytes a key and 24 an event, and has room for" in said
+
+
+def test_the_plan_of_topics_has_those_of_all_stages(by_country: Path) -> None:
+    """Journal and snapshots of each; a repartition topic is written by one stage, read and trimmed by the next."""
+    made = json.loads(run("topics", "create", "shop.py:app", "--plan", "--partitions", "4", "--json").stdout)
+    topics = {topic["name"]: topic for topic in made["topics"]}
+    assert list(topics) == [
+        *("shop.predictions", "shop.alerts", "shop.dead-letters", "shop.entry.journal", "shop.entry.snapshots"),
+        *("shop.by-country.journal", "shop.by-country.repartition", "shop.by-country.snapshots"),
+        *("shop.journal", "shop.repartition", "shop.snapshots"),
+    ]
+    assert {topic["partitions"] for topic in made["topics"]} == {4}
+    assert topics["shop.repartition"]["config"] == topics["shop.by-country.repartition"]["config"]
+    assert topics["shop.repartition"]["config"] == {
+        "cleanup.policy": "delete",
+        "retention.ms": "-1",
+        "retention.bytes": "-1",
+        "message.timestamp.type": "CreateTime",
+    }
+    acls = {(acl["kind"], acl["name"], acl["operation"]) for acl in made["acls"]}
+    between = ("shop.by-country.repartition", "shop.repartition")
+    rights = ("Write", "Read", "Describe", "DescribeConfigs", "Delete")
+    assert acls >= {("topic", name, right) for name in between for right in rights}
+    assert {name for kind, name, _ in acls if kind == "group"} == {"shop", "shop.entry", "shop.by-country"}
+    assert {name for kind, name, _ in acls if kind == "transactional-id"} == {
+        *("shop-0", "shop.entry-0", "shop.by-country-0")
+    }
+
+
+def test_one_partition_needs_no_topics_between(by_country: Path) -> None:
+    """It sees the events of every key."""
+    made = json.loads(run("topics", "create", "shop.py:app", "--plan", "--json").stdout)
+    assert not any("repartition" in topic["name"] or "entry" in topic["name"] for topic in made["topics"])

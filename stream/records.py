@@ -3,7 +3,7 @@
 All are frozen; their arrays are not copied and must not be written to by whoever receives them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -61,6 +61,32 @@ class RecordBatch:
             self.timestamps_ms[rows],
             self.headers[rows],
         )
+
+
+def joined(batches: Sequence[RecordBatch]) -> RecordBatch:
+    """Batches of one partition, one behind the other, on one buffer that holds no more than lies between their records.
+
+    Each batch's records lie in its buffer in their order, as they were fetched.
+    """
+    data, spans, size = [], [], 0
+    for batch in batches:
+        own = np.concatenate([batch.keys, batch.values, batch.headers], axis=1)
+        is_there = own >= 0
+        first, end = (int(own[is_there].min()), int(own.max())) if is_there.any() else (0, 0)
+        data.append(batch.data[first:end])
+        spans.append(np.where(is_there, own - first + size, -1))
+        size += end - first
+    every = np.concatenate(spans)
+    return RecordBatch(
+        batches[-1].topic,
+        batches[-1].partition,
+        np.concatenate(data),
+        np.ascontiguousarray(every[:, 0:2]),
+        np.ascontiguousarray(every[:, 2:4]),
+        np.concatenate([batch.offsets for batch in batches]),
+        np.concatenate([batch.timestamps_ms for batch in batches]),
+        np.ascontiguousarray(every[:, 4:6]),
+    )
 
 
 class Kind(Enum):

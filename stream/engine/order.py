@@ -12,7 +12,7 @@ import numpy as np
 from stream.engine.envelope import Travellers
 from stream.engine.plan import Plan
 from stream.errors import TaskCorrupted
-from stream.records import Array, Bytes, Floats, Ints, RecordBatch
+from stream.records import Array, Bytes, Floats, Ints, RecordBatch, joined
 
 _SEQUENCE, _OFFSET, _TIMESTAMP, _SPANS = 0, 1, 2, 3  # columns of what is saved of each event that waits
 _NUMBERS = 9
@@ -126,24 +126,8 @@ def _spans(batch: RecordBatch) -> Ints:
 
 
 def _joined(first: Travellers, second: Travellers) -> Travellers:
-    """Both, one behind the other, on one buffer."""
-    shift = len(first.batch.data)
-
-    def behind(one: Ints, other: Ints) -> Ints:
-        return np.concatenate([one, np.where(other >= 0, other + shift, -1)])
-
-    batch = RecordBatch(
-        topic=second.batch.topic,
-        partition=second.batch.partition,
-        data=np.concatenate([first.batch.data, second.batch.data]),
-        keys=behind(first.batch.keys, second.batch.keys),
-        values=behind(first.batch.values, second.batch.values),
-        offsets=np.concatenate([first.batch.offsets, second.batch.offsets]),
-        timestamps_ms=np.concatenate([first.batch.timestamps_ms, second.batch.timestamps_ms]),
-        headers=behind(first.batch.headers, second.batch.headers),
-    )
     return Travellers(
-        batch,
+        joined([first.batch, second.batch]),
         np.concatenate([first.partitions, second.partitions]),
         np.concatenate([first.sequences, second.sequences]),
         np.concatenate([first.features, second.features]),

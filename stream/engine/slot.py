@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from stream.engine.effects import OutputBatch, Outputs
+from stream.engine.fetched import drop, front
 from stream.engine.following import found_backfill, newest_cycle, next_cycles, standing_at, stands_in
 from stream.engine.image import StateImage
 from stream.engine.journal import Backfill
@@ -219,7 +220,7 @@ class Slot:
             source = self._handle_replay(records)
             return None, self._resume_if_low(source)
         source = self._next_source()
-        batch = self._queues[source][0]
+        batch = front(self._queues[source], records)
         batch = batch.part(0, min(records, self._until_others(source, batch)))
         batch, is_past = self._past_or_not(batch)
         outputs = self.task.process(batch, now_ms)
@@ -227,7 +228,7 @@ class Slot:
             outputs = replace(outputs, predictions=(), transactional=())
         self.taken = outputs.taken
         self.handled = None if is_past else outputs.measured or batch.part(0, outputs.taken)
-        self._drop(source, outputs.taken)
+        drop(self._queues[source], outputs.taken)
         self._awaited_schema = outputs.needs_schema
         return outputs, self._resume_if_low(source)
 
@@ -370,7 +371,7 @@ class Slot:
         self.taken = len(batch)
         for record in replay.take(batch.offsets):
             self.task.close_replayed(record)
-        self._drop(item.source, len(batch))
+        drop(self._queues[item.source], len(batch))
         self._finish_replayed()
         return item.source
 
@@ -383,12 +384,6 @@ class Slot:
             self.task.end_replay()
             self._move(TaskState.RUNNING)
             self._has_run = True
-
-    def _drop(self, source: TopicPartition, count: int) -> None:
-        queue = self._queues[source]
-        batch = queue.popleft()
-        if count < len(batch):
-            queue.appendleft(batch.part(count, len(batch)))
 
     def _resume_if_low(self, source: TopicPartition) -> list[Instruction]:
         if source not in self._paused or self.queued(source) > _QUEUED_RECORDS // 2:

@@ -11,7 +11,7 @@ from stream.engine.encoded import EncodedRecord, output_batch
 from stream.engine.envelope import Sealer, Travellers
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Hop, Plan
-from stream.engine.protocol import SchemaFetched
+from stream.engine.protocol import SchemaFetched, TopicIdentity
 from stream.engine.task import Task
 from stream.records import RecordBatch
 
@@ -34,6 +34,9 @@ def warm_up(plan: Plan, format: OutputFormat) -> None:
     Compiles what the cache does not have, so that nothing is left to compile once records come.
     """
     task = Task(plan, 0, 0, format)
+    # As many partitions as make a worker look where keys belong (rule 19).
+    task.topics = {plan.input_topic: TopicIdentity("", 2)}
+    task.end_replay()
     streams = [(plan.events.topic, plan.events.schema, plan.events.framing)]
     if plan.labels is not None:
         streams.append((plan.labels.topic, plan.labels.schema, plan.labels.framing))

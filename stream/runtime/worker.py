@@ -186,7 +186,10 @@ class WorkerLoop:
             self._perform(self._told(StopRequested()))
         for event in self._transport.poll(0.0 if self._worker.has_work(now_ms()) else _IDLE_POLL_S / self._stages):
             self._perform(self._told(event))
+        until = time.perf_counter() + _SLICE_S / self._stages
         self._work()
+        while self._worker.taken and self._worker.has_work(now_ms()) and time.perf_counter() < until:
+            self._work()
         self._tasks.turned(self._worker.slots)
         self._copying.turn(self._worker.copy_ahead)
         if time.monotonic() - self._looked_s > _LOOK_EVERY_S:

@@ -47,16 +47,12 @@ def plan_of(demo: Demo) -> Plan:
 def run(demo: Demo, blocks: Iterable[Block]) -> Run:
     """Send a stream through a task of the demo's app."""
     task = _task(demo)
-    writer = RecordWriter(
-        (parse_schema(read_schema_text(demo.event_schema)), SCHEMA_IDS[0]),
-        (parse_schema(read_schema_text(demo.label_schema)), SCHEMA_IDS[1]) if demo.label_schema else None,
-    )
     offsets = [0 for _ in task.sources]
     scores: list[Floats] = []
     targets: list[Floats] = []
     outputs: list[OutputBatch] = []
     changed_at = None
-    for records, block in writer.write(blocks):
+    for records, block in writer_of(demo).write(blocks):
         targets.append(block.targets)
         if changed_at is None and block.is_after_change is not None and block.is_after_change.any():
             changed_at = offsets[0] + int(np.argmax(block.is_after_change))
@@ -66,7 +62,7 @@ def run(demo: Demo, blocks: Iterable[Block]) -> Run:
                 chosen = [record for record in part if record.is_label == bool(place)]
                 if not chosen:
                     continue
-                done = task.process(_batch(source.topic, chosen, offsets[place], NOW_MS), NOW_MS)
+                done = task.process(fetched(source.topic, chosen, offsets[place], NOW_MS), NOW_MS)
                 assert done.taken == len(chosen)
                 outputs += done.transactional
                 offsets[place] += len(chosen)
@@ -86,6 +82,14 @@ def run(demo: Demo, blocks: Iterable[Block]) -> Run:
     )
 
 
+def writer_of(demo: Demo) -> RecordWriter:
+    """Writes the records of a demo's stream."""
+    return RecordWriter(
+        (parse_schema(read_schema_text(demo.event_schema)), SCHEMA_IDS[0]),
+        (parse_schema(read_schema_text(demo.label_schema)), SCHEMA_IDS[1]) if demo.label_schema else None,
+    )
+
+
 def _task(demo: Demo) -> Task:
     """A task that knows the writers' schemas."""
     plan = plan_of(demo)
@@ -94,12 +98,13 @@ def _task(demo: Demo) -> Task:
         task.sources, SCHEMA_IDS, (demo.event_schema, demo.label_schema or ""), strict=False
     ):
         unknown = Record(False, b"", b"\0" + schema_id.to_bytes(4, "big"), 0)
-        task.process(_batch(source.topic, [unknown], 0, NOW_MS), NOW_MS)
+        task.process(fetched(source.topic, [unknown], 0, NOW_MS), NOW_MS)
         task.answer_schema(SchemaFetched(schema_id, read_schema_text(name)))
     return task
 
 
-def _batch(topic: str, records: Sequence[Record], first: int, now_ms: int) -> RecordBatch:
+def fetched(topic: str, records: Sequence[Record], first: int, now_ms: int) -> RecordBatch:
+    """Records from this offset on, as one batch of partition 0."""
     keys = Texts.of([record.key or b"" for record in records])
     values = Texts.of([record.value for record in records])
     key_bounds = keys.bounds if records[0].key is not None else np.full_like(keys.bounds, -1)

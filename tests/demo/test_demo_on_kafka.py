@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from stream.cli.broker.local import LocalBroker
 from stream.cli.demo.run import run_demo
@@ -102,6 +103,20 @@ def test_real_streams_run_to_their_end(
     check(result.as_json(), events)
     assert "UCI, CC BY 4.0" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+    assert left_in(tmp_path) == []
+
+
+def test_fraud_on_four_partitions_goes_through_its_stages(
+    broker: LocalBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features by terminal come from a stage of their own (rule 34): all is predicted all the same."""
+    monkeypatch.setattr("stream.cli.demo.stage.LocalBroker", lambda *_, **__: nullcontext(broker))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    places = Places(None, KERNELS)
+    result = run_demo("fraud", places, seconds=6, rate=1_000, seed=1, keep=False, as_json=True, partitions=4)
+    check(result.as_json(), range(5_001, 6_101))
+    topics = AdminClient({"bootstrap.servers": broker.bootstrap_servers}).list_topics(timeout=20).topics
+    assert len(topics["card-fraud.by-terminal_id.repartition"].partitions) == 4
     assert left_in(tmp_path) == []
 
 

@@ -68,7 +68,7 @@ def test_no_single_raw_field_tells_frauds() -> None:
             chosen = payments.is_after_change == side
             is_fraud = payments.is_fraud[chosen]
             numbers = (payments.amounts, payments.latitudes, payments.longitudes, payments.times_ms % DAY_MS)
-            names = (payments.categories, payments.channels, payments.cards)
+            names = (payments.categories, payments.channels, payments.cards, payments.terminals)
             scores = [field[chosen].astype(np.float64) for field in numbers]
             scores += [category_rates(field[chosen].astype(np.float64), is_fraud) for field in names]
             areas = [roc_auc(score, is_fraud.astype(np.float64)) for score in scores]

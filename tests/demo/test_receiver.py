@@ -20,7 +20,7 @@ from stream.resources import schema_text
 class Heard(Scores):
     """Scores that remember what was received, and when."""
 
-    def received(self, offsets: Ints, scores: Floats, received_ns: int) -> None:
+    def received(self, partitions: Ints, offsets: Ints, scores: Floats, received_ns: int) -> None:
         """Remember it."""
         self.offsets, self.values, self.received_ns = offsets.tolist(), scores.tolist(), received_ns
 

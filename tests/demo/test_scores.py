@@ -29,7 +29,7 @@ def sent(scores: Scores, targets: list[float], has_label_topic: bool = True) -> 
 
 def arrived(scores: Scores, offsets: list[int], values: list[float], at_ns: int = MS) -> None:
     """Predictions came."""
-    scores.received(np.array(offsets), np.array(values), at_ns)
+    scores.received(np.zeros(len(offsets), np.int64), np.array(offsets), np.array(values), at_ns)
 
 
 def test_a_prediction_counts_once_its_label_was_sent_and_it_has_come() -> None:
@@ -98,3 +98,14 @@ def test_ids_are_written_without_a_loop() -> None:
     ids = numbered("p-", np.array([0, 42, 1_234]), 5)
     data = ids.data.tobytes()
     assert [data[start:end] for start, end in ids.bounds.tolist()] == [b"p-00000", b"p-00042", b"p-01234"]
+
+
+def test_with_several_partitions_places_are_told_apart() -> None:
+    """The third record of four lies first in partition 1: its prediction is its own, and its number is 2."""
+    scores = Scores(2)
+    scores.expect(block([0.0, 1.0, 1.0, 0.0], has_label_topic=False))
+    for event, partition in enumerate((0, 0, 1, 0)):
+        scores.event_sent(event, 0, partition)
+    scores.received(np.array([1, 0, 0, 0]), np.array([0, 2, 1, 0]), np.array([0.9, 0.1, 0.8, 0.2]), MS)
+    assert scores.summary().roc_auc.value == 1.0
+    assert (scores.record_at(1, 0), scores.record_at(0, 2), scores.changed_at) == (2, 3, 2)

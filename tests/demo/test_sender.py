@@ -22,10 +22,10 @@ class Heard(Scores):
     def __post_init__(self) -> None:
         Scores.__init__(self)
 
-    def event_sent(self, event: int, sent_ns: int) -> None:
+    def event_sent(self, event: int, sent_ns: int, partition: int = 0) -> None:
         """Remember it."""
         self.sent_ns.append(sent_ns)
-        super().event_sent(event, sent_ns)
+        super().event_sent(event, sent_ns, partition)
 
 
 def test_the_time_of_an_event_is_that_of_its_own_send() -> None:

@@ -22,7 +22,9 @@ ALERT = {
     "severity": "WARNING",
     "sentence": "card-fraud/champion, partition 0: the error rose",
     "offset": 16_000,
+    "record": 16_000,
     "placed_offset": 15_100,
+    "placed_record": 15_100,
 }
 
 

@@ -13,7 +13,7 @@ from stream.engine.effects import OutputBatch
 from stream.engine.plan import Plan
 from stream.engine.protocol import SchemaFetched
 from stream.engine.task import Task
-from stream.records import RecordBatch
+from stream.records import RecordBatch, joined
 from tests.engine.build import EVENT_SCHEMA, FORMAT, LABEL_SCHEMA, T0
 
 SCHEMAS = {1: orjson.dumps(EVENT_SCHEMA).decode(), 2: orjson.dumps(LABEL_SCHEMA).decode()}
@@ -28,9 +28,17 @@ class Pipeline:
         partitions: of every topic.
         inputs: records by topic and partition.
         seed: of the order in which tasks take turns, and of the slices they take.
+        schemas: of the records, by the ids that they name.
     """
 
-    def __init__(self, plans: Sequence[Plan], partitions: int, inputs: Mapping[Place, RecordBatch], seed: int) -> None:
+    def __init__(
+        self,
+        plans: Sequence[Plan],
+        partitions: int,
+        inputs: Mapping[Place, RecordBatch],
+        seed: int,
+        schemas: Mapping[int, str] = SCHEMAS,
+    ) -> None:
         self.plans = plans
         self.partitions = partitions
         self.draw = random.Random(seed)
@@ -38,6 +46,7 @@ class Pipeline:
         self.read: dict[Place, int] = defaultdict(int)
         self.out: list[OutputBatch] = []
         self.measured: list[tuple[str, list[int]]] = []  # what the last stage did, in order: topic and offsets
+        self._schemas = schemas
         for place, batch in inputs.items():
             self.logs[place] = [batch.part(row, row + 1) for row in range(len(batch))]
         self.tasks = {
@@ -59,14 +68,14 @@ class Pipeline:
             if self.read[place] < len(self.logs[place])
         ]
 
-    def turn(self, task: Task, place: Place) -> None:
+    def turn(self, task: Task, place: Place, most: int = 40) -> None:
         """A task takes some records of a partition."""
         log, at = self.logs[place], self.read[place]
-        batch = joined(place, log[at : at + self.draw.randint(1, 40)])
+        batch = joined(log[at : at + self.draw.randint(1, most)])
         outputs = task.process(batch, T0)
         self.read[place] += outputs.taken
         if outputs.needs_schema is not None:
-            task.answer_schema(SchemaFetched(outputs.needs_schema, SCHEMAS[outputs.needs_schema]))
+            task.answer_schema(SchemaFetched(outputs.needs_schema, self._schemas[outputs.needs_schema]))
         for sent in outputs.sent_on:
             self.append(sent)
         self.out += [*outputs.predictions, *outputs.transactional]
@@ -101,27 +110,6 @@ class Pipeline:
     def of(self, topic: str) -> list[tuple[bytes, bytes]]:
         """Keys and values of all that was written to a topic."""
         return [record for batch in self.out if batch.topic == topic for record in records_of(batch)]
-
-
-def joined(place: Place, records: Sequence[RecordBatch]) -> RecordBatch:
-    """Records of one partition as one batch."""
-    data, spans, shift = [], [], 0
-    for record in records:
-        data.append(record.data)
-        three = np.concatenate([record.keys, record.values, record.headers], axis=1)
-        spans.append(np.where(three >= 0, three + shift, -1))
-        shift += len(record.data)
-    all_spans = np.concatenate(spans)
-    return RecordBatch(
-        place[0],
-        place[1],
-        np.concatenate(data),
-        np.ascontiguousarray(all_spans[:, 0:2]),
-        np.ascontiguousarray(all_spans[:, 2:4]),
-        np.concatenate([record.offsets for record in records]),
-        np.concatenate([record.timestamps_ms for record in records]),
-        np.ascontiguousarray(all_spans[:, 4:6]),
-    )
 
 
 def records_of(batch: OutputBatch) -> list[tuple[bytes, bytes]]:

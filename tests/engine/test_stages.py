@@ -13,9 +13,9 @@ from stream.engine.protocol import SchemaFetched
 from stream.engine.small_avro import decode_small
 from stream.engine.task import Task
 from stream.errors import ConfigError, TaskCorrupted
-from stream.records import RecordBatch
+from stream.records import RecordBatch, joined
 from tests.engine.build import FORMAT, T0, batch, chargebacks, declare, payments
-from tests.engine.stage_pipeline import SCHEMAS, Pipeline, in_partition, joined, records_of
+from tests.engine.stage_pipeline import SCHEMAS, Pipeline, in_partition, records_of
 
 PARTITIONS = 4
 EVENTS = 400
@@ -154,7 +154,7 @@ def test_rule_35_the_state_is_a_function_of_what_arrived_however_it_was_cut() ->
         task = Task(stages()[-1], 0, 1, FORMAT)
         at, log = 0, run.logs[place][3:]  # without its first records all others wait
         while at < len(log):
-            outputs = task.process(joined(place, log[at : at + size]), T0)
+            outputs = task.process(joined(log[at : at + size]), T0)
             at += outputs.taken
             if outputs.needs_schema is not None:
                 task.answer_schema(SchemaFetched(outputs.needs_schema, SCHEMAS[outputs.needs_schema]))
@@ -168,7 +168,7 @@ def test_an_event_that_comes_twice_stops_the_task_with_the_way_out() -> None:
     """As when an earlier stage began anew by itself: its numbers begin again."""
     run = Pipeline(stages(), PARTITIONS, several(20, 1), 1).run()
     with pytest.raises(TaskCorrupted, match="Reset all stages together"):
-        run.tasks["", 0].process(joined(("app.repartition", 0), run.logs["app.repartition", 0][:2]), T0)
+        run.tasks["", 0].process(joined(run.logs["app.repartition", 0][:2]), T0)
 
 
 def test_a_feature_by_another_key_reads_columns_alone() -> None:

@@ -26,7 +26,7 @@ class Figures:
     baseline: Baseline
     dead_letters: Sequence[DeadLetter]
     alerts: Sequence[Mapping[str, Any]]
-    changed_at: int | None  # offset of the first event after the change, where there is one and it is known
+    changed_at: int | None  # records before the first event after the change, where there is one and it is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Result:
         late = [
             alert
             for alert in self.figures.alerts
-            if alert["kind"] == "DRIFT" and changed_at is not None and alert["offset"] >= changed_at
+            if alert["kind"] == "DRIFT" and changed_at is not None and alert["record"] >= changed_at
         ]
         return late[0] if late else None
 
@@ -73,7 +73,7 @@ class Result:
             "download_s": _number(self.download_s),
             "dead_letter_errors": sorted(letter.error for letter in figures.dead_letters),
             "changed_at": figures.changed_at,
-            "placed_at": [alert["placed_offset"] for alert in figures.alerts if alert["kind"] == "DRIFT"],
+            "placed_at": [alert["placed_record"] for alert in figures.alerts if alert["kind"] == "DRIFT"],
         }
 
 

@@ -15,6 +15,8 @@ from stream.records import Bools, Floats, Ints
 
 CARDS: Final = 2_000
 CITIES: Final = 40
+TERMINALS: Final = 8  # of each city
+SHOPS: Final = 60  # on line
 DAY_MS: Final = 86_400_000
 VERDICT_MS: Final = (11 * DAY_MS // 24, 13 * DAY_MS // 24)  # how long after a payment its verdict comes
 PAYMENTS_A_DAY: Final = 4_000  # two of each card
@@ -32,12 +34,20 @@ class Behaviour:
     away: float  # share of sessions in another city than the card's home
     categories: tuple[float, ...]  # shares, in the order of the schema's symbols
     channels: tuple[float, ...]
+    careless: float  # share of payments on line in one of the shops that look at nothing
 
 
-HOLDER: Final = Behaviour(0.95, 1.5, 900_000, 1.0, 0.6, 0.06, (0.34, 0.16, 0.20, 0.08, 0.07, 0.15), (0.35, 0.40, 0.25))
-THIEF: Final = Behaviour(0.05, 1.6, 1_200_000, 3.2, 0.5, 0.95, (0.22, 0.10, 0.16, 0.24, 0.18, 0.10), (0.45, 0.40, 0.15))
+_CARELESS_SHOPS: Final = 12
+_ONLINE: Final = 2  # among the schema's channels
+
+HOLDER: Final = Behaviour(
+    0.95, 1.5, 900_000, 1.0, 0.6, 0.06, (0.34, 0.16, 0.20, 0.08, 0.07, 0.15), (0.35, 0.40, 0.25), 0.0
+)
+THIEF: Final = Behaviour(
+    0.05, 1.6, 1_200_000, 3.2, 0.5, 0.95, (0.22, 0.10, 0.16, 0.24, 0.18, 0.10), (0.45, 0.40, 0.15), 0.0
+)
 TESTER: Final = Behaviour(
-    0.08, 3.0, 1_200_000, 0.35, 0.5, 0.06, (0.19, 0.08, 0.13, 0.10, 0.05, 0.45), (0.14, 0.16, 0.70)
+    0.08, 3.0, 1_200_000, 0.35, 0.5, 0.06, (0.19, 0.08, 0.13, 0.10, 0.05, 0.45), (0.14, 0.16, 0.70), 0.6
 )
 
 
@@ -47,6 +57,7 @@ class Payments:
 
     numbers: Ints  # counted from 0
     cards: Ints
+    terminals: Ints
     times_ms: Ints
     amounts: Floats
     categories: Ints
@@ -78,6 +89,7 @@ class PaymentSimulator:
         midway = planned / PAYMENTS_A_DAY / 2
         self._change_ms = start_ms + round(midway * DAY_MS) if changes else np.iinfo(np.int64).max
         draw = self._random
+        self._places = np.random.default_rng([seed, 1])  # of terminals, so that all else is as it was without them
         self._cities = np.stack([draw.uniform(36, 60, CITIES), draw.uniform(-9, 30, CITIES)], axis=1)
         self._homes = draw.integers(0, CITIES, CARDS)
         self._means = draw.lognormal(3.3, 1.0, CARDS)
@@ -85,7 +97,7 @@ class PaymentSimulator:
 
     def days(self) -> Iterator[Payments]:
         """The payments of one simulated day after the other, `planned` in all."""
-        made, day, later = 0, 0, np.zeros((0, 9))
+        made, day, later = 0, 0, np.zeros((0, 10))
         while made < self._planned:
             end_ms = self._start_ms + (day + 1) * DAY_MS
             drawn = np.concatenate([later, self._day(end_ms - DAY_MS)])
@@ -104,7 +116,7 @@ class PaymentSimulator:
         return np.concatenate([holders, frauds_before[begun[0]], frauds_after[begun[1]]])
 
     def _sessions(self, how: Behaviour, start_ms: int, is_fraud: bool) -> Floats:
-        """Columns: time, card, amount, category, channel, latitude, longitude, whether fraud, time of the session."""
+        """Columns: time, card, amount, category, channel, latitude, longitude, whether fraud, session, terminal."""
         draw = self._random
         count = int(draw.poisson(PAYMENTS_A_DAY * how.share / how.payments))
         lengths = draw.geometric(1 / how.payments, count)
@@ -118,17 +130,23 @@ class PaymentSimulator:
         is_away = draw.random(count) < how.away
         cities = np.where(is_away[session], draw.integers(0, CITIES, count)[session], self._homes[cards])
         places = self._cities[cities] + draw.normal(0, 0.05, (len(session), 2))
+        amounts = self._means[cards] * how.amount_factor * draw.lognormal(0, how.amount_spread, len(session))
+        categories = draw.choice(len(how.categories), len(session), p=how.categories)
+        channels = draw.choice(len(how.channels), len(session), p=how.channels)
+        terminals = self._terminals(how, cities, channels)
+        is_frauds = np.full(len(session), is_fraud)
         return np.column_stack(
-            [
-                times,
-                cards,
-                self._means[cards] * how.amount_factor * draw.lognormal(0, how.amount_spread, len(session)),
-                draw.choice(len(how.categories), len(session), p=how.categories),
-                draw.choice(len(how.channels), len(session), p=how.channels),
-                places,
-                np.full(len(session), is_fraud),
-                starts[session],
-            ]
+            [times, cards, amounts, categories, channels, places, is_frauds, starts[session], terminals]
+        )
+
+    def _terminals(self, how: Behaviour, cities: Ints, channels: Ints) -> Ints:
+        """Where each payment was made: at a terminal of its city, or in a shop on line, of which some have most."""
+        draw, count = self._places, len(cities)
+        shops = np.minimum(draw.geometric(0.05, count) - 1, SHOPS - 1)
+        is_careless = draw.random(count) < how.careless
+        shops = np.where(is_careless, SHOPS - 1 - draw.integers(0, _CARELESS_SHOPS, count), shops)
+        return np.where(
+            channels == _ONLINE, CITIES * TERMINALS + shops, cities * TERMINALS + draw.integers(0, TERMINALS, count)
         )
 
     def _payments(self, rows: Floats, first: int) -> Payments:
@@ -136,6 +154,7 @@ class PaymentSimulator:
         return Payments(
             numbers=np.arange(first, first + len(rows)),
             cards=rows[:, 1].astype(np.int64),
+            terminals=rows[:, 9].astype(np.int64),
             times_ms=times_ms,
             amounts=np.round(rows[:, 2], 2),
             categories=rows[:, 3].astype(np.int64),

@@ -28,10 +28,10 @@ def play(
         rate: events a second.
         seed: of what is simulated.
     """
-    scores = Scores()
+    scores = Scores(stage.partitions)
     planned = demo.events_in(seconds, rate)
-    sender = Sender(stage.servers, demo, stage.plan, stage.ids, planned, seed, scores)
-    receiver = Receiver(stage.servers, stage.topics, stage.registry, scores)
+    sender = Sender(stage.servers, demo, stage.plan, stage.ids, planned, seed, scores, stage.partitions)
+    receiver = Receiver(stage.servers, stage.topics, stage.registry, scores, stage.partitions)
     performance = Performance(stage, sender, receiver, scores, rate, seconds)
     try:
         first_s = performance.wait_for_first_prediction() - report.seconds

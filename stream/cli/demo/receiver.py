@@ -40,14 +40,19 @@ class Receiver:
         servers: the brokers.
         topics: of the app.
         registry: asked for the schema of predictions.
+        partitions: of each topic.
         scores: hears of every prediction.
     """
 
-    def __init__(self, servers: str, topics: TopicNames, registry: Registry, scores: Scores) -> None:
+    def __init__(
+        self, servers: str, topics: TopicNames, registry: Registry, scores: Scores, partitions: int = 1
+    ) -> None:
         self._topics = topics
         self._registry = registry
         self._scores = scores
-        self._decoder = Decoder(parse_schema(schema_text("prediction")), {"offset", "score"}, Framing.CONFLUENT)
+        self._decoder = Decoder(
+            parse_schema(schema_text("prediction")), {"partition", "offset", "score"}, Framing.CONFLUENT
+        )
         self._consumer = Consumer(
             {
                 "bootstrap.servers": servers,
@@ -60,7 +65,7 @@ class Receiver:
             }
         )
         names = (topics.predictions, topics.alerts, topics.dead_letters)
-        self._consumer.assign([TopicPartition(name, 0, 0) for name in names])
+        self._consumer.assign([TopicPartition(name, number, 0) for name in names for number in range(partitions)])
         self.alerts: list[Mapping[str, Any]] = []
         self.dead_letters: list[DeadLetter] = []
 
@@ -79,7 +84,7 @@ class Receiver:
                 case self._topics.predictions:
                     predictions.append(message.value())
                 case self._topics.alerts:
-                    self.alerts.append(decode_small("alert", message.value()[_HEADER_BYTES:]))
+                    self.alerts.append(self._with_records(decode_small("alert", message.value()[_HEADER_BYTES:])))
                 case _:
                     self.dead_letters.append(_dead_letter(message))
         if predictions:
@@ -94,7 +99,13 @@ class Receiver:
         slots = {column.name: column.slot for column in columns.columns}
         offsets = columns.cells[:, slots["offset"]]
         scores = np.ascontiguousarray(columns.cells[:, slots["score"]]).view(np.float64)
-        self._scores.received(offsets, scores, received_ns)
+        self._scores.received(columns.cells[:, slots["partition"]], offsets, scores, received_ns)
+
+    def _with_records(self, alert: Mapping[str, Any]) -> Mapping[str, Any]:
+        """An alert, with how many records were sent before those at the places that it names, as `..._record`."""
+        names = [name for name in ("offset", "placed_offset") if alert[name] is not None]
+        at = self._scores.record_at
+        return {**alert, **{name.replace("offset", "record"): at(alert["partition"], alert[name]) for name in names}}
 
     def _decode(self, values: list[bytes]) -> ColumnBatch:
         texts = Texts.of(values)

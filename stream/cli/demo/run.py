@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
 
 def run_demo(
-    name: str, places: Places, *, seconds: float, rate: float | None, seed: int, keep: bool, as_json: bool
+    name: str,
+    places: Places,
+    *,
+    seconds: float,
+    rate: float | None,
+    seed: int,
+    keep: bool,
+    as_json: bool,
+    partitions: int = 1,
 ) -> "Result":
     """Run a demo and print how it went, unless that is to be JSON.
 
@@ -27,6 +35,7 @@ def run_demo(
         seed: of what is simulated.
         keep: whether data and logs are left.
         as_json: whether all but the result goes to stderr.
+        partitions: of each topic.
 
     Raises:
         StreamError: something did not start or ended early; the text says what. Nothing is left running.
@@ -36,7 +45,7 @@ def run_demo(
     report = DownloadClock(report_for(console))
     report.say(f"stream demo {name}: {demo.data}")
     Thread(target=import_module, args=["stream.cli.demo.play"], daemon=True).start()
-    with Stage(demo, report, places, keep) as stage:
+    with Stage(demo, report, places, keep, partitions) as stage:
         from stream.cli.demo.ending import print_ending
         from stream.cli.demo.play import play
         from stream.runtime.settings import Settings

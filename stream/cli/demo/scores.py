@@ -28,14 +28,15 @@ class Baseline:
 
 
 class Scores:
-    """Events by their number, and by their offset in the event topic, where poisoned records stand among them.
+    """Events by their number, and by their place in the event topic, where poisoned records stand among them.
 
     A score counts once its truth is known as well: the label was sent, and the prediction, made before it, has come.
     """
 
-    def __init__(self) -> None:
-        self._event_of_offset: list[int] = []
-        self._sent_ns: list[int] = []  # by offset
+    def __init__(self, partitions: int = 1) -> None:
+        self._records: list[list[int]] = [[] for _ in range(partitions)]  # by partition and offset: which one it was
+        self._event_of: list[int] = []  # by record, in the order in which they were sent
+        self._sent_ns: list[int] = []  # likewise
         self._targets: list[Floats] = []
         self._changed_from: int | None = None
         self._expected = 0
@@ -53,7 +54,11 @@ class Scores:
     @property
     def sent_records(self) -> int:
         """Events and poisoned records that were sent."""
-        return len(self._event_of_offset)
+        return len(self._event_of)
+
+    def record_at(self, partition: int, offset: int) -> int:
+        """How many records were sent before the one at this place: with one partition, its offset."""
+        return self._records[partition][offset]
 
     def expect(self, block: Block) -> None:
         """A block of events is about to be sent."""
@@ -65,23 +70,26 @@ class Scores:
         if block.labels is None:
             self._is_known[self._expected - len(block) : self._expected] = True
 
-    def event_sent(self, event: int, sent_ns: int) -> None:
-        """An event, or a poisoned record (NO_EVENT), went out as the next record of its topic."""
+    def event_sent(self, event: int, sent_ns: int, partition: int = 0) -> None:
+        """An event, or a poisoned record (NO_EVENT), went out as the next record of this partition of its topic."""
         if event != NO_EVENT:
             self.sent_events += 1
             if event == self._changed_from:
-                self.changed_at = len(self._event_of_offset)
-        self._event_of_offset.append(event)
+                self.changed_at = len(self._event_of)
+        self._records[partition].append(len(self._event_of))
+        self._event_of.append(event)
         self._sent_ns.append(sent_ns)
 
     def label_sent(self, event: int) -> None:
         """The truth about an event went out."""
         self._is_known[event] = True
 
-    def received(self, offsets: Ints, scores: Floats, received_ns: int) -> None:
-        """Predictions of the events at these offsets came."""
-        events = np.array([self._event_of_offset[offset] for offset in offsets.tolist()], np.int64)
-        sent_ns = np.array([self._sent_ns[offset] for offset in offsets.tolist()], np.int64)
+    def received(self, partitions: Ints, offsets: Ints, scores: Floats, received_ns: int) -> None:
+        """Predictions of the events at these places came."""
+        places = zip(partitions.tolist(), offsets.tolist(), strict=True)
+        records = [self.record_at(partition, offset) for partition, offset in places]
+        events = np.array([self._event_of[record] for record in records], np.int64)
+        sent_ns = np.array([self._sent_ns[record] for record in records], np.int64)
         self._scores[events] = scores
         self._latency_ms[events] = (received_ns - sent_ns) / _NS_PER_MS
         self.predictions += len(events)

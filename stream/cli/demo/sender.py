@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+import numpy as np
 from confluent_kafka import KafkaError, Message, Producer
 
 from stream.avro import parse_schema
@@ -15,6 +16,7 @@ from stream.cli.demo.streams import BLOCKS
 from stream.cli.demo.writing import NO_EVENT, Record, RecordWriter
 from stream.engine.plan import Plan
 from stream.errors import StreamError
+from stream.kernels.hashing import murmur2
 
 # When the poisoned records go out, as shares of the events.
 _POISONED_AT: Final = (0.25, 0.35, 0.45)
@@ -32,11 +34,21 @@ class Sender:
         planned: events.
         seed: of what is simulated.
         scores: hears of every event that is sent.
+        partitions: of each topic.
     """
 
     def __init__(
-        self, servers: str, demo: Demo, plan: Plan, ids: SchemaIds, planned: int, seed: int, scores: Scores
+        self,
+        servers: str,
+        demo: Demo,
+        plan: Plan,
+        ids: SchemaIds,
+        planned: int,
+        seed: int,
+        scores: Scores,
+        partitions: int = 1,
     ) -> None:
+        self._partitions = partitions
         self._event_topic = plan.events.topic
         self._label_topic = plan.labels.topic if plan.labels else ""
         self._scores = scores
@@ -46,7 +58,6 @@ class Sender:
             {
                 "bootstrap.servers": servers,
                 "enable.idempotence": True,
-                "partitioner": "murmur2_random",  # Java's
                 "compression.type": "lz4",
                 "linger.ms": 1,
                 "log_level": 0,  # what fails is raised; that Kafka is gone in the end is meant
@@ -87,16 +98,23 @@ class Sender:
 
     def _send(self, record: Record) -> None:
         topic = self._label_topic if record.is_label else self._event_topic
+        partition = self._partition_of(record)
         while True:
             try:
-                self._producer.produce(topic, record.value, record.key, on_delivery=self._delivered)
+                self._producer.produce(topic, record.value, record.key, partition, on_delivery=self._delivered)
                 break
             except BufferError:  # librdkafka's queue is full: the broker is slower than the rate
                 self._producer.poll(0.01)
         if record.is_label:
             self._scores.label_sent(record.event)
         else:
-            self._scores.event_sent(record.event, time.perf_counter_ns())
+            self._scores.event_sent(record.event, time.perf_counter_ns(), partition)
+
+    def _partition_of(self, record: Record) -> int:
+        """Where Java's producers would put it, and so that its offset is known here; in turn where it has no key."""
+        if record.key is None:
+            return max(record.event, 0) % self._partitions
+        return (int(murmur2(np.frombuffer(record.key, np.uint8), 0, len(record.key))) & 0x7FFFFFFF) % self._partitions
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
         self._failure = self._failure or error

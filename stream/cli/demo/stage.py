@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stream.cli.broker.local import LocalBroker
 from stream.cli.broker.reports import AdvanceBy, Report
@@ -19,7 +19,10 @@ from stream.cli.broker.server import Launch, Server, likely_cause, running_pid
 from stream.cli.demo.demos import Demo, read_schema_text
 from stream.config import KafkaSettings, TopicNames
 from stream.errors import StreamError
-from stream.kafka.topic_plan import TopicSpec, topics_of_app
+from stream.kafka.topic_plan import TopicSpec
+
+if TYPE_CHECKING:
+    from stream.runtime.loading import LoadedApp
 
 # A schema that has nothing of what the demos' events need.
 _FOREIGN_SCHEMA = '{"type": "record", "name": "Parcel", "fields": [{"name": "weight_kg", "type": "double"}]}'
@@ -74,9 +77,11 @@ class Stage:
         report: where progress is shown.
         places: of downloads and kernels.
         keep: leave the folder, with data and logs, where it is.
+        partitions: of each topic. With one, what an alert says of its place is the number of an event.
     """
 
-    def __init__(self, demo: Demo, report: Report, places: Places, keep: bool) -> None:
+    def __init__(self, demo: Demo, report: Report, places: Places, keep: bool, partitions: int = 1) -> None:
+        self.partitions = partitions
         self._demo = demo
         self._report = report
         self._places = places
@@ -97,11 +102,12 @@ class Stage:
             from stream.runtime.loading import load_app
 
             quieten_clients()
-            self.plan = load_app(self._demo.target).plan
+            app = load_app(self._demo.target)
+            self.plan = app.plan
             self.topics = TopicNames.of(self.plan.app)
             settings = KafkaSettings("stream-demo", "stream-demo", self.servers, self._broker.registry_url)
             self._report.say(f"creating the topics of {self.plan.app}, registering its schemas")
-            Admin(settings).create(self._wanted_topics())
+            Admin(settings).create(self._wanted_topics(app))
             self.registry = started.enter_context(Registry(settings))
             self.ids = self._register()
             self._report.say(f"starting a worker: stream run {self._demo.target}")
@@ -140,11 +146,13 @@ class Stage:
         lines = self._launch.log.read_text(errors="replace").splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n")]
 
-    def _wanted_topics(self) -> list[TopicSpec]:
-        """One partition each: what an alert says of its place is then the number of an event."""
-        plan = self.plan
-        inputs = [plan.events.topic, *([plan.labels.topic] if plan.labels else [])]
-        return [*(TopicSpec(name, 1) for name in inputs), *topics_of_app(self.topics, 1)]
+    def _wanted_topics(self, app: "LoadedApp") -> tuple[TopicSpec, ...]:
+        """Those of all stages: one where there is one partition."""
+        from stream.cli.topic_creation import planned
+        from stream.runtime.settings import Settings
+
+        stages = app.stages(self.partitions, "")
+        return planned(stages, Settings(), self.partitions, -1, with_inputs=True).topics
 
     def _register(self) -> SchemaIds:
         plan, demo, register = self.plan, self._demo, self.registry.register

@@ -67,6 +67,7 @@ def _block_of(payments: Payments) -> Block:
     columns: dict[str, ColumnValues] = {
         "payment_id": ids,
         "card_id": cards,
+        "terminal_id": numbered("t-", payments.terminals, 3),
         "event_time": payments.times_ms,
         "amount": payments.amounts,
         "category": payments.categories,

@@ -17,6 +17,9 @@ payments.features(
     idle_s=time.since_last().log1p(),
     moved_km=distance_km(latitude, longitude).log1p(),  # since the card's last payment
     away=((latitude - usual_place[0]).abs() + (longitude - usual_place[1]).abs()).log1p(),
+    # Keyed by the terminal: on several partitions these come from a stage of their own (docs/features.md).
+    terminal_3h=amount.count("3h", by="terminal_id").log1p(),
+    terminal_unusual=(amount / amount.ewm_mean("7d", by="terminal_id")).log(),
     category=col("category").one_hot(max_categories=6),
     channel=col("channel").one_hot(max_categories=3),
 )

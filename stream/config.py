@@ -128,12 +128,14 @@ class TopicNames:
     dead_letters: str
     journal: str
     snapshots: str
+    features: str  # rows that wait for their labels outside of memory
 
     @classmethod
     def of(cls, app: str, prefix: str = "") -> "TopicNames":
         """The default names: prefix, app, what the topic holds."""
         stem = f"{prefix}{app}."
-        return cls(stem + "predictions", stem + "alerts", stem + "dead-letters", stem + "journal", stem + "snapshots")
+        kinds = ("predictions", "alerts", "dead-letters", "journal", "snapshots", "features")
+        return cls(*(stem + kind for kind in kinds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,8 @@ class InputTopics:
     snapshots: str = ""  # "" where snapshots lie in a folder or object store
     repartition: str = ""  # `events`, where another stage of the app writes it (rule 34); "" where it is not its own
     begin_ms: int | None = None  # tasks without a journal begin at the first records of this time; None: at an end
+    features: str = ""  # rows that wait for labels outside of memory; "" where none do
+    horizon_ms: int = 0  # for how long they wait there
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -211,6 +211,7 @@ def _labels(app: App, labels: Labels, schemas: Mapping[str, str]) -> LabelPlan:
         target=target_plan(app, columns, labels.target, f"target of {labels.topic}"),
         horizon_ms=duration_ms(labels.horizon, "horizon"),
         state_bytes=labels.state_bytes,
+        spilled_bytes=labels.spilled_bytes,
     )
 
 
@@ -284,7 +285,7 @@ def _parts(
         parts[f"monitor/{place}"] = _sha(plan.digest, *watched)
     if labels is not None and events.event_id is not None:
         ids = (events.event_id.name, labels.event_id.name)
-        bounds = (labels.horizon_ms, labels.state_bytes)
+        bounds = (labels.horizon_ms, labels.state_bytes, *([labels.spilled_bytes] if labels.spilled_bytes else []))
         parts["labels"] = _sha(feature_plan.rows_digest, truth, repr(ids), repr(bounds))
     return parts
 

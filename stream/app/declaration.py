@@ -60,6 +60,7 @@ class Labels:
     horizon: str
     framing: str
     state_bytes: int
+    spilled_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class App:
 
     Args:
         name: names the app's consumer group and its topics (`<name>.predictions`, `.alerts`, `.dead-letters`,
-            `.journal`, `.snapshots`); letters, digits, `.`, `_` and `-`.
+            `.journal`, `.snapshots`, `.features`); letters, digits, `.`, `_` and `-`.
 
     Example:
         >>> from stream import App, col, models
@@ -186,6 +187,7 @@ class App:
         horizon: str = "30d",
         framing: str | None = None,
         state_bytes: int = 256 << 20,
+        spilled_bytes: int = 0,
     ) -> Labels:
         """Declare the label topic: truths about events, that come later.
 
@@ -200,7 +202,10 @@ class App:
             id: field with the event's id; named as in the events where None.
             horizon: how long features wait for their label, by the stream's time.
             framing: as the events' where None.
-            state_bytes: budget of waiting rows, per partition.
+            state_bytes: budget of waiting rows in memory, per partition.
+            spilled_bytes: budget of the ids of rows that no longer fit there, per partition: 16 bytes each. Their
+                features wait in the topic `<app>.features`, and are read back when the label comes. With 0 the oldest
+                rows are dropped for newer ones, and their labels teach nothing (`stream_label_rows_evicted_total`).
 
         Raises:
             ConfigError: a second label topic, the event topic itself, events without an id, or no budget.
@@ -221,8 +226,10 @@ class App:
                 "events(..., label=FIELD)"
             )
         _budget("labels", state_bytes)
+        if spilled_bytes < 0:
+            raise ConfigError(f"labels: spilled_bytes={spilled_bytes}: a budget is wanted, such as 256 << 20, or 0")
         self.label_stream = Labels(
-            _topic(topic), schema, id or of.id, target, horizon, framing or of.framing, state_bytes
+            _topic(topic), schema, id or of.id, target, horizon, framing or of.framing, state_bytes, spilled_bytes
         )
         return self.label_stream
 

@@ -39,7 +39,12 @@ def _planned_stage(stage: Plan, settings: Settings, partitions: int, replication
     inputs = replace(input_topics(stage, settings), begin_ms=None)
     names, keeps_snapshots = settings.topics(stage.app, stage.stage), bool(inputs.snapshots)
     owned = topics_of_app(
-        names, partitions, replication, keeps_snapshots=keeps_snapshots, repartition=inputs.repartition
+        names,
+        partitions,
+        replication,
+        keeps_snapshots=keeps_snapshots,
+        repartition=inputs.repartition,
+        horizon_ms=inputs.horizon_ms,
     )
     # A repartition topic is its reader's; the stage before writes it with the same worker's rights.
     return plan(settings.kafka(stage.app, stage.stage), inputs, owned)

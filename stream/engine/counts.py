@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from stream.engine.labels import LabelCounts
+from stream.engine.label_values import LabelCounts
 from stream.engine.metrics import LabelOutcome, Losses
 from stream.features import FeatureMetrics
 from stream.records import Rejection, RejectReason

@@ -37,7 +37,8 @@ class OutputBatch:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What processing one batch gave. Fewer records taken than given: the engine lacks a writer's schema."""
+    """What processing one batch gave. Fewer records taken than given: the engine lacks a writer's schema or
+    rows, or wants the rest by itself."""
 
     predictions: tuple[OutputBatch, ...]  # may leave before their commit (delivery="immediate")
     transactional: tuple[OutputBatch, ...]  # alerts and dead letters: always in the transaction
@@ -45,6 +46,8 @@ class Outputs:
     needs_schema: int | None = None  # the writer's schema id that the record behind them wants
     sent_on: tuple[OutputBatch, ...] = ()  # events on their way to the next stage: in the transaction, always
     measured: RecordBatch | None = None  # the events that were scored, where those are not the records taken
+    rows: tuple[OutputBatch, ...] = ()  # features that wait for labels outside of memory: always in the transaction
+    needs_rows: tuple[int, ...] = ()  # names of segments of such rows that the labels behind them want (rule 36)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
+import numpy as np
+
 from stream.engine import journal
 from stream.engine.input_topics import facts_of_topics
 from stream.engine.journal import Backfill, JournalRecord
@@ -9,6 +11,7 @@ from stream.engine.protocol import TaskFound
 from stream.engine.snapshot import Checkpoint
 from stream.engine.task import Task
 from stream.errors import TaskCorrupted
+from stream.records import RecordBatch
 
 
 def found_backfill(found: TaskFound) -> Backfill | None:
@@ -59,3 +62,12 @@ def standing_at(cycle: tuple[int, str], task: Task) -> Checkpoint:
         arrays={},
         facts=facts_of_topics(task.topics),
     )
+
+
+def past_or_not(batch: RecordBatch, backfill: Backfill | None) -> tuple[RecordBatch, bool]:
+    """The first records of the batch that are all from before a backfill's outputs begin, or none of them is."""
+    if backfill is None:
+        return batch, False
+    is_past = batch.timestamps_ms < backfill.emit_from_ms
+    others = np.flatnonzero(is_past != is_past[0])
+    return batch.part(0, int(others[0]) if len(others) else len(batch)), bool(is_past[0])

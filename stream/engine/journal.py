@@ -1,6 +1,7 @@
 """The journal: what each cycle of a task consumed, in which order and at which time. State is a function of it.
 
-A record is Avro in single-object encoding (the schema is schemas/journal/v1.avsc), so that any Avro tool reads it.
+A record is Avro in single-object encoding (by the schemas in schemas/journal), so that any Avro tool reads it. It is of
+the oldest version that has room for what it says.
 """
 
 import hashlib
@@ -49,6 +50,14 @@ class SchemaAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class LostRows:
+    """A segment of feature rows that a label wanted and that is not there any more: its labels teach nothing."""
+
+    at: int  # that was known before the range of this index in the cycle
+    name: int
+
+
+@dataclass(frozen=True, slots=True)
 class Backfill:
     """How a task was told to begin when it had no journal: it stands in every record, and holds from then on.
 
@@ -72,10 +81,19 @@ class JournalRecord:
     digest: str = ""  # hex, over everything else
     backfill: Backfill | None = None  # how the task was told to begin; None: as the settings say
     partitions: int = 0  # of the event topic during this cycle: where keys belong (rule 19); 0 if not known
+    lost_rows: tuple[LostRows, ...] = ()
+
+    @property
+    def answered_at(self) -> frozenset[int]:
+        """The ranges before which an answer came from outside, by their index."""
+        return frozenset({answer.at for answer in self.schemas} | {lost.at for lost in self.lost_rows})
 
     def sealed(self) -> "JournalRecord":
         """The same record with its digest."""
-        content = orjson.dumps({**_fields(self), "digest": ""}, option=orjson.OPT_SORT_KEYS)
+        fields = {**_fields(self), "digest": ""}
+        if not self.lost_rows:  # as before there were any
+            del fields["lost_rows"]
+        content = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
         return replace(self, digest=hashlib.sha256(content).hexdigest()[:32])
 
 
@@ -86,33 +104,37 @@ def _fields(record: JournalRecord) -> dict[str, Any]:
 
 
 # Marker of Avro's single-object encoding (Avro 1.12, "Single-object encoding").
-_SINGLE_OBJECT_MARKER = b"\xc3\x01"
+_MARKER = b"\xc3\x01"
 _FINGERPRINT_BYTES = 8
+_VERSIONS = (1, 2)
 
 
 def encode(record: JournalRecord) -> bytes:
     """The record's bytes in the journal topic."""
-    schema, fingerprint = _schema()
+    schema, fingerprint = _schema(2 if record.lost_rows else 1)
     out = io.BytesIO()
-    out.write(_SINGLE_OBJECT_MARKER + fingerprint)
+    out.write(_MARKER + fingerprint)
     fastavro.schemaless_writer(out, schema, _fields(record))
     return out.getvalue()
 
 
 def decode(value: bytes) -> JournalRecord:
     """Read a record of the journal topic; raises TaskCorrupted if it is damaged or of an unknown version."""
-    schema, fingerprint = _schema()
-    header = _SINGLE_OBJECT_MARKER + fingerprint
-    if not value.startswith(header):
-        raise TaskCorrupted("a journal record is not of a version that this release can read (schemas/journal/v1.avsc)")
+    found = [schema for schema, fingerprint in map(_schema, _VERSIONS) if value.startswith(_MARKER + fingerprint)]
+    if not found:
+        raise TaskCorrupted("a journal record is not of a version that this release can read (schemas/journal)")
     try:
-        fields: Any = fastavro.schemaless_reader(io.BytesIO(value[len(header) :]), schema, None)
+        rest = io.BytesIO(value[len(_MARKER) + _FINGERPRINT_BYTES :])
+        fields: Any = fastavro.schemaless_reader(rest, found[0], None)
     except (EOFError, ValueError, IndexError, UnicodeDecodeError) as error:
         raise TaskCorrupted(f"a journal record is damaged: {error}") from error
     ranges = tuple(Range(**item) for item in fields.pop("ranges"))
     schemas = tuple(SchemaAnswer(**item) for item in fields.pop("schemas"))
+    lost_rows = tuple(LostRows(**item) for item in fields.pop("lost_rows", ()))
     backfill = fields.pop("backfill")
-    return JournalRecord(ranges=ranges, schemas=schemas, backfill=backfill and Backfill(**backfill), **fields)
+    return JournalRecord(
+        ranges=ranges, schemas=schemas, lost_rows=lost_rows, backfill=backfill and Backfill(**backfill), **fields
+    )
 
 
 def check_chain(records: Sequence[JournalRecord]) -> None:
@@ -135,8 +157,8 @@ def check_chain(records: Sequence[JournalRecord]) -> None:
 
 
 @cache
-def _schema() -> tuple[Any, bytes]:
-    parsed: Any = fastavro.parse_schema(orjson.loads(schema_text("journal")))
+def _schema(version: int) -> tuple[Any, bytes]:
+    parsed: Any = fastavro.parse_schema(orjson.loads(schema_text("journal", version)))
     canonical = fastavro.schema.to_parsing_canonical_form(parsed)
     fingerprint = fastavro.schema.fingerprint(canonical, "CRC-64-AVRO")
     return parsed, bytes.fromhex(fingerprint)[:_FINGERPRINT_BYTES]

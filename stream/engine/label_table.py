@@ -23,7 +23,7 @@ ENTRY_CELLS = 4
 WAITING, LABELLED, EARLY = 1, 2, 3
 
 # First cells of a row; raw features, what target means need and scores follow. ROW_OFFSET is -1 in a row whose sparse
-# entries alone exceed the budget: it holds its place, and no more.
+# entries alone exceed the budget: it holds its place, and no more; where rows spill, also once its label was learned.
 ROW_STREAM_TIME, ROW_OFFSET, ROW_TIME, ROW_SPARSE_START, ROW_SPARSE_END = 0, 1, 2, 3, 4
 ROW_HEAD_CELLS = 5
 
@@ -37,8 +37,8 @@ MARKS = 19
 
 EMPTY = -1
 
-# In place of a row's number: there is none, or the label's event is not known.
-NO_ROW, NO_EVENT = -1, -2
+# In place of a row's number: there is none; the label's event is not known; its row is not in memory any more.
+NO_ROW, NO_EVENT, NOT_HERE = -1, -2, -3
 
 
 class Ids(NamedTuple):
@@ -143,15 +143,15 @@ def has_entry_room(ids: Ids) -> bool:
 
 
 @kernel
-def has_row_room(rings: RowRings, marks: Ints, wanted: int) -> bool:
-    """True if one more row with `wanted` sparse entries fits; at the budget the oldest rows make room."""
+def has_row_room(rings: RowRings, marks: Ints, wanted: int, drops: bool) -> bool:
+    """True if one more row with `wanted` sparse entries fits; at the budget the oldest rows make room if it `drops`."""
     while marks[ROW_HEAD] - marks[ROW_TAIL] >= len(rings.rows):
-        if len(rings.rows) < marks[MAX_ROWS]:
+        if len(rings.rows) < marks[MAX_ROWS] or not drops:
             return False
         marks[ROWS_EVICTED] += 1
         drop_row(rings.rows, marks)
     while marks[SPARSE_HEAD] - marks[SPARSE_TAIL] + wanted > len(rings.sparse):
-        if len(rings.sparse) < marks[MAX_SPARSE]:
+        if len(rings.sparse) < marks[MAX_SPARSE] or not drops:
             return False
         marks[ROWS_EVICTED] += 1
         drop_row(rings.rows, marks)
@@ -252,22 +252,26 @@ def register(events: Ids, ids: Ints, times_ms: Ints, numbers: Ints, first: int) 
 
 
 @kernel
-def keep(rings: RowRings, marks: Ints, incoming: Ints, incoming_sparse: Ints, first: int) -> int:
-    """Copy the rows of registered events, from `first` on; fewer done than given means that a ring must grow first."""
+def keep(rings: RowRings, marks: Ints, incoming: Ints, incoming_sparse: Ints, first: int, drops: bool) -> int:
+    """Copy the rows of registered events, from `first` on; at the budget the oldest are dropped for them if it `drops`.
+
+    Fewer done than given means that a ring must grow first, or that rows must leave it.
+    """
     for i in range(first, len(incoming)):
         wanted = incoming[i, ROW_SPARSE_END] - incoming[i, ROW_SPARSE_START]
         expire_rows(rings.rows, marks, incoming[i, ROW_STREAM_TIME])
-        if not has_row_room(rings, marks, wanted if wanted <= marks[MAX_SPARSE] else 0):
+        if not has_row_room(rings, marks, wanted if wanted <= marks[MAX_SPARSE] else 0, drops):
             return i
         copy_row(rings, marks, incoming[i], incoming_sparse)
     return len(incoming)
 
 
 @kernel
-def join(events: Ids, rows: Ints, ids: Ints, numbers: Ints) -> None:
+def join(events: Ids, rows: Ints, ids: Ints, numbers: Ints, drops: bool) -> None:
     """Join labels to the rows of events.
 
-    `numbers[i]` becomes the row's number, NO_ROW where there is nothing to learn (duplicate, too late), or NO_EVENT.
+    `numbers[i]` becomes the row's number, NO_ROW where there is nothing to learn (duplicate, too late), NO_EVENT, or
+    NOT_HERE where rows do not drop but spill.
     """
     entries, marks = events.entries, events.marks
     for i in range(len(ids)):
@@ -278,6 +282,8 @@ def join(events: Ids, rows: Ints, ids: Ints, numbers: Ints) -> None:
         numbers[i] = NO_ROW
         if entries[known % len(entries), STATE] != WAITING:
             marks[DUPLICATE] += 1
+        elif known < marks[ROW_TAIL] and not drops:
+            numbers[i] = NOT_HERE
         elif known < marks[ROW_TAIL] or rows[known % len(rows), ROW_OFFSET] < 0:
             marks[TOO_LATE] += 1
         else:

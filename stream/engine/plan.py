@@ -56,6 +56,7 @@ class LabelPlan:
     target: TargetPlan
     horizon_ms: int
     state_bytes: int
+    spilled_bytes: int  # budget of the ids of rows that wait outside of memory; 0: none do
 
 
 @dataclass(frozen=True, slots=True)

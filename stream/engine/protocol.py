@@ -130,6 +130,14 @@ class SchemaRefused:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class RowsFetched:
+    """Answer to `FetchRows`: contents of segments by name; None where it is certain that one is not there any more."""
+
+    partition: int
+    segments: Mapping[int, bytes | None]
+
+
 class CommitOutcome(Enum):
     """How a transaction ended."""
 
@@ -183,6 +191,7 @@ Event = (
     | Fetched
     | SchemaFetched
     | SchemaRefused
+    | RowsFetched
     | CommitReturned
     | SnapshotPublished
     | InputsWatched
@@ -255,6 +264,14 @@ class FetchSchema:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchRows:
+    """Read committed segments of feature rows of a task by name, in ascending order; answer once for all (rule 36)."""
+
+    partition: int
+    names: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Send at once, outside any transaction, by the idempotent producer (delivery="immediate")."""
 
@@ -322,6 +339,7 @@ Instruction = (
     | Pause
     | Resume
     | FetchSchema
+    | FetchRows
     | Send
     | Produce
     | Commit

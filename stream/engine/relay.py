@@ -15,6 +15,7 @@ from stream.engine.envelope import Opener, Sealer, Travellers
 from stream.engine.metrics import CycleMetrics
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
+from stream.engine.rows_at_hand import RowsAtHand
 from stream.engine.source import Source
 from stream.engine.state import LearnedState
 from stream.engine.values import event_ids
@@ -51,6 +52,7 @@ class Relay:
         self._opener = Opener(events.topic, plan.arrives) if plan.arrives else None
         self._sealer = Sealer(plan.leaves)
         self._key = plan.leaves.key
+        self.rows = RowsAtHand(())  # none wait here
         self._counts = self._counts_from_here()
 
     @property

@@ -294,7 +294,7 @@ class Replay:
         for record in self._records:
             if record.partitions != self._records[0].partitions:  # where keys belong has changed (rule 19)
                 return
-            answered_at = {answer.at for answer in record.schemas}
+            answered_at = record.answered_at
             for index in range(begin, len(record.ranges)):
                 item = record.ranges[index]
                 if first is None or item.source != first.source or (index in answered_at and item is not first):

@@ -1,6 +1,7 @@
 """What a task does with events and labels: features, predictions, learning, drift. The last stage, or the only one."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from operator import itemgetter
 
 import numpy as np
@@ -15,8 +16,11 @@ from stream.engine.metrics import CycleMetrics
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.predictions import PredictionEncoder
+from stream.engine.row_segments import Sealed
+from stream.engine.rows_at_hand import WANTED_AT_ONCE, RowsAtHand, rows_output
 from stream.engine.source import Source
 from stream.engine.state import LearnedState
+from stream.engine.upgrade import score_digests
 from stream.engine.values import event_ids, targets, unusable
 from stream.errors import ConfigError
 from stream.models import Scored
@@ -55,6 +59,8 @@ class Scoring:
             else FromStage(plan, sources[0], partition)
         )
         self._counts = CycleCounts()
+        self._features_output = (format.topics.features, partition)
+        self.rows = RowsAtHand(score_digests(plan))
 
     @property
     def partitions(self) -> int:
@@ -86,6 +92,7 @@ class Scoring:
         """What the cycle did; the next one begins."""
         metrics = self._metrics()
         self._counts = self._counts_from_here()
+        self.rows.end_cycle()
         return metrics
 
     # --- events --------------------------------------------------------------------------------------------------
@@ -95,6 +102,7 @@ class Scoring:
         columns, times = accepted.columns, accepted.times_ms
         offsets = accepted.batch.offsets[columns.rows]
         labels, registered = np.full(len(columns), np.nan), None
+        sealed: tuple[Sealed, ...] = ()
         if plan.events.target is not None:
             labels = targets(plan.events.target, plan.problem, columns)
             self._counts.invalid_labels += unusable(plan.events.target, columns, labels)
@@ -105,7 +113,8 @@ class Scoring:
         scored = [model.score_and_learn(computed.batch, labels) for model in state.models]
         scores = np.ascontiguousarray(np.concatenate([model.scores for model in scored], axis=1))
         if state.labels is not None and registered is not None:
-            state.labels.keep(registered, computed.batch, computed.label_inputs, scores, offsets, times)
+            sealed = state.labels.keep(registered, computed.batch, computed.label_inputs, scores, offsets, times)
+            self.rows.seal(sealed)
         self.observed = Observed(columns.rows, times, scores, labels)
         state.evaluation.observe(scores, labels)
         self._count(len(columns), labels)
@@ -122,7 +131,8 @@ class Scoring:
         # In the order of the records that raised them, so that it does not depend on how the stream was cut.
         alerts = [alert for _, alert in sorted(found_at, key=itemgetter(0))]
         told = self._told(alerts, accepted.rejected, now_ms)
-        return Outputs(predictions, told, accepted.taken, accepted.needs, measured=measured)
+        rows = rows_output(*self._features_output, sealed, now_ms)
+        return Outputs(predictions, told, accepted.taken, accepted.needs, measured=measured, rows=rows)
 
     def _encode(
         self, batch: RecordBatch, columns: ColumnBatch, times_ms: Ints, scored: Sequence[Scored], now_ms: int
@@ -159,7 +169,12 @@ class Scoring:
         values = targets(plan.labels.target, plan.problem, columns)
         ids, has_id = event_ids(plan.labels.event_id, columns)
         usable = np.flatnonzero(has_id & ~np.isnan(values))
-        joined = state.labels.join(ids[usable], values[usable])
+        segments = self.rows.segments
+        ready, missing = state.labels.missing(ids[usable], segments, WANTED_AT_ONCE)
+        if missing:
+            before = self._process_labels(batch.part(0, int(columns.rows[usable[ready]])), now_ms)
+            return replace(before, needs_rows=missing)
+        joined = state.labels.join(ids[usable], values[usable], segments)
         state.features.learn_labels(joined.label_inputs, joined.targets)
         for model in state.models:
             model.learn(joined.features, joined.targets)

@@ -8,15 +8,17 @@ import numpy as np
 
 from stream.engine.effects import OutputBatch, Outputs
 from stream.engine.fetched import drop, front
-from stream.engine.following import found_backfill, newest_cycle, next_cycles, standing_at, stands_in
+from stream.engine.following import found_backfill, newest_cycle, next_cycles, past_or_not, standing_at, stands_in
 from stream.engine.image import StateImage
 from stream.engine.journal import Backfill
 from stream.engine.lifecycle import TaskState, transition
 from stream.engine.protocol import (
+    FetchRows,
     FindTask,
     Instruction,
     Pause,
     Resume,
+    RowsFetched,
     SchemaFetched,
     SchemaRefused,
     SnapshotPublished,
@@ -65,6 +67,7 @@ class Slot:
         # Of the partitions that are behind: where they ended, and when records of theirs came last.
         self._behind: dict[TopicPartition, tuple[int, int]] = {}
         self._awaited_schema: int | None = None
+        self._awaits_rows = False
         self._replay = Replay(())
         self._snapshot_cycle = 0
         self._image: StateImage | None = None  # of the state, for the next checkpoint
@@ -117,11 +120,7 @@ class Slot:
         self._replay = Replay(beginning.replay)
 
     def follow(self, found: TaskFound, now_ms: int) -> Mapping[TopicPartition, int]:
-        """Load the state that Kafka remembers of another worker's task; returns where fetching begins.
-
-        Raises:
-            TaskCorrupted, ConfigError: it cannot be followed now.
-        """
+        """Load the state of another worker's task, as `begin` does; raises StreamError if it cannot be followed now."""
         beginning = self._beginning(found)
         self._load(beginning, found, now_ms)
         self._newest = newest_cycle(found)
@@ -132,8 +131,7 @@ class Slot:
     def extend_replay(self, records: Sequence[bytes]) -> None:
         """The owner of a followed task has committed these cycles, some of which may be known.
 
-        Raises:
-            TaskCorrupted: they do not follow those that are known, or are another plan's.
+        Raises TaskCorrupted where they do not follow those, or are another plan's.
         """
         new = next_cycles(records, self._newest, self.task.plan_digest, self.task.partition)
         self._replay.extend(new)
@@ -146,6 +144,7 @@ class Slot:
         self.task.epoch, self.ready_after = epoch, ready_after
         self._clear()
         self._paused.clear()
+        self._awaits_rows = False  # they are asked for once more
         self._move(TaskState.CREATED)
         self._warm = self.task.last_cycle
         return FindTask(self.task.partition, warm=(self._warm, self._newest))
@@ -196,9 +195,16 @@ class Slot:
             self.task.answer_schema(answer)
             self._awaited_schema = None
 
+    def answer_rows(self, answer: RowsFetched) -> list[Instruction]:
+        """Go on if rows were awaited; raises TaskCorrupted if they are gone and the journal says what they taught."""
+        if self._awaits_rows:
+            self._awaits_rows = False
+            (self.task.answer_rows if self.state is TaskState.RUNNING else self.task.repeat_rows)(answer)
+        return []
+
     def has_work(self, now_ms: int) -> bool:
         """True if `handle` would handle records."""
-        if self._awaited_schema is not None:
+        if self._awaited_schema is not None or self._awaits_rows:
             return False
         if self.state in (TaskState.STANDBY, TaskState.RESTORING):
             item = self._replay.range
@@ -217,12 +223,12 @@ class Slot:
     def handle(self, now_ms: int, records: int) -> tuple[Outputs | None, list[Instruction]]:
         """Handle at most `records` records: live ones give outputs, replayed ones none."""
         if self.state in (TaskState.STANDBY, TaskState.RESTORING):
-            source = self._handle_replay(records)
-            return None, self._resume_if_low(source)
+            return None, self._handle_replay(records)
         source = self._next_source()
         batch = front(self._queues[source], records)
         batch = batch.part(0, min(records, self._until_others(source, batch)))
-        batch, is_past = self._past_or_not(batch)
+        is_among_others = self.task.restores_order and batch.topic in self.task.handed_on
+        batch, is_past = past_or_not(batch, None if is_among_others else self.task.backfill)
         outputs = self.task.process(batch, now_ms)
         if is_past:
             outputs = replace(outputs, predictions=(), transactional=())
@@ -230,7 +236,7 @@ class Slot:
         self.handled = None if is_past else outputs.measured or batch.part(0, outputs.taken)
         drop(self._queues[source], outputs.taken)
         self._awaited_schema = outputs.needs_schema
-        return outputs, self._resume_if_low(source)
+        return outputs, [*self._resume_if_low(source), *self._fetch_rows(outputs)]
 
     @property
     def slice_records(self) -> int | None:
@@ -345,40 +351,37 @@ class Slot:
         later = batch.timestamps_ms > min(heads) + _TURN_MS if heads else np.zeros(1, np.bool_)
         return max(1, int(np.argmax(later))) if later.any() else len(batch)
 
-    def _past_or_not(self, batch: RecordBatch) -> tuple[RecordBatch, bool]:
-        """The first records of the batch that are all from before a backfill's outputs begin, or none of them is."""
-        if self.task.backfill is None or (self.task.restores_order and batch.topic in self.task.handed_on):
-            return batch, False
-        is_past = batch.timestamps_ms < self.task.backfill.emit_from_ms
-        others = np.flatnonzero(is_past != is_past[0])
-        return batch.part(0, int(others[0]) if len(others) else len(batch)), bool(is_past[0])
-
-    def _handle_replay(self, records: int) -> TopicPartition:
+    def _handle_replay(self, records: int) -> list[Instruction]:
         replay = self._replay
         item = replay.range
         assert item is not None and replay.record is not None
         if replay.at_range_start is not None:
-            self.task.replay_schemas(replay.record, replay.at_range_start)
+            self.task.repeat_answers(replay.record, replay.at_range_start)
         batch = self._queues[item.source][0]
         batch = batch.part(0, replay.wanted(min(records, len(batch))))
         outputs = self.task.replay(batch, item.now_ms)
-        if outputs.taken < len(batch):
+        if outputs.needs_schema is not None:
             raise TaskCorrupted(
                 f"{item.topic}[{item.partition}]: record {int(batch.offsets[outputs.taken])} is of the schema "
                 f"{outputs.needs_schema}, and neither snapshot nor journal says what that is. Reset the task "
                 f"({HOW_TO_RESET})"
             )
-        self.taken = len(batch)
-        for record in replay.take(batch.offsets):
+        self.taken = outputs.taken
+        for record in replay.take(batch.offsets[: outputs.taken]) if outputs.taken else ():
             self.task.close_replayed(record)
-        drop(self._queues[item.source], len(batch))
+        drop(self._queues[item.source], outputs.taken)
         self._finish_replayed()
-        return item.source
+        return [*self._resume_if_low(item.source), *self._fetch_rows(outputs)]
+
+    def _fetch_rows(self, outputs: Outputs) -> list[Instruction]:
+        """Ask for the rows that labels want; until they are here the task waits (rule 36)."""
+        self._awaits_rows = bool(outputs.needs_rows)
+        return [FetchRows(self.task.partition, outputs.needs_rows)] if outputs.needs_rows else []
 
     def _finish_replayed(self) -> None:
         """Close cycles whose ranges are replayed; run when there is none left, unless the task is another's."""
         while self._replay.record is not None and self._replay.range is None:
-            self.task.replay_schemas(self._replay.record, len(self._replay.record.ranges))
+            self.task.repeat_answers(self._replay.record, len(self._replay.record.ranges))
             self.task.close_replayed(self._replay.finish_cycle())
         if self._replay.record is None and self.state is TaskState.RESTORING:
             self.task.end_replay()

@@ -9,6 +9,7 @@ from stream.engine.protocol import (
     Following,
     Instruction,
     JournalGrew,
+    RowsFetched,
     StandbyFound,
     TaskFound,
     Unfollow,
@@ -64,6 +65,16 @@ class Standbys:
             return slot.enqueue(batch, now_ms) if slot else []
         except StreamError as error:
             return self.drop(batch.partition, str(error))
+
+    def answer_rows(self, answer: RowsFetched) -> list[Instruction]:
+        """Take feature rows that a followed task wanted."""
+        slot = self._slots.get(answer.partition)
+        try:
+            if slot:
+                slot.answer_rows(answer)
+        except StreamError as error:
+            return self.drop(answer.partition, str(error))
+        return []
 
     def has_work(self, now_ms: int) -> bool:
         """True if `work` would replay records."""

@@ -13,7 +13,7 @@ from stream.engine.monitoring import Monitoring, ShareWatch
 from stream.engine.plan import Plan
 from stream.engine.snapshot import Checkpoint
 from stream.engine.stage_state import StageState
-from stream.engine.upgrade import Carried, Restored, carry, check_stages
+from stream.engine.upgrade import Carried, Restored, carry, check_stages, score_digests
 from stream.errors import TaskCorrupted
 from stream.kernels.pages import Paged
 from stream.models.pickles import check_river, river_version
@@ -52,7 +52,15 @@ class LearnedState:
                 scores,
                 plan.labels.horizon_ms,
                 plan.labels.state_bytes,
+                plan.labels.spilled_bytes,
+                score_digests(plan),
             )
+
+    @property
+    def labels_kept(self) -> LabelStore:
+        """Where rows wait for labels; there is a label topic."""
+        assert self.labels is not None
+        return self.labels
 
     def arrays(self) -> dict[str, Array]:
         """All arrays, live, by prefix and name."""

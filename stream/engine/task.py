@@ -1,6 +1,6 @@
 """The engine of one partition: batches in, outputs and effects out. It reads no clock and performs nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import orjson
 
@@ -9,16 +9,19 @@ from stream.engine.effects import Effects, Observed, OutputBatch, Outputs
 from stream.engine.encoded import EncodedRecord, output_batch
 from stream.engine.image import StateImage
 from stream.engine.input_topics import facts_of_topics
-from stream.engine.journal import Backfill, JournalRecord, Range, SchemaAnswer
+from stream.engine.journal import Backfill, JournalRecord, LostRows, Range, SchemaAnswer
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
-from stream.engine.protocol import SchemaFetched, SchemaRefused, TopicIdentity
+from stream.engine.protocol import RowsFetched, SchemaFetched, SchemaRefused, TopicIdentity
 from stream.engine.relay import Relay
+from stream.engine.restore import HOW_TO_RESET
+from stream.engine.row_segments import digest_of
 from stream.engine.scoring import Scoring
 from stream.engine.snapshot import Checkpoint
 from stream.engine.source import accepted_by
 from stream.engine.state import LearnedState, LoadedState, load_state
 from stream.engine.upgrade import Restored, facts_of
+from stream.errors import TaskCorrupted
 from stream.records import RecordBatch, TopicPartition
 
 _NOTHING = JournalRecord(0, "", "", 0, (), ())
@@ -50,6 +53,7 @@ class Task:
         self._last = _NOTHING
         self._ranges: list[Range] = []
         self._schemas: list[SchemaAnswer] = []
+        self._lost_rows: list[LostRows] = []
         self._outputs: list[OutputBatch] = []
         self._needing = plan.input_topic
         self.begun_ms: int | None = None  # when a backfill was begun that no cycle tells of yet
@@ -96,7 +100,7 @@ class Task:
     @property
     def has_open_cycle(self) -> bool:
         """True if records were handled since the last cycle was closed, or a backfill was begun."""
-        return bool(self._ranges) or self.begun_ms is not None
+        return bool(self._ranges or self._lost_rows) or self.begun_ms is not None
 
     @property
     def cycle_outputs(self) -> tuple[OutputBatch, ...]:
@@ -137,6 +141,30 @@ class Task:
         else:
             self._schemas.append(source.refuse(at, answer.schema_id, answer.reason, answer.message))
 
+    def answer_rows(self, answer: RowsFetched) -> None:
+        """Take what the last `process` needed; what is not there any more, or not what was written, is journaled."""
+        for name in self._take_rows(answer):
+            self.state.labels_kept.lose(name)
+            self._lost_rows.append(LostRows(len(self._ranges), name))
+
+    def repeat_rows(self, answer: RowsFetched) -> None:
+        """Take what the last `process` needed in a replay; raises TaskCorrupted if it is not there any more."""
+        for name in self._take_rows(answer):
+            raise TaskCorrupted(
+                f"{self._format.topics.features}[{self.partition}]: the features of the events from offset {name} on "
+                "are gone, or are not those that were written, and the journal says that labels were learned with "
+                f"them. Is the topic's retention.ms shorter than the horizon of labels? Reset the task ({HOW_TO_RESET})"
+            )
+
+    def _take_rows(self, answer: RowsFetched) -> Iterator[int]:
+        """Take the segments that are what was written; gives the names of the others."""
+        for name, content in answer.segments.items():
+            wanted = self.state.labels_kept.digest(name)
+            if content is not None and digest_of(content) == wanted:
+                self._work.rows.put(name, content)
+            elif wanted is not None:
+                yield name
+
     def close_cycle(self) -> Effects:
         """End the open cycle: its outputs, offsets and journal record."""
         record = JournalRecord(
@@ -146,6 +174,7 @@ class Task:
             epoch=self.epoch,
             ranges=tuple(self._ranges),
             schemas=tuple(self._schemas),
+            lost_rows=tuple(self._lost_rows),
             partitions=self._work.partitions,
             backfill=self.backfill,
         ).sealed()
@@ -168,12 +197,15 @@ class Task:
         """Go on at these offsets."""
         self._next_offsets.update(offsets)
 
-    def replay_schemas(self, record: JournalRecord, at: int) -> None:
-        """Repeat the answers about schemas that came before range `at` of a journaled cycle, under its partitions."""
+    def repeat_answers(self, record: JournalRecord, at: int) -> None:
+        """Repeat the answers that came before range `at` of a journaled cycle, under its partitions."""
         self._work.partitions = record.partitions
         for answer in record.schemas:
             if answer.at == at:
                 self._sources[answer.topic].repeat(answer)
+        for lost in record.lost_rows:
+            if lost.at == at:
+                self.state.labels_kept.lose(lost.name)
 
     def replay(self, batch: RecordBatch, now_ms: int) -> Outputs:
         """As `process`, of records that were journaled: what left with them is not encoded again."""
@@ -187,6 +219,7 @@ class Task:
         """End a cycle whose ranges were all replayed."""
         self._last = record
         self._ranges, self._schemas = [], []
+        self._work.rows.end_cycle()
 
     def end_replay(self) -> None:
         """All that was journaled is replayed: from here on it counts."""
@@ -237,5 +270,5 @@ class Task:
     def _end_cycle(self, record: JournalRecord) -> None:
         self._last = record
         self.begun_ms = None
-        self._ranges, self._schemas, self._outputs = [], [], []
+        self._ranges, self._schemas, self._lost_rows, self._outputs = [], [], [], []
         self.metrics = self._work.end_cycle()

@@ -55,6 +55,12 @@ def check_stages(plan: Plan, facts: Mapping[str, str]) -> None:
         )
 
 
+def score_digests(plan: Plan) -> list[str]:
+    """Of each score in a row that waits for its label, the digest of its model: by it rows of before are known."""
+    scores = range(plan.problem.scores)
+    return [f"{plan.parts[f'model/{item.name}']}:{score}" for item in plan.models for score in scores]
+
+
 def carry(plan: Plan, facts: Mapping[str, str]) -> Carried:
     """Compare a plan with the facts of a snapshot (`Checkpoint.facts`)."""
     saved = {name.removeprefix(_PART): digest for name, digest in facts.items() if name.startswith(_PART)}

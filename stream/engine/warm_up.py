@@ -11,7 +11,8 @@ from stream.engine.encoded import EncodedRecord, output_batch
 from stream.engine.envelope import Sealer, Travellers
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Hop, Plan
-from stream.engine.protocol import SchemaFetched, TopicIdentity
+from stream.engine.protocol import RowsFetched, SchemaFetched, TopicIdentity
+from stream.engine.row_segments import Sealed
 from stream.engine.task import Task
 from stream.records import RecordBatch
 
@@ -31,7 +32,8 @@ _SCHEMA_ID = 1
 def warm_up(plan: Plan, format: OutputFormat) -> None:
     """Put events and labels of zeros through a task that is thrown away, and restore it from its own checkpoint.
 
-    Compiles what the cache does not have, so that nothing is left to compile once records come.
+    Compiles what the cache does not have, so that nothing is left to compile once records come. Where rows spill, so do
+    those of the events.
     """
     task = Task(plan, 0, 0, format)
     # As many partitions as make a worker look where keys belong (rule 19).
@@ -40,13 +42,21 @@ def warm_up(plan: Plan, format: OutputFormat) -> None:
     streams = [(plan.events.topic, plan.events.schema, plan.events.framing)]
     if plan.labels is not None:
         streams.append((plan.labels.topic, plan.labels.schema, plan.labels.framing))
+    spilled: list[Sealed] = []
     for topic, schema, framing in streams:
         batch = _batch(topic, _record(schema, framing))
         if plan.arrives is not None and topic == plan.events.topic:
             batch = _between_stages(plan.arrives, batch)
-        if task.process(batch, 0).needs_schema is not None:
+        given = task.process(batch, 0)
+        if given.needs_schema is not None:
             task.answer_schema(SchemaFetched(_SCHEMA_ID, schema.text))
+            given = task.process(batch, 0)
+        if given.needs_rows:
+            task.answer_rows(RowsFetched(0, {each.name: each.content for each in spilled}))
             task.process(batch, 0)
+        labels = task.state.labels
+        if plan.labels is not None and plan.labels.spilled_bytes and not spilled and labels and labels.waiting:
+            spilled = labels.seal(0)
     task.close_cycle()
     task.load(task.checkpoint(0))
 

@@ -6,6 +6,7 @@ stay in hand till then, and are sent again, for the tasks still owned, when the 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from stream.engine.failures import Failures
 from stream.engine.lifecycle import TaskState
@@ -28,6 +29,7 @@ from stream.engine.protocol import (
     Pause,
     Release,
     Revoked,
+    RowsFetched,
     SchemaFetched,
     SchemaRefused,
     SnapshotPublished,
@@ -139,13 +141,16 @@ class Worker:
                 return [] if self._is_stopping else self._standbys.on(event, self._slots, now_ms)
             case Fetched(batch):
                 slot = self._slots.get(batch.partition)
-                return self._enqueue(slot, batch, now_ms) if slot else self._standbys.enqueue(batch, now_ms)
+                return self._attempt(slot, partial((slot or self._standbys).enqueue, batch, now_ms))
             case SchemaFetched() | SchemaRefused():
                 if isinstance(event, SchemaFetched):  # a refusal holds as long as a task remembers it (rule 3)
                     self._schemas[event.schema_id] = event
                 for slot in self._slots.values():
                     slot.answer_schema(event)
                 return []
+            case RowsFetched(partition):
+                slot = self._slots.get(partition)
+                return self._attempt(slot, partial((slot or self._standbys).answer_rows, event))
             case CommitReturned():
                 return self._commit_returned(event, now_ms)
             case SnapshotPublished(partition):
@@ -196,10 +201,7 @@ class Worker:
         return self._close(now_ms) or self._release_if_done()
 
     def _lose(self, partitions: tuple[int, ...]) -> list[Instruction]:
-        """Another worker owns them: nothing of them may be committed; the rest is sent again without them.
-
-        There is nothing to release: they are gone, or given anew already.
-        """
+        """Another worker owns them: nothing of them may be committed, nor released; the rest is sent again."""
         self._forget(partitions)
         self._releasing = tuple(partition for partition in self._releasing if partition not in partitions)
         return [*self._drop_outputs(), *self._stop_if_failed()]
@@ -227,11 +229,11 @@ class Worker:
         checkpoint = slot.checkpoint_if_near(now_ms, self._copied_bytes) if slot.wants_snapshots else None
         return self._snapshots.publish([checkpoint]) if checkpoint is not None else []
 
-    def _enqueue(self, slot: Slot, batch: RecordBatch, now_ms: int) -> list[Instruction]:
+    def _attempt(self, slot: Slot | None, take: Callable[[], list[Instruction]]) -> list[Instruction]:
         try:
-            return slot.enqueue(batch, now_ms)
+            return take()
         except TaskCorrupted as error:
-            return self._restore_again(slot, error)
+            return self._restore_again(slot, error) if slot else []
 
     # --- failures ------------------------------------------------------------------------------------------------
 
@@ -271,8 +273,7 @@ class Worker:
         return self._snapshots.copy_ahead(self.slots, most_bytes)
 
     def _work(self, now_ms: int, records: int) -> list[Instruction]:
-        instructions: list[Instruction] = []
-        self.taken = 0
+        instructions, self.taken = list[Instruction](), 0
         over = self._transactions.last_over
         fairly = sorted(self._slots.values(), key=lambda slot: slot.served)  # the one that waits longest first
         slot = next((slot for slot in fairly if slot.has_work(now_ms) and slot.ready_after <= over), None)
@@ -299,7 +300,7 @@ class Worker:
         self._handled = slot.handled
         if outputs.needs_schema is not None:
             instructions += self._ask_schema(slot, outputs.needs_schema)
-        task, batches = slot.task, outputs.sent_on + outputs.transactional
+        task, batches = slot.task, outputs.sent_on + outputs.rows + outputs.transactional
         if self._settings.is_immediate:
             instructions += self._transactions.send(task.partition, task.epoch, outputs.predictions)
         else:

@@ -41,11 +41,13 @@ class Reader:
     ...         print(len(batch))
     """
 
-    def __init__(self, settings: KafkaSettings, records: int = 10_000) -> None:
+    def __init__(
+        self, settings: KafkaSettings, records: int = 10_000, config: client_config.Config | None = None
+    ) -> None:
         self._servers = settings.bootstrap_servers
         self._health = BrokerHealth()
-        config = {**client_config.reader(settings), "error_cb": self._health.on_error}
-        self._consumer = make_client(Consumer, config)
+        config = config or client_config.reader(settings)
+        self._consumer = make_client(Consumer, {**config, "error_cb": self._health.on_error})
         self._records = records
         self._unfinished: set[TopicPartition] = set()
 
@@ -149,6 +151,10 @@ class Reader:
         self._unfinished = set(starts)
         self._consumer.assign([Position(*source, offset) for source, offset in starts.items()])
 
+    def stop(self) -> None:
+        """Read nothing more: otherwise it would go on to fetch what is written later, and keep it."""
+        self._consumer.unassign()
+
     @property
     def is_at_end(self) -> bool:
         """Whether the end of every partition was met since `start`. More may come later."""
@@ -181,7 +187,7 @@ class Reader:
                     raise RetriableError(f"{source.topic}[{source.partition}]: nothing came for {_SILENCE_S:.0f} s")
                 yield from batches
         finally:
-            self._consumer.unassign()  # otherwise it would go on to fetch what is written later, and keep it
+            self.stop()
 
     def _is_record(self, message: Any) -> bool:
         error = message.error()

@@ -44,7 +44,13 @@ def check_start(
         RetriableError: no broker answers.
         ConfigError: a topic may not be described.
     """
-    specs = topics_of_app(names, 1, keeps_snapshots=bool(inputs.snapshots), repartition=inputs.repartition)
+    specs = topics_of_app(
+        names,
+        1,
+        keeps_snapshots=bool(inputs.snapshots),
+        repartition=inputs.repartition,
+        horizon_ms=inputs.horizon_ms,
+    )
     states = _there(admin.describe([*filter(None, [event_topic]), *inputs.sources, *(spec.name for spec in specs)]))
     found: list[Checked] = []
     for name in inputs.sources:
@@ -55,7 +61,7 @@ def check_start(
         if spec.name in states:
             check = check_repartition if spec.name == inputs.repartition else check_owned
             found += check(spec, states[spec.name], settings.max_message_bytes)
-    of_tasks = [event_topic, *inputs.sources, inputs.journal, inputs.snapshots, names.predictions]
+    of_tasks = [event_topic, *inputs.sources, inputs.journal, inputs.snapshots, inputs.features, names.predictions]
     found += check_partition_counts({name: states[name].partitions for name in of_tasks if name in states})
     found += check_broker(admin.broker_settings(), settings)
     if inputs.journal in states:

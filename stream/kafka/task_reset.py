@@ -55,6 +55,8 @@ class TaskReset:
             RetriableError: no answer; call again.
         """
         self.mark(partition)
+        if self._topics.features:  # before the journal: where a task begins anew, its segments have the names of before
+            self._empty(TopicPartition(self._topics.features, partition))
         self._empty(TopicPartition(self._topics.journal, partition))
         self._store.forget(partition)
 

@@ -167,6 +167,13 @@ def _differs(topic: str, name: str, got: str, wanted: str) -> Checked:
             topic,
             f"topic {topic} has {name}={got}: with {wanted} a worker whose clock is ahead of the broker's notices it",
         )
+    if name == "retention.ms" and int(wanted) > 0:
+        return Checked(
+            Verdict.REFUSED,
+            topic,
+            f"topic {topic} has {name}={got}: features wait there for the horizon of their labels and a day in which a "
+            f"worker may be away, at least {wanted} ms (rule 36). Raise it, or lower the horizon",
+        )
     return Checked(
         Verdict.REFUSED,
         topic,
@@ -192,6 +199,8 @@ def _holds(name: str, wanted: str, state: TopicState) -> bool:
     got = state.config.get(name, "")
     if name == "min.compaction.lag.ms":
         return int(got or 0) >= int(wanted)
+    if name == "retention.ms" and int(wanted) > 0:
+        return not 0 <= int(got or -1) < int(wanted)
     return got == wanted
 
 

@@ -8,6 +8,8 @@ from stream.config import InputTopics, KafkaSettings, TopicNames
 
 # Rule 23: a reader that found a manifest must still find its chunks an hour later.
 _MIN_COMPACTION_LAG_MS = 3_600_000
+# Rule 36: features stay for the horizon of their labels, and for a day in which a worker may be away or replay.
+ROWS_MARGIN_MS = 86_400_000
 
 # Like the journal it is trimmed up to the older snapshot. Its records have the events' times, which may be a year old,
 # and hold records of up to 900,000 bytes (stream.engine.admission).
@@ -50,7 +52,13 @@ class TopicPlan:
 
 
 def topics_of_app(
-    names: TopicNames, partitions: int, replication: int = -1, *, keeps_snapshots: bool = True, repartition: str = ""
+    names: TopicNames,
+    partitions: int,
+    replication: int = -1,
+    *,
+    keeps_snapshots: bool = True,
+    repartition: str = "",
+    horizon_ms: int = 0,
 ) -> tuple[TopicSpec, ...]:
     """The topics that an app, or one of its stages, owns.
 
@@ -60,6 +68,7 @@ def topics_of_app(
         replication: of each topic; -1 leaves it to the broker.
         keeps_snapshots: whether snapshots are kept in a topic, and not in a folder or object store.
         repartition: the topic that the stage reads, where another one writes it (rule 34); "" where it has none.
+        horizon_ms: of the labels, if their features wait in a topic (rule 36); 0 otherwise.
     """
     outputs = (names.predictions, names.alerts, names.dead_letters)
     # The journal is trimmed up to the older snapshot and never by age: without it nothing can be replayed (rule 23).
@@ -71,8 +80,10 @@ def topics_of_app(
         "message.timestamp.type": "LogAppendTime",
     }
     snapshots = {"cleanup.policy": "compact", "min.compaction.lag.ms": str(_MIN_COMPACTION_LAG_MS)}
+    features = {"cleanup.policy": "delete", "retention.ms": str(horizon_ms + ROWS_MARGIN_MS), "retention.bytes": "-1"}
     return (
         *(TopicSpec(name, partitions, replication) for name in outputs),
+        *([TopicSpec(names.features, partitions, replication, features)] if horizon_ms else []),
         TopicSpec(names.journal, partitions, replication, journal),
         *([TopicSpec(repartition, partitions, replication, _BETWEEN_STAGES)] if repartition else []),
         *([TopicSpec(names.snapshots, partitions, replication, snapshots)] if keeps_snapshots else []),
@@ -83,15 +94,15 @@ def plan(settings: KafkaSettings, inputs: InputTopics, topics: Iterable[TopicSpe
     """What a worker with these settings needs: topics to create, and rights on them, its group and its id."""
     owned = tuple(topics)
     written = [spec.name for spec in owned]
-    read = [*inputs.sources, inputs.journal, *([inputs.snapshots] if inputs.snapshots else [])]
+    read = [*inputs.sources, inputs.journal, *filter(None, (inputs.snapshots, inputs.features))]
     acls = [
         *(Acl("topic", name, operation) for name in read for operation in ("Read", "Describe")),
         *(Acl("topic", name, "Write") for name in written),
         *(Acl("topic", name, "Describe") for name in written if name not in read),
         # Retention, cleanup policy and largest record are compared with what the protocol needs (rules 12, 20 and 23).
         *(Acl("topic", name, "DescribeConfigs") for name in dict.fromkeys((*read, *written))),
-        # Of records: these are trimmed (rule 23).
-        *(Acl("topic", name, "Delete") for name in (inputs.journal, inputs.repartition) if name),
+        # Of records: these are trimmed (rule 23), and features are deleted where a task is reset.
+        *(Acl("topic", name, "Delete") for name in (inputs.journal, inputs.repartition, inputs.features) if name),
         Acl("group", settings.group_id, "Read"),
         Acl("group", settings.group_id, "Describe"),
         Acl("transactional-id", settings.transactional_id, "Write"),

@@ -34,6 +34,7 @@ from stream.engine.protocol import (
     Event,
     Fetch,
     Fetched,
+    FetchRows,
     FetchSchema,
     FindTask,
     Follow,
@@ -67,9 +68,9 @@ from stream.kafka.input_partitions import count_partitions
 from stream.kafka.input_watch import InputWatch
 from stream.kafka.journal_trimmer import JournalTrimmer
 from stream.kafka.mailbox import Mail, Mailbox
+from stream.kafka.needs import Needs
 from stream.kafka.publisher import Publisher
 from stream.kafka.reader import Reader
-from stream.kafka.schema_fetcher import SchemaFetcher
 from stream.kafka.sender import Sender
 from stream.kafka.snapshots import TopicSnapshotStore
 from stream.kafka.stable import wait_until_stable
@@ -122,7 +123,7 @@ class Transport:
         self._events: list[Event] = []
         self._requests: dict[int, object] = {}  # FindTask asked for and not answered, by partition
         self._begun: tuple[int, object] = (0, None)  # the newest transaction and the membership it began with
-        self._schemas: SchemaFetcher | None = None
+        self._needs = Needs(settings, topics.features, self._mailbox)
         self.watch = InputWatch(settings, topics, self._mailbox.post)
         self._follower: Follower | None = None
         self._is_closing = False
@@ -207,7 +208,9 @@ class Transport:
             case StopTask(partition):
                 self._stop_task(partition)
             case FetchSchema(schema_id):
-                self._fetch_schema(schema_id)
+                self._needs.fetch_schema(schema_id)
+            case FetchRows():
+                self._needs.fetch_rows(instruction)
             case PublishSnapshot(checkpoint):
                 self._mailbox.run(self._publishing, lambda: self._publisher.publish(checkpoint))
             case Release(partitions):
@@ -280,7 +283,7 @@ class Transport:
         if isinstance(item, FollowedFound):
             return self._follower.found(item) if self._follower is not None else None
         if isinstance(item, SchemaFetched | SchemaRefused):
-            self._schemas_asked().answered(item.schema_id)
+            self._needs.answered(item)
         return item
 
     # --- the group -----------------------------------------------------------------------------------------------
@@ -366,16 +369,6 @@ class Transport:
         if source in (flows := self._flows_of(source)):
             flows.pause(source)
 
-    def _fetch_schema(self, schema_id: int) -> None:
-        self._schemas_asked().fetch(schema_id)
-
-    def _schemas_asked(self) -> SchemaFetcher:
-        if self._schemas is None:
-            from stream.kafka.registry import Registry  # a fifth of a second, for apps with a registry alone
-
-            self._schemas = SchemaFetcher(Registry(self._settings), self._mailbox)
-        return self._schemas
-
     def _read_committed(self, sources: tuple[TopicPartition, ...]) -> dict[TopicPartition, CommittedOffset]:
         with Reader(self._settings) as reader:
             return wait_until_stable(lambda: reader.committed(sources), "committed offsets", lambda: self._is_closing)
@@ -391,8 +384,7 @@ class Transport:
         self._publishing = ThreadPoolExecutor(1, thread_name_prefix="stream-snapshots")
 
     def _stop_helpers(self) -> None:
-        if self._schemas is not None:
-            self._schemas.close()
+        self._needs.close()
         for threads in (self._finding, self._publishing):
             threads.shutdown(wait=True, cancel_futures=True)
         self._finder.close()

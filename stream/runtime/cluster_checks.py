@@ -28,7 +28,7 @@ def check_cluster(plan: Plan, inputs: InputTopics, settings: Settings) -> None:
     """
     kafka = settings.kafka(plan.app, plan.stage)
     with Reader(kafka) as reader:
-        for topic in filter(None, (*inputs.sources, inputs.journal, inputs.snapshots)):
+        for topic in filter(None, (*inputs.sources, inputs.journal, inputs.snapshots, inputs.features)):
             reader.partitions(topic)  # waits for one that was made a moment ago
     names = settings.topics(plan.app, plan.stage)
     interval_ms = settings.snapshot_interval_s * 1000

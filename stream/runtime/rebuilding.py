@@ -10,7 +10,7 @@ from stream.avro import Framing, header
 from stream.engine.lifecycle import TaskState
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
-from stream.engine.protocol import Instruction, Pause, Resume, TaskFound
+from stream.engine.protocol import FetchRows, Instruction, Pause, Resume, TaskFound
 from stream.engine.slot import Slot
 from stream.engine.task import Task
 from stream.errors import RetriableError, TaskCorrupted
@@ -18,6 +18,8 @@ from stream.kafka import client_config
 from stream.kafka.broker_health import BrokerHealth
 from stream.kafka.clients import make_client
 from stream.kafka.flows import Flows
+from stream.kafka.mailbox import Mailbox
+from stream.kafka.row_fetcher import RowFetcher
 from stream.runtime.settings import Settings
 from stream.runtime.worker import compile_kernels, now_ms
 
@@ -64,17 +66,19 @@ class Rebuilder:
         config = client_config.assigned_consumer(self._kafka, len(starts))
         consumer = make_client(Consumer, {**config, "error_cb": BrokerHealth().on_error})
         flows = Flows(consumer)
+        rows = RowFetcher(self._kafka, self._format.topics.features, Mailbox())
         try:
             flows.add(starts)
             for source, offset in starts.items():
                 flows.fetch(source, offset)
             with np.errstate(all="ignore"):
-                self._replay(slot, flows, on_progress)
+                self._replay(slot, flows, rows, on_progress)
         finally:
+            rows.close()
             consumer.close()
         return slot
 
-    def _replay(self, slot: Slot, flows: Flows, on_progress: Callable[[float], None]) -> None:
+    def _replay(self, slot: Slot, flows: Flows, rows: RowFetcher, on_progress: Callable[[float], None]) -> None:
         give_up_at = time.monotonic() + _SILENCE_S
         while slot.state is TaskState.RESTORING:
             batches = flows.consume(_POLL_S, self._kafka.poll_records)
@@ -85,6 +89,9 @@ class Rebuilder:
             while slot.state is TaskState.RESTORING and slot.has_work(now_ms()):
                 _, instructions = slot.handle(now_ms(), _SLICE_RECORDS)
                 _perform(instructions, flows)
+                for wanted in instructions:
+                    if isinstance(wanted, FetchRows) and (answer := rows.read(wanted)):
+                        slot.answer_rows(answer)
                 give_up_at = time.monotonic() + _SILENCE_S
             on_progress(slot.restored_share)
             if time.monotonic() > give_up_at:

@@ -48,6 +48,7 @@ class Settings:
     dead_letters_topic: str = ""  # likewise, `APP.dead-letters`
     journal_topic: str = ""  # likewise, `APP.journal`
     snapshots_topic: str = ""  # likewise, `APP.snapshots`
+    features_topic: str = ""  # likewise, `APP.features`: rows that wait for their labels outside of memory
     delivery: str = "exactly-once"  # or `immediate`: predictions leave at once, outside the transaction
     output_format: str = "avro"  # of predictions and alerts; or `json`
     offset_reset: str = "earliest"  # or `latest`: where a task without a journal begins

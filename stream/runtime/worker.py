@@ -83,6 +83,7 @@ def input_topics(plan: Plan, settings: Settings) -> InputTopics:
     """What the tasks of a worker read."""
     topics = settings.topics(plan.app, plan.stage)
     labels = (plan.labels.topic,) if plan.labels else ()
+    horizon_ms = plan.labels.horizon_ms if plan.labels and plan.labels.spilled_bytes else 0
     return InputTopics(
         plan.input_topic,
         labels,
@@ -90,6 +91,8 @@ def input_topics(plan: Plan, settings: Settings) -> InputTopics:
         topics.snapshots if settings.snapshots == "kafka" else "",
         repartition=plan.input_topic if plan.arrives else "",
         begin_ms=settings.begin_ms,
+        features=topics.features if horizon_ms else "",
+        horizon_ms=horizon_ms,
     )
 
 

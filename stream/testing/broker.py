@@ -8,6 +8,7 @@ from stream.engine.effects import OutputBatch
 from stream.engine.protocol import (
     CommittedOffset,
     OffsetAndMetadata,
+    RowsFetched,
     SchemaFetched,
     SchemaRefused,
     TaskFound,
@@ -34,6 +35,7 @@ class SimulatedBroker:
         partitions: of each of them.
         schemas: the registry's texts by id; other ids are refused.
         transaction_timeout_ms: after which an open transaction is aborted.
+        features: the app's topic of feature rows that wait for labels.
     """
 
     def __init__(
@@ -43,8 +45,10 @@ class SimulatedBroker:
         partitions: int,
         schemas: Mapping[int, str],
         transaction_timeout_ms: int = 10_000,
+        features: str = "",
     ) -> None:
         self.inputs = tuple(inputs)
+        self.features = features
         self.journal = journal
         self.partitions = partitions
         self.logs: dict[TopicPartition, PartitionLog] = defaultdict(PartitionLog)
@@ -194,6 +198,12 @@ class SimulatedBroker:
             ends={source: self.logs[source].end for source in sources},
             topics={topic: TopicIdentity(f"id of {topic}", self.partitions) for topic in self.inputs},
         )
+
+    def rows(self, partition: int, names: Iterable[int]) -> RowsFetched | None:
+        """Segments of feature rows (rule 36); None while one of them is not to be read yet."""
+        log = self.logs[TopicPartition(self.features, partition)]
+        found = {int(record.key or b""): record.value for _, record in log.committed()}
+        return RowsFetched(partition, {name: found[name] for name in names}) if found.keys() >= set(names) else None
 
     def forget_offsets(self, sources: Iterable[TopicPartition]) -> None:
         """Offsets expire a week after the last member left."""

@@ -1,9 +1,10 @@
 """What must hold after a simulation, whatever went wrong: nothing lost, nothing twice, state bit for bit."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from stream.engine import journal
+from stream.engine.effects import Outputs
 from stream.engine.journal import JournalRecord
 from stream.engine.small_avro import decode_small
 from stream.engine.task import Task
@@ -41,7 +42,7 @@ def _check_outputs(run: Simulation, expected: Counter[tuple[str, Stored]]) -> No
     found = Counter(
         (source.topic, record)
         for source, log in run.broker.logs.items()
-        if source.topic in (topics.predictions, topics.alerts, topics.dead_letters)
+        if source.topic in (topics.predictions, topics.alerts, topics.dead_letters, topics.features)
         for _, record in log.committed()
     )
     surplus = found - expected
@@ -104,17 +105,31 @@ def _replay(run: Simulation, partition: int, cycles: Iterable[JournalRecord]) ->
     outputs: list[tuple[str, Stored]] = []
     for cycle in cycles:
         for place, taken in enumerate(cycle.ranges):
-            task.replay_schemas(cycle, place)
+            task.repeat_answers(cycle, place)
             for records in _alike(run.broker.read(taken.source, taken.first, taken.count), cycle):
-                given = task.process(records, taken.now_ms)
-                if given.taken < len(records):
-                    raise _failed(run, f"partition {partition}: the journal lacks the schema {given.needs_schema}")
-                if cycle.backfill is None or records.timestamps_ms[0] >= cycle.backfill.emit_from_ms:
-                    batches = (*given.predictions, *given.transactional)
+                for given in _processed(run, task, records, taken.now_ms):
+                    batches = given.rows
+                    if cycle.backfill is None or records.timestamps_ms[0] >= cycle.backfill.emit_from_ms:
+                        batches = (*given.rows, *given.predictions, *given.transactional)
                     outputs += [(batch.topic, record) for batch in batches for record in stored_records(batch)]
-        task.replay_schemas(cycle, len(cycle.ranges))
+        task.repeat_answers(cycle, len(cycle.ranges))
         task.close_replayed(cycle)
     return task, outputs
+
+
+def _processed(run: Simulation, task: Task, records: RecordBatch, now_ms: int) -> Iterator[Outputs]:
+    """What a task makes of records, with the feature rows that their labels want."""
+    while len(records):
+        given = task.process(records, now_ms)
+        if given.needs_schema is not None:
+            raise _failed(run, f"partition {task.partition}: the journal lacks the schema {given.needs_schema}")
+        if given.needs_rows:
+            rows = run.broker.rows(task.partition, given.needs_rows)
+            if rows is None:
+                raise _failed(run, f"partition {task.partition}: feature rows of labels are missing")
+            task.repeat_rows(rows)
+        records = records.part(given.taken, len(records))
+        yield given
 
 
 def _alike(batch: RecordBatch, cycle: JournalRecord) -> list[RecordBatch]:

@@ -15,6 +15,7 @@ from stream.engine.protocol import (
     Event,
     Fetch,
     Fetched,
+    FetchRows,
     FetchSchema,
     FindTask,
     Follow,
@@ -199,6 +200,8 @@ class Connection:
                 self._paused.discard(source)
             case FetchSchema(schema_id):
                 self._asking.append(self._ask_schema(schema_id))
+            case FetchRows(partition, names):
+                self._asking.append(self._fetch_rows(partition, names))
             case Send(outputs):
                 self._sending.append(outputs)
             case Produce(transaction, outputs):
@@ -250,6 +253,12 @@ class Connection:
         if self.draw.random() < self.chances.wrong_refusal:
             return SchemaRefused(schema_id, RejectReason.UNKNOWN_SCHEMA, "a replica of the registry lags behind")
         return self.broker.schema(schema_id)
+
+    def _fetch_rows(self, partition: int, names: tuple[int, ...]) -> Job[Event]:
+        yield
+        while (answer := self.broker.rows(partition, names)) is None:
+            yield
+        return answer
 
     def publish(self, instruction: PublishSnapshot) -> Job[Event]:
         """Write a snapshot."""

@@ -139,7 +139,12 @@ class Simulation:
         self.format = OutputFormat(TopicNames.of(plan.app), b"\0\0\0\0\x01", b"\0\0\0\0\x02")
         inputs = [plan.events.topic, *([plan.labels.topic] if plan.labels else [])]
         self.broker = SimulatedBroker(
-            inputs, self.format.topics.journal, partitions, schemas, self.transaction_timeout_ms
+            inputs,
+            self.format.topics.journal,
+            partitions,
+            schemas,
+            self.transaction_timeout_ms,
+            self.format.topics.features,
         )
         self.now_ms = self._started_ms = start_ms
         self.faults = faults or Faults()

@@ -41,7 +41,11 @@ FORMAT = OutputFormat(TopicNames.of("app"), b"\0\0\0\0\x07", b"\0\0\0\0\x08")
 
 
 def declare(
-    has_label_topic: bool = True, horizon: str = "1h", state_bytes: int = 1 << 20, of_events: Any = None
+    has_label_topic: bool = True,
+    horizon: str = "1h",
+    state_bytes: int = 1 << 20,
+    of_events: Any = None,
+    spilled_bytes: int = 0,
 ) -> App:
     """Payments by card, whose labels come on a topic of their own or in the event; `of_events` go to App.events."""
     app = App("app")
@@ -56,9 +60,8 @@ def declare(
         words=col("text").bag_of_words(64),
     )
     if has_label_topic:
-        app.labels(
-            "chargebacks", of=events, schema=LABEL_SCHEMA, target="fraud", horizon=horizon, state_bytes=state_bytes
-        )
+        bounds: Any = {"horizon": horizon, "state_bytes": state_bytes, "spilled_bytes": spilled_bytes}
+        app.labels("chargebacks", of=events, schema=LABEL_SCHEMA, target="fraud", **bounds)
     app.model("champion", models.StandardScaler() | models.LogisticRegression())
     app.monitor(drift.ADWIN(), on=["error", "score", "features"])
     return app
@@ -68,6 +71,12 @@ def declare(
 def plan_with_labels() -> Plan:
     """The plan with a label topic."""
     return compile_app(declare(), {})
+
+
+@cache
+def plan_that_spills() -> Plan:
+    """The plan with a label topic, and room for 16 waiting rows in memory."""
+    return compile_app(declare(state_bytes=1, spilled_bytes=1), {})
 
 
 @cache

@@ -14,6 +14,7 @@ from stream.engine.protocol import (
     Event,
     Fetch,
     Fetched,
+    FetchRows,
     FetchSchema,
     FindTask,
     Follow,
@@ -23,6 +24,7 @@ from stream.engine.protocol import (
     PublishSnapshot,
     Release,
     Resume,
+    RowsFetched,
     SchemaFetched,
     SchemaRefused,
     Send,
@@ -58,6 +60,7 @@ class MemoryBroker:
     committed: dict[TopicPartition, CommittedOffset] = field(default_factory=dict)
     checkpoints: dict[int, list[Checkpoint]] = field(default_factory=lambda: defaultdict(list))
     identities: dict[str, TopicIdentity] = field(default_factory=dict)  # of the inputs
+    gone: set[int] = field(default_factory=set)  # segments of feature rows that were deleted
 
     def append(self, source: TopicPartition, key: bytes | None, value: bytes | None, timestamp_ms: int) -> None:
         """Add a record as a producer would."""
@@ -87,6 +90,12 @@ class MemoryBroker:
             ends={source: len(self.topics[source]) for source in sources},
             topics=self.identities,
         )
+
+    def rows(self, partition: int, names: Sequence[int]) -> RowsFetched:
+        """Segments of feature rows, but for those that are gone."""
+        stored = self.topics[TopicPartition("app.features", partition)]
+        there = {int(record.key or b""): record.value for record in stored}
+        return RowsFetched(partition, {name: None if name in self.gone else there.get(name) for name in names})
 
     def read(self, source: TopicPartition, offset: int, records: int) -> RecordBatch:
         """Records of a partition from `offset` on."""
@@ -144,6 +153,8 @@ class MemoryConnection:
                 self._paused.discard(source)
             case FetchSchema(schema_id):
                 return [self._schema(schema_id)]
+            case FetchRows(partition, names):
+                return [self.broker.rows(partition, names)]
             case Send(outputs):
                 self._was_refused |= self._is_refused(outputs)
                 self.broker.store([batch for batch in outputs if not self._is_refused([batch])])

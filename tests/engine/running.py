@@ -4,12 +4,14 @@ from collections import deque
 from typing import Self
 
 from stream.engine import journal
+from stream.engine.plan import Plan
 from stream.engine.protocol import (
     Assigned,
     CommitOutcome,
     Event,
     Instruction,
 )
+from stream.engine.row_archive import RowArchive
 from stream.engine.small_avro import decode_small
 from stream.engine.task import Task
 from stream.engine.worker import Worker
@@ -35,9 +37,11 @@ class Running:
         commit_interval_ms: int = 1,
         snapshot_interval_ms: int = 1_000_000,
         is_immediate: bool = False,
+        plan: Plan | None = None,
     ) -> None:
+        chosen = plan or plan_with_labels()
         settings = WorkerSettings(is_immediate, commit_interval_ms, snapshot_interval_ms)
-        self.worker = Worker(lambda partition, epoch: Task(plan_with_labels(), partition, epoch, FORMAT), settings)
+        self.worker = Worker(lambda partition, epoch: Task(chosen, partition, epoch, FORMAT), settings)
         self.connection = MemoryConnection(broker, refusals or [])
         self.now_ms = T0
         self.seen: list[Instruction] = []
@@ -84,17 +88,22 @@ class Running:
         return sum(isinstance(instruction, kind) for instruction in self.seen)
 
 
-def state_of_journal(broker: MemoryBroker) -> str:
+def state_of_journal(broker: MemoryBroker, plan: Plan | None = None) -> str:
     """Digest of a fresh engine run over the committed journal."""
-    task = Task(plan_with_labels(), 0, 1, FORMAT)
+    task, rows = Task(plan or plan_with_labels(), 0, 1, FORMAT), RowArchive()
     task.start_at({EVENTS: 0, LABELS: 0})
     for value in broker.values(FORMAT.topics.journal):
         assert value is not None
         record = journal.decode(value)
         for place, taken in enumerate(record.ranges):
-            task.replay_schemas(record, place)
-            task.process(broker.read(taken.source, taken.first, taken.count), taken.now_ms)
-        task.replay_schemas(record, len(record.ranges))
+            task.repeat_answers(record, place)
+            records = broker.read(taken.source, taken.first, taken.count)
+            while len(records):
+                given = task.process(records, taken.now_ms)
+                rows.keep(given.rows)
+                task.repeat_rows(rows.fetch(0, given.needs_rows))
+                records = records.part(given.taken, len(records))
+        task.repeat_answers(record, len(record.ranges))
         task.close_replayed(record)
     return task.state.digest()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from stream.engine.protocol import TaskFound
 from stream.engine.restore import Beginning, find_beginning
 from stream.errors import RetriableError, TaskCorrupted
 from stream.kafka import answers, task_reset
+from stream.kafka.reader import Reader
 from stream.kafka.task_finder import TaskFinder
 from stream.kafka.task_reset import TaskReset
 from stream.records import TopicPartition
+from tests.conftest import MakeTopic
 from tests.kafka.scripted import journal_record
 from tests.kafka.test_task_finder import Committing, EmptyStore
 
@@ -128,3 +131,24 @@ def test_brokers_that_are_silent_in_the_middle_of_a_reset_are_told(
     with pytest.raises(RetriableError, match=r"no answer in .* Try again"):
         begun(source)
     resetting.close()
+
+
+def test_features_of_labels_go_before_the_journal(
+    settings: KafkaSettings, inputs: InputTopics, task: TopicPartition, topic: MakeTopic, produce: Any
+) -> None:
+    """A task that begins anew names its segments as before: it must not find the old ones."""
+    with_features = replace(inputs, features=topic("features", 2))
+    produce(with_features.features, b"segment")
+    emptied: list[str] = []
+
+    class Noting(TaskReset):
+        def _empty(self, source: TopicPartition) -> None:
+            super()._empty(source)
+            emptied.append(source.topic)
+
+    resetting = Noting(settings, with_features, Forgetting())
+    resetting.reset(0)
+    resetting.close()
+    with Reader(settings) as reader:
+        assert reader.watermarks(TopicPartition(with_features.features, 0)) == (1, 1)
+    assert emptied == [with_features.features, inputs.journal]

@@ -17,6 +17,7 @@ from stream.kafka.topic_plan import TopicSpec, topics_of_app
 from stream.records import TopicPartition
 
 MINUTE_MS = 60_000
+DAY_MS = 86_400_000
 INPUT = {"cleanup.policy": "delete", "retention.ms": "604800000", "retention.bytes": "-1"}
 JOURNAL = TopicSpec(
     "journal", 1, 1, {"cleanup.policy": "delete", "retention.ms": "-1", "message.timestamp.type": "LogAppendTime"}
@@ -137,6 +138,24 @@ def test_rule_12_an_app_with_stages_sends_records_of_a_million_bytes() -> None:
     assert (fine.verdict, small.verdict) == (Verdict.OK, Verdict.REFUSED)
     assert "max_message_bytes = 999,999: an app with stages needs 1,000,000" in small.text
     assert "(rule 12). Set max_message_bytes to" in small.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"retention_ms": "-1"}, Verdict.OK),
+        ({"retention_ms": str(31 * DAY_MS)}, Verdict.OK),
+        ({"retention_ms": str(31 * DAY_MS - 1)}, Verdict.REFUSED),
+        ({"retention_ms": "-1", "retention_bytes": "1000"}, Verdict.REFUSED),
+        ({"retention_ms": "-1", "cleanup_policy": "compact"}, Verdict.REFUSED),
+    ],
+)
+def test_rule_36_features_are_kept_for_the_horizon_and_a_day(changes: dict[str, str], expected: Verdict) -> None:
+    """A horizon of 30 days: on the last one, and on the day after it, in which a worker may be away."""
+    names = TopicNames.of("fraud")
+    (spec,) = [each for each in topics_of_app(names, 1, horizon_ms=30 * DAY_MS) if each.name == names.features]
+    (found,) = check_owned(spec, state(spec.name, **changes), 1_000_000)
+    assert found.verdict is expected
 
 
 def test_rule_12_a_topic_that_takes_smaller_records_than_a_worker_sends_is_refused() -> None:

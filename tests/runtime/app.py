@@ -24,7 +24,7 @@ NAME = "STREAM_TEST_APP"
 STATE_BYTES = "STREAM_TEST_STATE_BYTES"  # another budget makes another version of the app, whose parts are all the same
 
 
-def declare(name: str, state_bytes: int = 4 << 20) -> App:
+def declare(name: str, state_bytes: int = 4 << 20, label_bytes: int = 4 << 20, spilled_bytes: int = 0) -> App:
     """Payments by card, whose chargebacks come on a topic of their own; both named after the app."""
     declared = App(name)
     payments = declared.events(
@@ -38,7 +38,13 @@ def declare(name: str, state_bytes: int = 4 << 20) -> App:
         idle=col("at").since_last(),
     )
     declared.labels(
-        f"{name}.chargebacks", of=payments, schema=CHARGEBACK, target="fraud", horizon="1h", state_bytes=4 << 20
+        f"{name}.chargebacks",
+        of=payments,
+        schema=CHARGEBACK,
+        target="fraud",
+        horizon="1h",
+        state_bytes=label_bytes,
+        spilled_bytes=spilled_bytes,
     )
     declared.model("champion", models.StandardScaler() | models.LogisticRegression())
     # A few thousand events have to be enough for an alert.

@@ -58,10 +58,10 @@ class Deployment:
         )
         self.traffic = Traffic(self.broker.bootstrap_servers, self.broker.registry_url, self.name)
 
-    def create_topics(self) -> None:
-        """Make all topics of the app."""
+    def create_topics(self, horizon_ms: int = 0) -> None:
+        """Make all topics of the app; with a horizon that of features too."""
         inputs = [TopicSpec(name, self.partitions) for name in (self.events, self.labels)]
-        Admin(self.kafka).create([*inputs, *topics_of_app(self.topics, self.partitions)])
+        Admin(self.kafka).create([*inputs, *topics_of_app(self.topics, self.partitions, horizon_ms=horizon_ms)])
 
     # --- workers -------------------------------------------------------------------------------------------------
 

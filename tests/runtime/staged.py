@@ -46,7 +46,7 @@ class Staged(Deployment):
         self.traffic = ShopTraffic(self.broker.bootstrap_servers, self.broker.registry_url, self.name)
         self.traffic.payment_id = self.traffic.register(f"{self.name}.payments-value", SHOP_PAYMENT)
 
-    def create_topics(self) -> None:
+    def create_topics(self, horizon_ms: int = 0) -> None:
         """Make all topics of the app, as `stream topics create --inputs` does."""
         Admin(self.kafka).create(planned(self.stages, Settings(), self.partitions, -1, with_inputs=True).topics)
 
@@ -99,12 +99,12 @@ def check_stage(app: Staged, plan: Plan) -> int:
         counts: Counter[str] = Counter()
         for record in records:
             for place, item in enumerate(record.ranges):
-                task.replay_schemas(record, place)
+                task.repeat_answers(record, place)
                 batch = _between(batches[item.topic], item.first, item.last)
                 assert len(batch) == item.count
                 counts[item.topic] += len(batch)
                 task.process(batch, item.now_ms)
-            task.replay_schemas(record, len(record.ranges))
+            task.repeat_answers(record, len(record.ranges))
             task.close_replayed(record)
         assert counts == {topic: len(batch) for topic, batch in batches.items()}
         taken += counts[plan.input_topic]

@@ -4,7 +4,7 @@ import io
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from typing import Any, Self
 
@@ -56,6 +56,13 @@ class Traffic:
         for _ in range(count):
             self._produce("payments", "card1", self.payment("card1"), "predict")
             self.sent += 1
+        self.flush()
+
+    def send_chargebacks(self, numbers: Iterable[int], card: str = "card1") -> None:
+        """Send chargebacks for payments of a card, and wait until the broker has them; every third says fraud."""
+        for number in numbers:
+            truth = {"id": f"p{number}", "fraud": number % 3 == 0}
+            self._produce("chargebacks", card, encoded(CHARGEBACK, self._chargeback_id, truth), "learn")
         self.flush()
 
     def send_payment(self, value: bytes | None, should: str, card: str = "card1") -> None:

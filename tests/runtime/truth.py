@@ -12,6 +12,7 @@ from stream.engine import journal
 from stream.engine.journal import JournalRecord
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
+from stream.engine.row_archive import RowArchive
 from stream.engine.task import Task
 from stream.kafka.packing import pack_batch
 from stream.records import RecordBatch, TopicPartition
@@ -130,9 +131,9 @@ def cycles(app: Deployment, partition: int) -> list[JournalRecord]:
     return [journal.decode(message.value()) for message in app.by_partition(app.topics.journal)[partition]]
 
 
-def state_of_journal(app: Deployment, partition: int) -> tuple[int, str]:
+def state_of_journal(app: Deployment, partition: int, plan: Plan | None = None) -> tuple[int, str]:
     """Last cycle, and digest of the state of a fresh engine that consumed what the journal says."""
-    task = _task(app, partition)
+    task, rows = _task(app, partition, plan), RowArchive()
     task.start_at(dict.fromkeys(task.sources, 0))
     inputs = {
         topic: pack_batch(TopicPartition(topic, partition), app.by_partition(topic)[partition])
@@ -140,26 +141,32 @@ def state_of_journal(app: Deployment, partition: int) -> tuple[int, str]:
     }
     for record in cycles(app, partition):
         for place, taken in enumerate(record.ranges):
-            task.replay_schemas(record, place)
-            task.process(_between(inputs[taken.topic], taken.first, taken.last), taken.now_ms)
-        task.replay_schemas(record, len(record.ranges))
+            task.repeat_answers(record, place)
+            batch = _between(inputs[taken.topic], taken.first, taken.last)
+            while len(batch):
+                given = task.process(batch, taken.now_ms)
+                rows.keep(given.rows)
+                task.repeat_rows(rows.fetch(partition, given.needs_rows))
+                assert given.needs_schema is None
+                batch = batch.part(given.taken, len(batch))
+        task.repeat_answers(record, len(record.ranges))
         task.close_replayed(record)
     return task.cycle, task.state.digest()
 
 
-def state_of_snapshot(app: Deployment, partition: int) -> tuple[int, str]:
+def state_of_snapshot(app: Deployment, partition: int, plan: Plan | None = None) -> tuple[int, str]:
     """Cycle and digest of the state in the newest snapshot."""
     store = app.open_store()
     stored = store.load(partition, {(record.cycle, record.digest) for record in cycles(app, partition)})
     store.close()
     assert stored.checkpoint is not None, stored.damaged
-    task = _task(app, partition)
+    task = _task(app, partition, plan)
     task.load(stored.checkpoint)
     return task.cycle, task.state.digest()
 
 
-def _task(app: Deployment, partition: int) -> Task:
-    return Task(plan_of(app), partition, 1, OutputFormat(app.topics, None, None))
+def _task(app: Deployment, partition: int, plan: Plan | None = None) -> Task:
+    return Task(plan or plan_of(app), partition, 1, OutputFormat(app.topics, None, None))
 
 
 def plan_of(app: Deployment) -> Plan:

@@ -25,7 +25,9 @@ FINGERPRINTS = {
     "alert-command/v1": "f4b1a755db9d5cb0",
     "alert-state/v1": "2b21e624e133b96e",
     "journal/v1": "f20ba0cef2dcf743",
+    "journal/v2": "436b80f875d28d32",
     "prediction/v1": "7f0024be8e9fe781",
+    "repartition/v1": "e0f1b0ec726fb346",
 }
 
 

@@ -6,7 +6,7 @@ import orjson
 
 from stream.records import TopicPartition
 from stream.testing.simulation import InputRecord, Simulation
-from tests.engine.build import EVENT_SCHEMA, LABEL_SCHEMA, T0, chargebacks, payments, plan_with_labels
+from tests.engine.build import EVENT_SCHEMA, LABEL_SCHEMA, T0, chargebacks, payments, plan_that_spills, plan_with_labels
 
 PARTITIONS = 4
 SCHEMAS = {1: orjson.dumps(EVENT_SCHEMA).decode(), 2: orjson.dumps(LABEL_SCHEMA).decode()}
@@ -14,7 +14,7 @@ UNSENDABLE = b"unsendable"
 _OF_NO_SCHEMA = b"\0\0\0\0\x09?"
 
 
-def records(seed: int, count: int = 200, has_unsendable: bool = False) -> list[InputRecord]:
+def records(seed: int, count: int = 200, has_unsendable: bool = False, latest_ms: int = 80) -> list[InputRecord]:
     """Payments, a few of them poison, with labels that come early, late, twice or never."""
     draw = random.Random(seed)
     found: list[InputRecord] = []
@@ -25,17 +25,19 @@ def records(seed: int, count: int = 200, has_unsendable: bool = False) -> list[I
         key = UNSENDABLE if has_unsendable and number == count // 2 else key
         found.append(InputRecord(TopicPartition("payments", partition), key, value, T0 + number))
         for _ in range(draw.choice((0, 1, 1, 2))):
-            at_ms = T0 + number + draw.randint(-5, 80)
+            at_ms = T0 + number + draw.randint(-5, latest_ms)
             found.append(InputRecord(TopicPartition("chargebacks", partition), *truths[number], at_ms))
     return sorted(found, key=lambda record: record.timestamp_ms)
 
 
 def simulation(seed: int, kind: type[Simulation] = Simulation) -> Simulation:
-    """One seed's run; every fourth delivers immediately, every fifth has a record whose outputs are refused."""
+    """One seed's run; every third keeps 16 waiting rows in memory and the rest in a topic, every fourth
+    delivers immediately, every fifth has a record whose outputs are refused."""
+    spills = seed % 3 == 1
     return kind(
-        plan_with_labels(),
+        plan_that_spills() if spills else plan_with_labels(),
         SCHEMAS,
-        records(seed, has_unsendable=seed % 5 == 0),
+        records(seed, has_unsendable=seed % 5 == 0, latest_ms=200 if spills else 80),
         seed,
         partitions=PARTITIONS,
         is_immediate=seed % 4 == 3,

@@ -8,7 +8,6 @@ import pytest
 from stream.engine import journal
 from stream.engine.journal import Backfill
 from stream.engine.protocol import Commit, CommitReturned, CommittedOffset, Event, Fetched, PublishSnapshot
-from stream.engine.slot import Slot
 from stream.engine.small_avro import decode_small
 from stream.records import TopicPartition
 from stream.testing.check import check
@@ -117,6 +116,6 @@ def test_a_backfill_learns_from_the_past_and_tells_nothing_of_it(chunk: int) -> 
 
 def test_a_past_that_is_told_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that suppress nothing write outputs that the journal does not allow."""
-    monkeypatch.setattr(Slot, "_past_or_not", lambda slot, batch: (batch, False))
+    monkeypatch.setattr("stream.engine.slot.past_or_not", lambda batch, backfill: (batch, False))
     with pytest.raises(SimulationFailed, match="outputs are there that no journal gives"):
         check(simulation(1, Backfilling).run())

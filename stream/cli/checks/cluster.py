@@ -56,7 +56,13 @@ def _topics(plan: Plan, settings: Settings) -> list[str]:
     """What a stage reads and writes."""
     inputs = input_topics(plan, settings)
     names = settings.topics(plan.app, plan.stage)
-    owned = topics_of_app(names, 1, keeps_snapshots=bool(inputs.snapshots), repartition=inputs.repartition)
+    owned = topics_of_app(
+        names,
+        1,
+        keeps_snapshots=bool(inputs.snapshots),
+        repartition=inputs.repartition,
+        horizon_ms=inputs.horizon_ms,
+    )
     return [*inputs.sources, *(spec.name for spec in owned)]
 
 

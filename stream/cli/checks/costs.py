@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from stream.engine.labels import waiting_row_bytes
+from stream.cli.checks.label_costs import LabelCosts, label_costs
 from stream.engine.plan import Plan
 from stream.features.costs import TABLE_BYTES_PER_KEY
 from stream.runtime.stage_views import LAST
@@ -20,8 +20,7 @@ class Costs:
     table_bytes_a_key: int  # of these, what the table of keys itself takes
     keys_at_most: int | None  # that the budget has room for; None without keyed features
     window_events_at_most: int | None  # None without windows
-    label_row_bytes: int | None  # for every event that waits for its label, and 16 more for each of its sparse features
-    label_state_bytes: int | None  # the budget of these
+    labels: LabelCosts | None  # None where the label comes in the event
     stages: tuple[dict[str, Any], ...] = ()  # of each that keeps keys: stage, key_bytes, event_bytes, and what fits
 
 
@@ -29,10 +28,6 @@ def costs_of(plan: Plan, stages: Sequence[Plan] = ()) -> Costs:
     """The state costs of a plan, per task (partition), and of its stages where the event topic has several."""
     costs = plan.features.costs()
     budget = plan.features.budget
-    row = None
-    if plan.labels is not None:
-        scores = len(plan.models) * plan.problem.scores
-        row = waiting_row_bytes(len(plan.features.layout.dense), plan.features.label_inputs, scores)
     return Costs(
         features=tuple(asdict(cost) for cost in costs),
         key_bytes=sum(cost.key_bytes for cost in costs),
@@ -40,8 +35,7 @@ def costs_of(plan: Plan, stages: Sequence[Plan] = ()) -> Costs:
         table_bytes_a_key=TABLE_BYTES_PER_KEY,
         keys_at_most=min(budget.keys) if budget.keys else None,
         window_events_at_most=min(budget.reservoir_events.values()) if budget.reservoir_events else None,
-        label_row_bytes=row,
-        label_state_bytes=plan.labels.state_bytes if plan.labels else None,
+        labels=label_costs(plan),
         stages=tuple(_stage_costs(stage) for stage in stages if stage.features.budget.keys),
     )
 

@@ -14,6 +14,7 @@ from stream.engine.effects import OutputBatch
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.protocol import SchemaFetched
+from stream.engine.row_archive import RowArchive
 from stream.engine.task import Task
 from stream.engine.warm_up import warm_up
 from stream.errors import StreamError
@@ -90,6 +91,7 @@ class _Run:
     plan: Plan
     task: Task = field(init=False)
     outputs: dict[str, list[Stored]] = field(default_factory=dict)
+    rows: RowArchive = field(default_factory=RowArchive)
 
     def __post_init__(self) -> None:
         self.task = Task(self.plan, 0, 1, _format(self.plan))
@@ -104,11 +106,14 @@ class _Run:
         """A cycle of one batch."""
         while len(batch):
             given = self.task.process(batch, _NOW_MS)
-            self._keep((*given.predictions, *given.transactional))
+            self._keep((*given.predictions, *given.transactional, *given.rows))
+            self.rows.keep(given.rows)
             batch = batch.part(given.taken, len(batch))
             if given.needs_schema is not None:
                 text = _schema_text(self.plan, batch.topic)
                 self.task.answer_schema(SchemaFetched(given.needs_schema, text))
+            if given.needs_rows:
+                self.task.answer_rows(self.rows.fetch(0, given.needs_rows))
         self.task.close_cycle()
 
     def _keep(self, batches: Sequence[OutputBatch]) -> None:

@@ -26,6 +26,9 @@ def entry(
     reproducible: bool = typer.Option(
         False, "--reproducible", help="Also run the whole engine several times over generated events, and compare bits."
     ),
+    rate: float = typer.Option(
+        0.0, "--rate", min=0.0, help="Events a second in one partition: what their labels' horizon takes, in bytes."
+    ),
     config: Path | None = typer.Option(None, envvar="STREAM_CONFIG", help="Settings file; stream.toml if it is here."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
@@ -39,12 +42,16 @@ def entry(
     (again, cut into other batches, saved and loaded half way), and compares state and outputs bit for bit (rule 28).
     Models of River are tried in any case.
 
-    Example: stream check fraud:app --offline --reproducible
+    --rate says how many bytes all that waits for its label takes at that rate, in memory and in its topic, and whether
+    the budgets hold it for the whole horizon (rule 36).
+
+    Example: stream check fraud:app --offline --reproducible --rate 250
     """
     from stream.app import schema_names
     from stream.cli.checks.cluster import check_cluster, check_registry
     from stream.cli.checks.declaration import check_declaration, check_task
     from stream.cli.checks.findings import Findings
+    from stream.cli.checks.label_costs import check_label_rate
     from stream.cli.checks.stages import check_hops_offline
     from stream.errors import StreamError
     from stream.runtime.loading import LoadedApp, find_app, read_schema
@@ -69,6 +76,8 @@ def entry(
         schemas = {name: read_schema(name, folder) for name in schema_names(app)}
         whole = LoadedApp(app, plan, folder, schemas)
         costs = _costs(whole, loaded.values if loaded else Settings())
+        if rate:
+            check_label_rate(plan, rate, findings)
         if reproducible:
             from stream.cli.checks.reproducible import check_plan_reproducible
 
@@ -173,11 +182,14 @@ def _budget_lines(costs: "Costs") -> list[str]:
         lines.append(f"state_bytes has room for {costs.keys_at_most:,} keys a partition")
     if costs.window_events_at_most is not None:
         lines.append(f"and for {costs.window_events_at_most:,} events in windows")
-    if costs.label_row_bytes is not None:
+    if costs.labels is not None:
         lines.append(
-            f"an event that waits for its label takes {costs.label_row_bytes} bytes, and 16 for each sparse feature; "
-            f"{costs.label_state_bytes:,} bytes may be used a partition"
+            f"an event that waits for its label takes {costs.labels.row_bytes} bytes, and 16 for each sparse feature; "
+            f"{costs.labels.state_bytes:,} bytes may be used a partition: room for {costs.labels.rows_at_most:,}"
         )
+        if costs.labels.spilled_bytes:
+            lines.append(f"and for the ids of {costs.labels.ids_at_most:,} whose features wait in a topic")
+        lines.append(f"that is a horizon of labels at {costs.labels.rate_at_most:,.3g} events/s a partition (--rate)")
     for stage in costs.stages:
         events = stage["window_events_at_most"]
         in_windows = "" if events is None else f" and {events:,} events in windows"

@@ -18,6 +18,7 @@ from stream.engine.effects import OutputBatch
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.protocol import SchemaFetched
+from stream.engine.row_archive import RowArchive
 from stream.engine.task import Task
 from stream.engine.warm_up import warm_up
 from stream.headers import unpack
@@ -63,6 +64,7 @@ class OfflineRun:
         self._names = names
         self._advance = advance
         self._task = Task(plan, 0, 1, output_format)
+        self._rows = RowArchive()
         self._texts = {plan.events.topic: plan.events.schema.text}
         if plan.labels is not None:
             self._texts[plan.labels.topic] = plan.labels.schema.text
@@ -119,9 +121,12 @@ class OfflineRun:
                 outputs = self._task.process(batch, now_ms)
                 self._seconds += time.perf_counter() - began
                 self._note(batch, outputs.transactional)
+                self._rows.keep(outputs.rows)
                 batch = batch.part(outputs.taken, len(batch))
                 if outputs.needs_schema is not None:
                     self._task.answer_schema(SchemaFetched(outputs.needs_schema, self._texts[batch.topic]))
+                if outputs.needs_rows:
+                    self._task.answer_rows(self._rows.fetch(0, outputs.needs_rows))
                 self._in_cycle += outputs.taken
         if self._in_cycle >= _CYCLE_RECORDS:
             self._close_cycle()

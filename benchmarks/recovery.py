@@ -45,7 +45,7 @@ from stream.config import TopicNames
 
 FROM_ASSIGNMENT, FROM_KILL = "from assignment", "from kill -9 and restart"
 # Of the restart, in this order and without a gap.
-START, JOIN = "- process start", "- joining, a predecessor's transaction aborted"
+START, JOIN = "- process start", "- transactional id and group"
 FIND, SNAPSHOT, REPLAY, FIRST = "- offsets and journal", "- snapshots", "- replay", "- first predictions, committed"
 PARTS = (START, JOIN, FIND, SNAPSHOT, REPLAY, FIRST)
 QUIX, QUIX_FROM_START = "Quix Streams, from assignment", "Quix Streams, from restart"

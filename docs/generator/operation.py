@@ -130,11 +130,19 @@ def topics_page() -> str:
     for spec in topics_of_app(names, 1):
         config = ", ".join(f"`{key}={value}`" for key, value in spec.config.items())
         rows.append([f"`{spec.name}`", config or "the broker's defaults"])
+    between = topics_of_app(names, 1, repartition="APP.repartition")
+    (hop,) = (spec for spec in between if spec.name == "APP.repartition")
+    kept = ", ".join(f"`{key}={value}`" for key, value in hop.config.items())
     parts = [
         "# Topics and schemas",
         "An app reads one event topic and, if it declares one, a label topic. It owns these topics, each with as many "
         "partitions as the event topic. A prefix and other names are [settings](settings.md).",
         table(rows),
+        "An app with [stages](../guarantees.md#stages) has more: `APP.STAGE.journal` and `APP.STAGE.snapshots` for "
+        "each stage but the last, whose are those above, and between stages `APP.by-KEY.repartition` for each other "
+        f"key and `APP.repartition`, with {kept}. All have as many partitions as the event topic. Their groups and "
+        "transactional ids are `APP.STAGE` and `APP.STAGE-SLOT`; the last stage's are the app's. `stream topics create "
+        "APP --plan --partitions N` lists topics and rights.",
         "## Schemas",
         (_SCHEMAS / "README.md").read_text().strip(),
     ]
@@ -193,6 +201,13 @@ def prometheus_page() -> str:
             "([settings](settings.md)). The dashboard in `deploy/grafana` and the rules in `deploy/prometheus` use "
             "them.",
             table(rows),
+            "## Stages",
+            "Where an app has [stages](../guarantees.md#stages), each series has its stage as a further label: "
+            '`stage="entry"`, one for each other key such as `stage="by-terminal"`, and `stage="last"`, which '
+            'predicts. An app of one stage has no such label, so that `{stage=~"|last"}` is what predicts in any app. '
+            "Events are counted by each stage; `stream_lag_records` is of what a stage reads: of a repartition topic "
+            "the markers of transactions count. `stream_latency_seconds` of `entry` ends with the commit that sends an "
+            "event on.",
             "## What became of a label",
             "The `outcome` of `stream_labels_total`, where labels come on a topic of their own. Only a label that "
             "meets its event, at once or after it was early, is learned from.",

@@ -11,7 +11,10 @@ the expression or enters keyed state, so that no infinity reaches a model.
 
 What "keyed" means is the same for all keyed operators. They describe the events of the same key *before* the current
 one (`include_current=True`: up to and with it). `by=` takes another key than the stream's, a column's name or a tuple
-of names; `local=True` says that it is meant to see this partition alone. With a null key they are null.
+of names. Where the event topic has several partitions such a feature is computed in a stage of its own, behind a topic
+keyed by it, and sees the events of its key from all partitions in the order in which they arrive there: each key costs
+a hop (docs/guarantees.md, "Stages"), and its operands must be columns and what is computed of them, not keyed features.
+`local=True` says that it is meant to see this partition alone, without a hop. With a null key they are null.
 
 What they cost (`FeaturePlan.costs` says it for a declaration): a key 29 bytes in its table and 8 for its time, and for
 each distinct expression and halflife 16 bytes (24 with `ewm_var`), `since_last` 8, a point for distance or speed 24, a

@@ -68,7 +68,7 @@ class Settings:
     fetch_bytes: int = 64 << 20  # fetched and not yet handled, of all partitions together
     linger_ms: int = 5  # how long producers wait for a batch to fill
     compression: str = "lz4"  # of what producers send: none, gzip, snappy, lz4 or zstd
-    max_message_bytes: int = 1_000_000  # largest record that the output topics take
+    max_message_bytes: int = 1_000_000  # largest record that output topics take; 1,000,000 at least with stages
     metrics_host: str = "127.0.0.1"  # address of `/metrics`, `/healthz` and `/readyz`; the image sets 0.0.0.0
     metrics_port: int = 9464  # 0: any free one; -1: none
     cache: str = ""  # folder of compiled kernels; in the user's cache folder where empty

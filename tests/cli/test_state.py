@@ -68,7 +68,7 @@ def cycles_of(found: TaskFound) -> list[JournalRecord]:
 
 def test_a_task_is_rebuilt_up_to_the_very_cycle_of_its_snapshot(memory: MemoryBroker) -> None:
     """From the beginning, and from the older snapshot: cycles behind the newest one are left out, and all is equal."""
-    found = found_after(memory, 4)
+    found = found_after(memory, 6)
     newest, older = found.checkpoints
     last, records = cycles_of(found)[-1].cycle, {True: 0, False: 0}
     assert 1 < older.cycle < newest.cycle < last

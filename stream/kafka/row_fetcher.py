@@ -47,6 +47,15 @@ class _Places:
             self.names.insert(at, name)
             self.offsets.insert(at, offset)
 
+    def guess(self, name: int) -> int:
+        """About where a segment lies, between the places of those before and behind it; 0 where none is known."""
+        if not self.names:
+            return 0
+        at = bisect_left(self.names, name)
+        below, above = max(0, at - 1), min(at, len(self.names) - 1)
+        names, offsets = self.names[above] - self.names[below], self.offsets[above] - self.offsets[below]
+        return self.offsets[below] + (name - self.names[below]) * offsets // max(1, names) - 1
+
 
 class RowFetcher:
     """Answers FetchRows, one after the other, in a thread of its own.
@@ -125,13 +134,15 @@ class RowFetcher:
         found: dict[int, bytes | None],
         wanted: set[int],
     ) -> None:
-        """Between the places that are known, first directly behind the one before, then by halves of what is left."""
+        """Between the places that are known, first directly behind the one before; then in turn where it lies if events
+        wait evenly, and in the middle of what is left."""
         places = self._places[source.partition]
         at = bisect_left(places.names, name)
         begin = max(low, places.offsets[at - 1] + 1) if at else low
         is_known = at < len(places.names)  # of a later one, or of this
         end = min(high, places.offsets[at] + 1) if is_known else high
         probe = max(low, places.offsets[at]) if is_known and places.names[at] == name else begin
+        is_even = True
         while begin < end:
             first = None
             for first_name, offset, content in self._records(source, probe, end):
@@ -146,7 +157,8 @@ class RowFetcher:
                 is_known, end = is_known or first is not None, probe
             else:
                 begin = last[1] + 1
-            probe = (begin + end) // 2
+            probe = min(max(begin, places.guess(name)), end - 1) if is_even else (begin + end) // 2
+            is_even = not is_even
         if is_known:  # a later segment is there, this one is not
             found[name] = None
 

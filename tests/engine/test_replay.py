@@ -1,9 +1,11 @@
 """What of a journal is replayed at once (rule 21)."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from stream.engine.journal import JournalRecord, Range, SchemaAnswer
+from stream.engine.journal import JournalRecord, LostRows, Range, SchemaAnswer
 from stream.engine.restore import Replay
 from stream.errors import TaskCorrupted
 
@@ -66,3 +68,11 @@ def test_records_that_are_not_those_of_the_journal_are_noticed_in_whichever_rang
     replay = Replay([cycle(1, ("events", 0, 1), ("events", 2, 3))])
     with pytest.raises(TaskCorrupted, match=r"records 2 to 3 \(2\), the topic delivered 2 to 4"):
         replay.take(np.array([0, 1, 2, 4]))
+
+
+def test_rows_that_were_gone_part_ranges_too() -> None:
+    """Labels behind that answer are replayed once it was repeated (rule 36)."""
+    records = [cycle(1, ("labels", 0, 1), ("labels", 2, 3)), cycle(2, ("labels", 4, 5))]
+    lost = LostRows(at=1, name=40)
+    assert Replay([replace(records[0], lost_rows=(lost,)), records[1]]).wanted(at_most=100) == 2
+    assert Replay(records).wanted(at_most=100) == 6

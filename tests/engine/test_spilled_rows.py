@@ -6,12 +6,13 @@ from hypothesis import strategies as st
 
 from stream.engine.label_values import JoinedLabels
 from stream.engine.labels import LabelStore
-from stream.engine.row_segments import Segment, decode_segment, digest_of, encode_segment
+from stream.engine.row_segments import Sealed, Segment, decode_segment, digest_of, encode_segment
+from stream.engine.rows_at_hand import RowsAtHand
 from stream.engine.spilled_rows import SPILLED_ID_BYTES, SpilledRows
 from stream.records import FeatureBatch, FeatureLayout, Floats, Ints, SparseGroup
 from tests.engine.build import T0
 
-HOUR_MS = 3_600_000
+HOUR_MS, MINUTE_MS = 3_600_000, 60_000
 LAYOUT = FeatureLayout(("x", "y"), (SparseGroup("words", 0, 1 << 20),))
 CHAMPION = ("champion",)
 Learned = list[tuple[int, float, int, float, tuple[int, ...]]]
@@ -210,3 +211,40 @@ def test_an_id_outside_of_memory_takes_sixteen_bytes() -> None:
     held = sum(array.nbytes for array in spilled.arrays().values()) + spilled.index_bytes
     assert spilled.waiting >= 2**17 - 600
     assert held / spilled.waiting < 17
+
+
+def test_the_horizon_outside_of_memory_is_that_inside() -> None:
+    """Rows leave memory in their order: one that came late stays as long as those before it, wherever it waits."""
+    early, late = T0 + 50 * MINUTE_MS, T0
+    times = np.concatenate((np.full(30, early), np.full(30, late), [T0 + 70 * MINUTE_MS]))
+    numbers = np.arange(len(times))
+    memory, spilling = Keeper(0, 1 << 24), Keeper(1 << 20)
+    for keeper in (memory, spilling):
+        keeper.enter(numbers + 1, numbers, times)
+    assert spilling.join(np.arange(31, 41)) == memory.join(np.arange(31, 41))
+    assert spilling.store.counts.joined == 10
+
+    last = np.array([len(times)])
+    for keeper in (memory, spilling):
+        keeper.enter(last + 1, last, np.array([T0 + 111 * MINUTE_MS]))
+        assert keeper.join(np.arange(1, 61)) == []
+        assert keeper.store.counts.too_late == 50
+
+
+def test_what_was_sealed_is_at_hand_until_it_can_be_read() -> None:
+    """Nobody reads a segment before its cycle is committed: that is known when the one behind it is closed."""
+    keeper, rows = Keeper(1 << 20), RowsAtHand(CHAMPION)
+    keeper.enter(np.arange(1, 18), np.arange(17), T0 + np.arange(17))
+    ((name, content),) = keeper.kept.items()
+    rows.seal([Sealed(name, content)])
+
+    assert list(rows.segments) == [name]
+    rows.end_cycle()
+    assert list(rows.segments) == [name]  # its commit is under way
+    rows.end_cycle()
+    assert list(rows.segments) == []
+    rows.put(name, content)
+    assert list(rows.segments) == [name]
+    for other in range(1000, 1200):
+        rows.put(other, content)
+    assert len(rows.segments) == 128

@@ -65,8 +65,11 @@ def test_segments_are_found_in_any_order(fetcher: RowFetcher) -> None:
         assert read(fetcher, *names) == {name: content_of(name) for name in names}
 
 
-def test_a_segment_that_is_not_there_is_told_where_a_later_one_is(fetcher: RowFetcher) -> None:
-    """Names grow with offsets: nothing between two neighbours can come any more."""
+def test_a_segment_that_is_not_there_is_told_where_a_later_one_is(
+    fetcher: RowFetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names grow with offsets: nothing between two neighbours can come any more, and nothing is waited for."""
+    monkeypatch.setattr(fetcher._closing, "wait", pytest.fail)
     assert read(fetcher, 1205, 1210, 1995) == {1205: None, 1210: content_of(1210), 1995: None}
 
 
@@ -83,3 +86,5 @@ def test_what_may_still_become_visible_is_waited_for(fetcher: RowFetcher, monkey
     """Behind the end of the log nothing says that it will not come: only time does."""
     monkeypatch.setattr(row_fetcher, "_VISIBLE_WITHIN_S", 0.3)
     assert read(fetcher, 3990, 4000) == {3990: content_of(3990), 4000: None}
+    nowhere = fetcher.read(FetchRows(0, (10,)))  # of a partition that is empty
+    assert nowhere == RowsFetched(0, {10: None})

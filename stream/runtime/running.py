@@ -2,7 +2,8 @@
 
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import structlog
 
@@ -18,7 +19,7 @@ from stream.runtime.loading import LoadedApp
 from stream.runtime.metrics import WorkerMetrics
 from stream.runtime.metrics_server import MetricsServer
 from stream.runtime.settings import Settings
-from stream.runtime.stage_views import StagesHealth, StagesRegistry
+from stream.runtime.stage_views import LAST, StagesHealth, StagesRegistry
 from stream.runtime.stopping import StopSignals
 from stream.runtime.watchdog import Watchdog
 from stream.runtime.worker import WorkerLoop, compile_kernels, input_topics, use_kernel_cache
@@ -55,7 +56,7 @@ def run_worker(plans: Sequence[Plan], settings: Settings, on_progress: Callable[
     use_kernel_cache(settings)
     healths = [WorkerHealth(settings.max_poll_interval_ms / 1000) for _ in plans]
     metrics = [WorkerMetrics(plan.name, [model.name for model in plan.models], _signals(plan)) for plan in plans]
-    names = [plan.stage for plan in plans]
+    names = [plan.stage or LAST for plan in plans] if len(plans) > 1 else [""]
     health = StagesHealth(dict(zip(names, healths, strict=True))) if len(plans) > 1 else healths[0]
     registries = dict(zip(names, (each.registry for each in metrics), strict=True))
     registry = StagesRegistry(registries) if len(plans) > 1 else metrics[0].registry
@@ -66,14 +67,16 @@ def run_worker(plans: Sequence[Plan], settings: Settings, on_progress: Callable[
     try:
         formats = prepare(plans, settings, on_progress)
         metrics[-1].record_compile(kernels.compile_seconds())
-        loops = [
+        made = [
             WorkerLoop(plan, settings, output_format, own_health, own_metrics, len(plans))
             for plan, output_format, own_health, own_metrics in zip(plans, formats, healths, metrics, strict=True)
         ]
-        with StopSignals(lambda: request_stop(loops)), Watchdog(health):
+        loops = dict(zip(names, made, strict=True))
+        with StopSignals(lambda: request_stop(made)), Watchdog(health):
             on_progress("joining the group")
-            for loop in loops:
-                loop.start()
+            for name, loop in loops.items():
+                with _logging_as(name):
+                    loop.start()
             # Messages come by the thousand and set the garbage collector off, which would then look through all that
             # numba and River hold, again and again: half of a busy worker's processor time (docs/benchmarks.md).
             gc.freeze()
@@ -115,33 +118,43 @@ def register_outputs(plans: Sequence[Plan], settings: Settings) -> tuple[OutputF
     )
 
 
-def request_stop(loops: Sequence[WorkerLoop]) -> None:
+def request_stop(loops: Iterable[WorkerLoop]) -> None:
     """Stop all stages; may be called from a signal handler."""
     for loop in loops:
         loop.request_stop()
 
 
-def run_loops(loops: Sequence[WorkerLoop]) -> None:
+def run_loops(loops: Mapping[str, WorkerLoop]) -> None:
     """Let the stages take turns until all have stopped; where one stops, the others are asked to.
+
+    Args:
+        loops: by the names of their stages, which their log lines have too; "" where there is one alone.
 
     Raises:
         Exception: why one stopped that was not asked to.
     """
     has_ended = False
     try:
-        while running := [loop for loop in loops if not loop.is_over]:
+        while running := {name: loop for name, loop in loops.items() if not loop.is_over}:
             if len(running) < len(loops) and not has_ended:
                 has_ended = True
-                request_stop(running)
-            for loop in running:
-                loop.turn()
+                request_stop(running.values())
+            for name, loop in running.items():
+                with _logging_as(name):
+                    loop.turn()
     finally:
-        for loop in loops:
-            loop.close()
-    errors = [loop.error for loop in loops if loop.error is not None]
+        for name, loop in loops.items():
+            with _logging_as(name):
+                loop.close()
+    errors = [loop.error for loop in loops.values() if loop.error is not None]
     if errors:
         raise errors[0]
     _log.info("stopped: all that was handled is committed")
+
+
+def _logging_as(stage: str) -> AbstractContextManager[None]:
+    """Log lines of the polling thread say of which stage they are, where there are several."""
+    return structlog.contextvars.bound_contextvars(stage=stage) if stage else nullcontext()
 
 
 def _signals(plan: Plan) -> list[str]:

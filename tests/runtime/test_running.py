@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream.errors import TaskCorrupted
@@ -46,6 +47,7 @@ class Loop:
         if self._is_broken:
             raise RuntimeError("a bug")
         self.turns += 1
+        self.logs_as = structlog.contextvars.get_contextvars()
         self._left -= 1
 
     def close(self) -> None:
@@ -55,7 +57,7 @@ class Loop:
 
 def run(*loops: Any) -> None:
     """Let them take turns."""
-    run_loops(loops)
+    run_loops(dict(zip(("entry", "by-shop", "last"), loops, strict=False)))
 
 
 def test_where_one_stage_stops_the_others_are_asked_to() -> None:
@@ -73,6 +75,15 @@ def test_why_a_stage_stopped_is_the_worker_s_error() -> None:
     with pytest.raises(TaskCorrupted, match="all tasks have failed"):
         run(*loops)
     assert (loops[0].turns, loops[0].is_closed, loops[1].is_closed) == (5, True, True)
+
+
+def test_log_lines_say_of_which_stage_they_are() -> None:
+    """Where there are several, and behind them no more."""
+    entry, shop, alone = Loop(1), Loop(2), Loop(1)
+    run(entry, shop)
+    run_loops({"": alone})  # type: ignore[dict-item]
+    assert [loop.logs_as for loop in (entry, shop, alone)] == [{"stage": "entry"}, {"stage": "by-shop"}, {}]
+    assert structlog.contextvars.get_contextvars() == {}
 
 
 def test_a_bug_in_one_stage_closes_all() -> None:

@@ -145,3 +145,26 @@ def end_between_the_steps(staged: Staged, state: State, monkeypatch: pytest.Monk
     assert half.exit_status() == 1
     staged.expect_end(half)
     assert "a reset of this task was interrupted before its journal was deleted" in half.log
+
+
+def test_an_app_that_gets_stages_is_refused_until_it_is_reset(staged: Staged, state: State) -> None:
+    """Its tasks stop with the way out; all is predicted once more behind it."""
+    staged.traffic.send(100)
+    alone = staged.start()
+    staged.wait_until_predicted()
+    staged.stop(alone)
+    before = sorted(predicted(staged))
+
+    refused = staged.start_staged()
+    assert refused.exit_status() == 1
+    staged.expect_end(refused)
+    assert "the stages of" in refused.log
+    assert {line.get("stage") for line in refused.said("restoring")} == {"entry", "by-shop", "last"}
+    assert "changed from one alone to entry > by-shop > last" in refused.log
+    done = state("reset", "--yes")
+    assert done.exit_code == 0, done.exception
+
+    worker = staged.start_staged()
+    worker.wait(lambda: len(predicted(staged)) >= 2 * len(before), "all once more")
+    staged.stop(worker)
+    assert sorted(predicted(staged)) == sorted(2 * before)

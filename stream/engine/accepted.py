@@ -24,6 +24,11 @@ class Rejected:
     batch: RecordBatch
     rejections: Sequence[Rejection]
 
+    def since(self, begin_ms: int) -> "Rejected":
+        """Those with this timestamp or a later one."""
+        times = self.batch.timestamps_ms
+        return Rejected(self.batch, [each for each in self.rejections if times[each.row] >= begin_ms])
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:

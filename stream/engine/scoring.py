@@ -121,16 +121,18 @@ class Scoring:
         self._counts.undecided += int(np.isnan(scored[plan.decision.model].scores).any(axis=1).sum())
         found = state.monitoring.observe_events(computed.batch.dense, scores, labels, offsets, times)
         drifted = [(item.offset, self._alerts.drift(item, now_ms)) for item in found]
-        found_at = [*drifted, *accepted.alerts]
+        found_at, rejected = [*drifted, *accepted.alerts], accepted.rejected
         predictions, measured = self._encode(accepted.batch, columns, times, scored, now_ms), accepted.batch
         if emit_from_ms is not None:
             is_new = measured.timestamps_ms >= emit_from_ms
             predictions = tuple(each.chosen(is_new[columns.rows]) for each in predictions)
             measured = measured.chosen(np.flatnonzero(is_new))
             found_at = [item for item in found_at if item[0] in measured.offsets]
+            new = [each.since(emit_from_ms) for each in rejected]
+            rejected = tuple(each for each in new if each.rejections)
         # In the order of the records that raised them, so that it does not depend on how the stream was cut.
         alerts = [alert for _, alert in sorted(found_at, key=itemgetter(0))]
-        told = self._told(alerts, accepted.rejected, now_ms)
+        told = self._told(alerts, rejected, now_ms)
         rows = rows_output(*self._features_output, sealed, now_ms)
         return Outputs(predictions, told, accepted.taken, accepted.needs, measured=measured, rows=rows)
 

@@ -3,7 +3,8 @@
 from stream.testing.check import check
 from stream.testing.connection import Chances
 from stream.testing.driver import Driver
-from stream.testing.simulation import NO_FAULTS, Faults, InputRecord, Simulation, SimulationFailed
+from stream.testing.faults import NO_FAULTS, Faults
+from stream.testing.simulation import InputRecord, Simulation, SimulationFailed
 
 __all__ = [
     "NO_FAULTS",

@@ -1,25 +1,19 @@
-"""A simulated broker: topics, transactions, offsets and snapshots, with the isolation and fencing of a real one."""
+"""A simulated broker: topics, transactions and offsets, with the isolation and fencing of a real one."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping
 
-from stream.engine import journal
 from stream.engine.effects import OutputBatch
-from stream.engine.protocol import (
-    CommittedOffset,
-    OffsetAndMetadata,
-    RowsFetched,
-    SchemaFetched,
-    SchemaRefused,
-    TaskFound,
-    TopicIdentity,
-)
-from stream.engine.restore import committed_cycles
-from stream.engine.snapshot import Checkpoint
+from stream.engine.protocol import CommittedOffset, OffsetAndMetadata, SchemaFetched, SchemaRefused
 from stream.records import RecordBatch, RejectReason, TopicPartition
-from stream.testing.partition_log import PartitionLog, Stored, Transaction, record_batch, stored_records
-
-_KEPT_SNAPSHOTS = 2
+from stream.testing.partition_log import (
+    PartitionLog,
+    Stored,
+    Transaction,
+    partition_of,
+    record_batch,
+    stored_records,
+)
 
 
 class TransactionOver(Exception):
@@ -30,32 +24,25 @@ class SimulatedBroker:
     """Outlives all workers. Everything is synchronous; whoever uses it decides what takes time.
 
     Args:
-        inputs: the app's input topics, the events' first.
-        journal: its journal topic.
-        partitions: of each of them.
+        partitions: of the app's input topics, and of what else goes by partition.
         schemas: the registry's texts by id; other ids are refused.
+        spread: topics of so many partitions whose records lie by their keys; what else is sent without a partition goes
+            to topics that have one.
         transaction_timeout_ms: after which an open transaction is aborted.
-        features: the app's topic of feature rows that wait for labels.
     """
 
     def __init__(
         self,
-        inputs: Sequence[str],
-        journal: str,
         partitions: int,
         schemas: Mapping[int, str],
+        spread: Collection[str] = (),
         transaction_timeout_ms: int = 10_000,
-        features: str = "",
     ) -> None:
-        self.inputs = tuple(inputs)
-        self.features = features
-        self.journal = journal
         self.partitions = partitions
         self.logs: dict[TopicPartition, PartitionLog] = defaultdict(PartitionLog)
-        self.checkpoints: dict[int, list[Checkpoint]] = defaultdict(list)  # in two slots, in no order
-        self.damaged: dict[int, set[str]] = defaultdict(set)  # digests of snapshots that cannot be read
-        self.offsets: dict[TopicPartition, CommittedOffset] = {}  # of the group
-        self._journal_begins: dict[int, int] = defaultdict(int)
+        self.offsets: dict[TopicPartition, CommittedOffset] = {}  # of all groups: no two read the same topic
+        self._spread = frozenset(spread)
+        self._without_key = 0  # records of such topics that had none
         self._schemas = schemas
         self._transaction_timeout_ms = transaction_timeout_ms
         self._owners: dict[str, Hashable] = {}
@@ -69,14 +56,23 @@ class SimulatedBroker:
         self.logs[source].append(record)
 
     def store(self, outputs: Iterable[OutputBatch], transaction: Transaction | None = None) -> None:
-        """Add output records; those without a partition go to 0."""
+        """Add output records, where they say or where their keys belong."""
         for batch in outputs:
-            source = TopicPartition(batch.topic, max(batch.partition, 0))
             if transaction is not None:
                 self._check_open(transaction)
-                transaction.partitions.add(source)
             for record in stored_records(batch):
+                source = TopicPartition(batch.topic, self._place(batch, record))
+                if transaction is not None:
+                    transaction.partitions.add(source)
                 self.logs[source].append(record, transaction)
+
+    def _place(self, batch: OutputBatch, record: Stored) -> int:
+        if batch.partition >= 0 or batch.topic not in self._spread:
+            return max(batch.partition, 0)
+        if record.key is not None:
+            return partition_of(record.key, self.partitions)
+        self._without_key += 1
+        return self._without_key % self.partitions
 
     def read(self, source: TopicPartition, offset: int, records: int) -> RecordBatch:
         """At most `records` committed records from `offset` on."""
@@ -157,86 +153,23 @@ class SimulatedBroker:
         if transaction.is_committed is not None:
             raise TransactionOver
 
-    # --- what is remembered of a task ----------------------------------------------------------------------------
+    # --- groups and registry -------------------------------------------------------------------------------------
 
     def committed(self, sources: Iterable[TopicPartition]) -> dict[TopicPartition, CommittedOffset] | None:
-        """Stable offsets of the group; None while a transaction that is not over holds others (rule 17)."""
+        """Stable offsets of a group; None while a transaction that is not over holds others (rule 17)."""
         sources = tuple(sources)
         unfinished = [*self._open.values(), *(each for each, source in self._unmarked if source is None)]
         if any(source in transaction.offsets for transaction in unfinished for source in sources):
             return None
         return {source: self.offsets[source] for source in sources if source in self.offsets}
 
-    def find(self, partition: int, without: Mapping[str, str]) -> TaskFound | None:
-        """What is remembered of a task, but for snapshots of these digests; None while it is not stable, or not both of
-        offsets and journal to be read.
-        """
-        sources = [TopicPartition(topic, partition) for topic in self.inputs]
-        committed = self.committed(sources)
-        if committed is None:
-            return None
-        log = self.logs[TopicPartition(self.journal, partition)]
-        begin = self._journal_begins[partition]
-        records = [record.value for _, record in log.committed(begin) if record.value is not None]
-        if not (cycles := committed_cycles(committed)):
-            if log.has_open_transaction:
-                return None
-        elif not records or _cycle_of(records[-1]) not in cycles:
-            return None
-        kept, damaged = self.checkpoints[partition], self.damaged[partition]
-        by_cycle = sorted(kept, key=lambda each: each.cycle)
-        return TaskFound(
-            partition=partition,
-            committed=committed,
-            journal=tuple(records),
-            checkpoints=tuple(each for each in reversed(by_cycle) if each.digest not in damaged | without.keys()),
-            damaged=(
-                *without.values(),
-                *(f"cycle {each.cycle} is damaged" for each in kept if each.digest in damaged),
-            ),
-            beginnings=dict.fromkeys(sources, 0),
-            ends={source: self.logs[source].end for source in sources},
-            topics={topic: TopicIdentity(f"id of {topic}", self.partitions) for topic in self.inputs},
-        )
-
-    def rows(self, partition: int, names: Iterable[int]) -> RowsFetched | None:
-        """Segments of feature rows (rule 36); None while one of them is not to be read yet."""
-        log = self.logs[TopicPartition(self.features, partition)]
-        found = {int(record.key or b""): record.value for _, record in log.committed()}
-        return RowsFetched(partition, {name: found[name] for name in names}) if found.keys() >= set(names) else None
-
     def forget_offsets(self, sources: Iterable[TopicPartition]) -> None:
         """Offsets expire a week after the last member left."""
         for source in sources:
             self.offsets.pop(source, None)
-
-    def publish(self, checkpoint: Checkpoint, seen: Sequence[Checkpoint]) -> None:
-        """Write a snapshot over the older of those that its writer has seen, whatever stands there by now."""
-        kept = self.checkpoints[checkpoint.partition]
-        if len(seen) < _KEPT_SNAPSHOTS:
-            kept[len(seen) :] = [checkpoint]
-        else:
-            kept[min(range(len(seen)), key=lambda slot: seen[slot].cycle)] = checkpoint
-
-    def journal_end(self, partition: int) -> int:
-        """Where a task's journal ends now."""
-        return self.logs[TopicPartition(self.journal, partition)].end
-
-    def journal_begin(self, partition: int) -> int:
-        """Where a task's journal begins, since it was trimmed."""
-        return self._journal_begins[partition]
-
-    def trim_journal(self, partition: int, end: int) -> None:
-        """No task finds what lies before `end` any more; whoever checks a run still reads it."""
-        self._journal_begins[partition] = max(end, self._journal_begins[partition])
 
     def schema(self, schema_id: int) -> SchemaFetched | SchemaRefused:
         """The registry's answer."""
         if schema_id in self._schemas:
             return SchemaFetched(schema_id, self._schemas[schema_id])
         return SchemaRefused(schema_id, RejectReason.UNKNOWN_SCHEMA, f"the registry has no schema {schema_id}")
-
-
-def _cycle_of(value: bytes) -> tuple[int, str]:
-    record = journal.decode(value)
-    return record.cycle, record.digest

@@ -1,4 +1,4 @@
-"""One worker's clients on a simulated broker: performs instructions one small step at a time, as its threads would."""
+"""A worker's clients on a simulated broker: performs instructions one small step at a time, as its threads would."""
 
 import random
 from collections import deque
@@ -40,9 +40,9 @@ from stream.engine.protocol import (
 )
 from stream.engine.snapshot import Checkpoint
 from stream.records import RejectReason, TopicPartition
-from stream.testing.broker import SimulatedBroker, TransactionOver
-from stream.testing.group import SimulatedGroup
+from stream.testing.broker import TransactionOver
 from stream.testing.partition_log import Transaction, stored_records
+from stream.testing.stage import SimulatedStage
 
 # The journal's end when a snapshot is published lies before the next one's cycle; two snapshots are kept.
 _ENDS_KEPT = 3
@@ -67,8 +67,7 @@ class Connection:
     """See the module's text. Dropping it is a crash: what was not performed never is.
 
     Args:
-        broker: what outlives it.
-        group: of the workers.
+        stage: what outlives it: broker, group, and what is remembered of tasks.
         transactional_id: of this worker's slot (rule 6).
         draw: decides what happens next and what goes wrong.
         chances: of what goes wrong.
@@ -78,15 +77,15 @@ class Connection:
 
     def __init__(
         self,
-        broker: SimulatedBroker,
-        group: SimulatedGroup,
+        stage: SimulatedStage,
         transactional_id: str,
         draw: random.Random,
         chances: Chances,
         clock: Callable[[], int],
         unsendable: Collection[bytes] = (),
     ) -> None:
-        self.broker, self._group, self.draw, self._clock = broker, group, draw, clock
+        self.stage, self.broker, self._group = stage, stage.broker, stage.group
+        self.draw, self._clock = draw, clock
         self.chances = chances
         self.transactional_id = transactional_id
         self._unsendable = unsendable
@@ -105,8 +104,8 @@ class Connection:
         self._ends: dict[int, deque[tuple[str, int]]] = {}  # digest of each snapshot, and the journal's end before
         self._revoking: frozenset[int] = frozenset()
         self.stopped: Stop | None = None
-        broker.init_transactions(transactional_id, self)
-        group.join(self, clock())
+        self.broker.init_transactions(transactional_id, self)
+        self._group.join(self, clock())
 
     # --- what happens --------------------------------------------------------------------------------------------
 
@@ -144,7 +143,7 @@ class Connection:
             others = sorted(set(range(self.broker.partitions)) - self._group.owned(self))
             yield Following(tuple(self.draw.sample(others, self.draw.randint(0, len(others)))))
         for partition, begin in sorted(self._journals.items()):
-            log = self.broker.logs[TopicPartition(self.broker.journal, partition)]
+            log = self.broker.logs[TopicPartition(self.stage.journal, partition)]
             new = list(log.committed(begin))[: self.draw.randint(0, 3)]
             if new:
                 self._journals[partition] = new[-1][0] + 1
@@ -170,6 +169,10 @@ class Connection:
             return answer
         return None
 
+    def heartbeat(self) -> None:
+        """Tell the group that this worker is alive, as a client's own thread does beside all else."""
+        self._group.heartbeat(self, self._clock())
+
     def close(self) -> None:
         """Leave the group."""
         self._group.leave(self)
@@ -189,7 +192,7 @@ class Connection:
                 self._forget((partition,))
                 self._journals.pop(partition, None)
             case StopTask(partition):
-                self._paused |= {TopicPartition(topic, partition) for topic in self.broker.inputs}
+                self._paused |= set(self.stage.sources(partition))
             case Fetch(source, offset):
                 if source.partition in self._group.owned(self) | self._journals.keys():
                     self._positions[source] = offset
@@ -237,7 +240,7 @@ class Connection:
 
     def _find(self, wanted: FindTask, request: object) -> Job[TaskFound | None]:
         yield
-        while (found := self.broker.find(wanted.partition, wanted.without)) is None:
+        while (found := self.stage.find(wanted.partition, wanted.without)) is None:
             yield
         return found if self._requests.get(wanted.partition) is request else None
 
@@ -245,7 +248,7 @@ class Connection:
         found = yield from self._find(FindTask(partition), request)
         if found is None:
             return None
-        self._journals[partition] = self.broker.journal_begin(partition)
+        self._journals[partition] = self.stage.journal_begin(partition)
         return StandbyFound(found)
 
     def _ask_schema(self, schema_id: int) -> Job[Event]:
@@ -256,7 +259,7 @@ class Connection:
 
     def _fetch_rows(self, partition: int, names: tuple[int, ...]) -> Job[Event]:
         yield
-        while (answer := self.broker.rows(partition, names)) is None:
+        while (answer := self.stage.rows(partition, names)) is None:
             yield
         return answer
 
@@ -266,14 +269,14 @@ class Connection:
         checkpoint = instruction.checkpoint
         if self.draw.random() < self.chances.failed_snapshot:
             return SnapshotPublished(checkpoint.partition, checkpoint.cycle, "the broker does not answer")
-        journal_end = self.broker.journal_end(checkpoint.partition)
+        journal_end = self.stage.journal_end(checkpoint.partition)
         yield
-        seen = tuple(self.broker.checkpoints[checkpoint.partition])
+        seen = tuple(self.stage.checkpoints[checkpoint.partition])
         yield  # its chunks are written
         if not self.is_alone(checkpoint.partition, seen):
             return SnapshotPublished(checkpoint.partition, checkpoint.cycle, "another worker writes")
-        self.broker.publish(checkpoint, seen)
-        mine = tuple(self.broker.checkpoints[checkpoint.partition])
+        self.stage.publish(checkpoint, seen)
+        mine = tuple(self.stage.checkpoints[checkpoint.partition])
         yield
         if not self.is_alone(checkpoint.partition, mine):
             return SnapshotPublished(checkpoint.partition, checkpoint.cycle, "another worker has written")
@@ -282,7 +285,7 @@ class Connection:
 
     def is_alone(self, partition: int, seen: tuple[Checkpoint, ...]) -> bool:
         """Whether the snapshots of a task are those that this worker has seen."""
-        return tuple(map(id, self.broker.checkpoints[partition])) == tuple(map(id, seen))
+        return tuple(map(id, self.stage.checkpoints[partition])) == tuple(map(id, seen))
 
     def _trim_journal(self, newest: Checkpoint, end: int) -> None:
         """Rule 23: the journal goes up to what the older of the two snapshots needs."""
@@ -290,9 +293,9 @@ class Connection:
         if ends and ends[-1][0] == newest.digest:
             return  # one more of a cycle lets nothing go
         ends.append((newest.digest, end))
-        kept = {each.digest for each in self.broker.checkpoints[newest.partition]}
+        kept = {each.digest for each in self.stage.checkpoints[newest.partition]}
         if len(ends) == _ENDS_KEPT and {digest for digest, _ in list(ends)[1:]} == kept:
-            self.broker.trim_journal(newest.partition, ends[0][1])
+            self.stage.trim_journal(newest.partition, ends[0][1])
 
     def _send_one(self) -> None:
         outputs = self._sending.popleft()

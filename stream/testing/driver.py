@@ -12,8 +12,9 @@ from stream.errors import ConfigError
 from stream.features.duration import duration_ms
 from stream.headers import unpack
 from stream.records import TopicPartition
+from stream.testing.faults import NO_FAULTS
 from stream.testing.partition_log import Stored
-from stream.testing.simulation import NO_FAULTS, Simulation
+from stream.testing.simulation import Simulation
 
 _SCHEMA_IDS = {"events": 1, "labels": 2}
 # Confluent's wire format: a zero and the schema id.
@@ -113,15 +114,15 @@ class Driver:
 
     def predictions(self) -> list[dict[str, Any]]:
         """All committed predictions, by the fields of `schemas/prediction/v1.avsc`."""
-        return self._decoded("prediction", self._run.format.topics.predictions)
+        return self._decoded("prediction", self._run.stages[-1].format.topics.predictions)
 
     def alerts(self) -> list[dict[str, Any]]:
         """All committed alerts, by the fields of `schemas/alert/v1.avsc`."""
-        return self._decoded("alert", self._run.format.topics.alerts)
+        return self._decoded("alert", self._run.stages[-1].format.topics.alerts)
 
     def dead_letters(self) -> list[dict[str, str]]:
         """Headers of all dead letters: `stream.error`, `stream.field` and others."""
-        source = TopicPartition(self._run.format.topics.dead_letters, 0)
+        source = TopicPartition(self._run.stages[-1].format.topics.dead_letters, 0)
         return [
             {name: (value or b"").decode(errors="replace") for name, value in unpack(record.headers or b"")}
             for _, record in self._run.broker.logs[source].committed()
@@ -129,7 +130,7 @@ class Driver:
 
     def state_digest(self, partition: int = 0) -> str:
         """Digest of all that a task has learned: equal digests are equal bits."""
-        return self._run.tasks[partition].state.digest()
+        return self._run.tasks_of()[partition].state.digest()
 
     def _decoded(self, subject: str, topic: str) -> list[dict[str, Any]]:
         return [decode_small(subject, value[_HEADER_BYTES:]) for value in self._run.broker.values(topic) if value]

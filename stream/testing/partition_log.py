@@ -7,6 +7,7 @@ import numpy as np
 
 from stream.engine.effects import OutputBatch
 from stream.engine.protocol import CommittedOffset
+from stream.kernels.hashing import murmur2
 from stream.records import RecordBatch, TopicPartition
 
 
@@ -65,6 +66,12 @@ class PartitionLog:
             record, transaction = self._entries[place]
             if record is not None and (transaction is None or transaction.is_committed):
                 yield place, record
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Where Kafka's Java client, and whoever places records as it does, puts a key."""
+    # Of one kind for the compiler: what `np.frombuffer` makes of bytes is read-only.
+    return int(murmur2(np.frombuffer(bytearray(key), np.uint8), 0, len(key)) & 0x7FFFFFFF) % partitions
 
 
 def stored_records(batch: OutputBatch) -> list[Stored]:

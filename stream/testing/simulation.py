@@ -9,28 +9,28 @@ events need.
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from stream.config import TopicNames
 from stream.engine.effects import Outputs
 from stream.engine.journal import Backfill
 from stream.engine.lifecycle import TaskState
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
-from stream.engine.protocol import Event, InputsWatched, Instruction, StopRequested
+from stream.engine.protocol import CommittedOffset, InputsWatched
+from stream.engine.slot import Slot
 from stream.engine.task import Task
 from stream.engine.worker import Worker
 from stream.engine.worker_settings import WorkerSettings
 from stream.errors import TaskCorrupted
 from stream.records import RecordBatch, TopicPartition
 from stream.testing.broker import SimulatedBroker
-from stream.testing.connection import Chances, Connection
-from stream.testing.group import SimulatedGroup
+from stream.testing.connection import Connection
+from stream.testing.faults import NO_FAULTS, Faults
 from stream.testing.partition_log import Stored, Transaction
+from stream.testing.process import COPIED_BYTES, Process, StageWorker
+from stream.testing.stage import SimulatedStage
 
 _STARTED_MS = 1_700_000_000_000
-# So little that a snapshot is copied in several pieces, between which records are handled.
-_COPIED_BYTES = 100_000
 # Steps without a fault after which a run that has not come to rest never will.
 _STEPS_TO_REST = 50_000
 
@@ -47,36 +47,6 @@ class InputRecord:
     key: bytes | None
     value: bytes | None
     timestamp_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """How often what goes wrong: chances per step of the schedule, and of the clients' own."""
-
-    crash: float = 0.012  # kill -9; another process takes the slot at once or later
-    stop: float = 0.006  # SIGTERM, and a new start
-    pause: float = 0.008  # SIGSTOP, for up to three times the session timeout
-    join: float = 0.004  # one worker more, up to the number of partitions
-    damaged_snapshot: float = 0.03
-    expiry: float = 0.002  # all workers crash, and come back when the group has forgotten offsets
-    aborted_input: float = 0.02  # an upstream service aborts a transaction: holes in the input's offsets
-    corrupt: float = 0.02  # for each slice of a task: its state cannot be trusted any more
-    held_back: float = 0.01  # for a while records that a restore of a task would need are said to be gone
-    clients: Chances = field(default_factory=lambda: Chances(0.05, 0.05, 0.1, 0.05, 0.05))
-
-
-NO_FAULTS = Faults(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, Chances())
-
-
-@dataclass(slots=True)
-class _Process:
-    """A worker process: alive, paused until a moment, or gone."""
-
-    slot: int
-    worker: Worker
-    connection: Connection
-    paused_until_ms: int = 0
-    is_stopping: bool = False
 
 
 class _CorruptibleTask(Task):
@@ -100,7 +70,7 @@ class Simulation:
     """See the module's text.
 
     Args:
-        plan: the compiled app.
+        plan: the compiled app, or its stages in their order (stream.app.compile_stages); every process runs them all.
         schemas: the registry's texts by id.
         records: what upstream services produce, in this order.
         seed: of the schedule and the faults.
@@ -121,7 +91,7 @@ class Simulation:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: Plan | Sequence[Plan],
         schemas: Mapping[int, str],
         records: Iterable[InputRecord],
         seed: int,
@@ -134,28 +104,20 @@ class Simulation:
         unsendable: Iterable[bytes] = (),
     ) -> None:
         self.seed = seed
-        self.plan = plan
         self.is_immediate = is_immediate
-        self.format = OutputFormat(TopicNames.of(plan.app), b"\0\0\0\0\x01", b"\0\0\0\0\x02")
-        inputs = [plan.events.topic, *([plan.labels.topic] if plan.labels else [])]
-        self.broker = SimulatedBroker(
-            inputs,
-            self.format.topics.journal,
-            partitions,
-            schemas,
-            self.transaction_timeout_ms,
-            self.format.topics.features,
-        )
+        plans = (plan,) if isinstance(plan, Plan) else tuple(plan)
+        between = [each.input_topic for each in plans if each.arrives]
+        self.broker = SimulatedBroker(partitions, schemas, between, self.transaction_timeout_ms)
+        self.stages = tuple(SimulatedStage(self.broker, each, self.session_ms) for each in plans)
         self.now_ms = self._started_ms = start_ms
         self.faults = faults or Faults()
         self.happened: list[str] = []
         self._draw = random.Random(seed)
-        self._group = SimulatedGroup(partitions, self.session_ms)
         self._to_come = list(reversed(list(records)))
         self._unsendable = set(unsendable)
         self._failing = {each.source.partition for each in self._to_come if each.key in self._unsendable}
-        self._held_back: dict[int, int] = {}  # until when, by partition
-        self._processes: list[_Process] = []
+        self._held_back: dict[tuple[int, int], int] = {}  # until when, by place of the stage and partition
+        self._processes: list[Process] = []
         self._to_start: list[tuple[int, int]] = []  # when, and with which slot
         self._slots = workers
         for slot in range(workers):
@@ -177,10 +139,13 @@ class Simulation:
             self._rest()
         return self
 
-    @property
-    def tasks(self) -> dict[int, Task]:
-        """The living tasks by partition."""
-        return {slot.task.partition: slot.task for process in self._processes for slot in process.worker.slots}
+    def tasks_of(self, stage: str = "") -> dict[int, Task]:
+        """The living tasks of a stage by partition; of the last one, unless another is named."""
+        place = [each.name for each in self.stages].index(stage)
+        return {slot.task.partition: slot.task for slot in self._slots_of(place)}
+
+    def _slots_of(self, place: int) -> list[Slot]:
+        return [slot for process in self._processes for slot in process.stages[place].slots]
 
     def crash_all(self) -> None:
         """kill -9 of every worker; each slot starts anew at the next step."""
@@ -191,8 +156,9 @@ class Simulation:
         self.faults = NO_FAULTS
         for process in list(self._processes):
             process.paused_until_ms = 0
-            process.connection.chances = NO_FAULTS.clients
-            if any(slot.state is TaskState.FAILED for slot in process.worker.slots):  # somebody looks after it
+            for each in process.stages:
+                each.connection.chances = NO_FAULTS.clients
+            if process.has_failed:  # somebody looks after it
                 self._crash(process)
 
     def _rest(self) -> None:
@@ -216,71 +182,49 @@ class Simulation:
         for process in list(self._processes):
             if process.paused_until_ms <= self.now_ms:
                 self._look_at_inputs(process)
-                self._turn(process)
+                process.turn(self._draw, self.now_ms)
+                if process.is_over:
+                    self._ended(process)
 
-    def _turn(self, process: _Process) -> None:
-        """What a worker's loop does once, and some steps of its threads."""
-        connection, worker = process.connection, process.worker
-        self._group.heartbeat(connection, self.now_ms)
-        for _ in range(self._draw.randint(0, 8)):
-            if (event := connection.advance()) is not None:
-                self._perform(process, worker.on(event, self.now_ms))
-        if not connection.is_revoking:
-            for event in connection.poll(40):
-                self._perform(process, worker.on(event, self.now_ms))
-        if not connection.is_revoking:
-            self._perform(process, worker.work(self.now_ms, self._draw.randint(1, 40)))
-            worker.copy_ahead(_COPIED_BYTES)
-        if connection.stopped is not None:
-            self._ended(process)
-
-    def _perform(self, process: _Process, instructions: Sequence[Instruction]) -> None:
-        for instruction in instructions:
-            process.connection.perform(instruction)
-
-    def _ended(self, process: _Process) -> None:
-        stopped = process.connection.stopped
-        assert stopped is not None
-        is_fenced = self.broker.is_fenced(process.connection.transactional_id, process.connection)
-        has_failed = any(slot.state is TaskState.FAILED for slot in process.worker.slots)
-        if stopped.error is not None and not is_fenced and not has_failed:
-            raise SimulationFailed(
-                f"seed {self.seed}: worker {process.slot} stopped: {stopped.error}"
-            ) from stopped.error
-        self._end(process)
-        if has_failed:
-            self._note(f"all tasks of worker {process.slot} failed: {stopped.error}")
-        if not is_fenced and not (has_failed and self._failing and self.faults is NO_FAULTS):
+    def _ended(self, process: Process) -> None:
+        error = next((each.error for each in process.stages if each.error is not None), None)
+        for each in process.stages:
+            if each.error is not None and not each.is_fenced and not each.has_failed:
+                raise SimulationFailed(f"seed {self.seed}: worker {process.slot} stopped: {each.error}") from each.error
+        process.leave()
+        self._processes.remove(process)
+        if process.has_failed:
+            self._note(f"all tasks of worker {process.slot} failed: {error}")
+        is_fenced = any(each.is_fenced for each in process.stages)
+        is_to_fail = process.has_failed and bool(self._failing) and self.faults is NO_FAULTS
+        is_last = not (self._processes or self._to_start)
+        if is_last or not (is_fenced or is_to_fail):
             self._to_start.append((self.now_ms + self._draw.randint(0, 50), process.slot))
 
     def _start(self, slot: int) -> None:
+        self._processes.append(Process(slot, tuple(self._worker(stage, slot) for stage in self.stages)))
+
+    def _worker(self, stage: SimulatedStage, slot: int) -> StageWorker:
         settings = WorkerSettings(
             self.is_immediate,
             self.commit_interval_ms,
             self.snapshot_interval_ms,
-            copied_bytes=_COPIED_BYTES,
+            copied_bytes=COPIED_BYTES,
             backfill=self.backfill,
         )
-        worker = Worker(self._build_task, settings)
-        name = f"{self.plan.app}-{slot}"
-        draw, chances = self._draw, self.faults.clients
-        connection = self.connection(
-            self.broker, self._group, name, draw, chances, lambda: self.now_ms, self._unsendable
+        worker = Worker(
+            lambda partition, epoch: _CorruptibleTask(stage.plan, partition, epoch, stage.format, self._is_corrupt),
+            settings,
         )
-        self._processes.append(_Process(slot, worker, connection))
-
-    def _build_task(self, partition: int, epoch: int) -> Task:
-        return _CorruptibleTask(self.plan, partition, epoch, self.format, self._is_corrupt)
+        name, chances = f"{stage.plan.name}-{slot}", self.faults.clients
+        connection = self.connection(stage, name, self._draw, chances, lambda: self.now_ms, self._unsendable)
+        return StageWorker(worker, connection)
 
     def _is_corrupt(self) -> bool:
         is_corrupt = self._draw.random() < self.faults.corrupt
         if is_corrupt:
             self._note("the state of a task cannot be trusted any more")
         return is_corrupt
-
-    def _end(self, process: _Process) -> None:
-        process.connection.close()
-        self._processes.remove(process)
 
     def _produce(self) -> None:
         for _ in range(min(self._draw.randint(0, 6), len(self._to_come))):
@@ -316,14 +260,14 @@ class Simulation:
         elif draw.random() < faults.expiry:
             self._expire()
         elif draw.random() < faults.held_back:
-            partition = draw.randrange(self.broker.partitions)
-            self._note(f"partition {partition} is held back")
-            self._held_back[partition] = self.now_ms + draw.randint(1, 2 * self.snapshot_interval_ms)
+            place, partition = self._any_task()
+            self._note(f"partition {partition}{self._of(place)} is held back")
+            self._held_back[place, partition] = self.now_ms + draw.randint(1, 2 * self.snapshot_interval_ms)
 
     def _note(self, text: str) -> None:
         self.happened.append(f"{self.now_ms - self._started_ms} ms: {text}")
 
-    def _crash(self, process: _Process) -> None:
+    def _crash(self, process: Process) -> None:
         """kill -9: the group notices only once the session is over; the slot's next process fences what was open."""
         self._note(f"worker {process.slot} crashes")
         self._processes.remove(process)
@@ -333,26 +277,26 @@ class Simulation:
         """Nobody is there for a week: the group forgets all offsets, or those of some partitions."""
         for process in list(self._processes):
             self._crash(process)
-            process.connection.close()
-        sources = [TopicPartition(topic, n) for topic in self.broker.inputs for n in range(self.broker.partitions)]
+            process.leave()
+        topics = [topic for stage in self.stages for topic in stage.inputs]
+        sources = [TopicPartition(topic, n) for topic in topics for n in range(self.broker.partitions)]
         gone = self._draw.sample(sources, self._draw.randint(1, len(sources)))
         self._note(f"the group forgets {len(gone)} offsets")
         self.broker.forget_offsets(gone)
 
-    def _request_stop(self, process: _Process) -> None:
-        if not process.is_stopping and not process.connection.is_revoking:
+    def _request_stop(self, process: Process) -> None:
+        if not process.is_stopping and not process.is_revoking:
             self._note(f"worker {process.slot} is asked to stop")
-            process.is_stopping = True
-            event: Event = StopRequested()
-            self._perform(process, process.worker.on(event, self.now_ms))
+            process.request_stop(self.now_ms)
 
-    def _look_at_inputs(self, process: _Process) -> None:
+    def _look_at_inputs(self, process: Process) -> None:
         """Rule 20: told again and again, a task takes nothing more; until it may go on, which it is told for ever."""
-        for partition, until_ms in self._held_back.items():
+        for (place, partition), until_ms in self._held_back.items():
             danger = "the simulation says so" if self.now_ms < until_ms else ""
-            self._perform(process, process.worker.on(InputsWatched(partition, danger), self.now_ms))
+            if not process.stages[place].is_over:
+                process.stages[place].tell(InputsWatched(partition, danger), self.now_ms)
 
-    def _pause(self, process: _Process) -> None:
+    def _pause(self, process: Process) -> None:
         """SIGSTOP; sometimes its slot is given to another process meanwhile, and it wakes as a zombie."""
         process.paused_until_ms = self.now_ms + self._draw.randint(1, 3 * self.session_ms)
         self._note(f"worker {process.slot} is paused")
@@ -362,29 +306,47 @@ class Simulation:
 
     def _damage_a_snapshot(self) -> None:
         """One of the two of a task at most: the journal is kept from the older one on."""
-        partition = self._draw.randrange(self.broker.partitions)
-        kept, damaged = self.broker.checkpoints[partition], self.broker.damaged[partition]
+        place, partition = self._any_task()
+        kept, damaged = self.stages[place].checkpoints[partition], self.stages[place].damaged[partition]
         if len(kept) == 2 and not damaged & {each.digest for each in kept}:
-            self._note(f"a snapshot of partition {partition} is damaged")
+            self._note(f"a snapshot of partition {partition}{self._of(place)} is damaged")
             damaged.add(self._draw.choice(kept).digest)
+
+    def _any_task(self) -> tuple[int, int]:
+        """Place of a stage, and a partition."""
+        return divmod(self._draw.randrange(len(self.stages) * self.broker.partitions), self.broker.partitions)
+
+    def _of(self, place: int) -> str:
+        return f" of {self.stages[place].plan.name}" if len(self.stages) > 1 else ""
 
     # --- the end -------------------------------------------------------------------------------------------------
 
     def _is_at_rest(self) -> bool:
-        if self._to_start or any(each.connection.is_busy or each.worker.is_committing for each in self._processes):
+        """Each task has handled and committed all that is there, or was to fail and did."""
+        if self._to_start or any(process.is_busy for process in self._processes):
             return False
-        partitions = set(range(self.broker.partitions))
-        sources = [TopicPartition(topic, n) for topic in self.broker.inputs for n in sorted(partitions - self._failing)]
-        committed = self.broker.committed(sources)
+        committed = self.broker.committed(
+            source for place in range(len(self.stages)) for source in self._sources_at_work(place)
+        )
         if committed is None or self.broker.mark_one(0):
             return False
-        slots = [slot for process in self._processes for slot in process.worker.slots]
-        running = {slot.task.partition for slot in slots if slot.state is TaskState.RUNNING} | self._failing
-        if self._failing - {slot.task.partition for slot in slots if slot.state is TaskState.FAILED}:
-            return False
-        # Of what the group forgot, and no cycle has touched since, the task alone says where it is.
+        failed = {n for place in range(len(self.stages)) for n in self._in_state(place, TaskState.FAILED)}
+        return failed == self._failing and all(self._rests(place, committed) for place in range(len(self.stages)))
+
+    def _in_state(self, place: int, state: TaskState) -> set[int]:
+        return {slot.task.partition for slot in self._slots_of(place) if slot.state is state}
+
+    def _sources_at_work(self, place: int) -> list[TopicPartition]:
+        failed = self._in_state(place, TaskState.FAILED)
+        at_work = [n for n in range(self.broker.partitions) if n not in failed]
+        return [TopicPartition(topic, n) for topic in self.stages[place].inputs for n in at_work]
+
+    def _rests(self, place: int, committed: Mapping[TopicPartition, CommittedOffset]) -> bool:
+        """Of what the group forgot, and no cycle has touched since, the task alone says where it is."""
+        slots, sources = self._slots_of(place), self._sources_at_work(place)
         handled = {source: at for slot in slots for source, at in slot.task.next_offsets.items()}
-        handled |= {source: offset.next_offset for source, offset in committed.items()}
+        handled |= {source: committed[source].next_offset for source in sources if source in committed}
         is_all_handled = not any(len(self.broker.read(source, handled.get(source, 0), 1)) for source in sources)
         is_all_committed = not any(slot.has_open_cycle for slot in slots)
-        return is_all_handled and is_all_committed and running == partitions
+        settled = self._in_state(place, TaskState.RUNNING) | self._in_state(place, TaskState.FAILED)
+        return is_all_handled and is_all_committed and settled == set(range(self.broker.partitions))

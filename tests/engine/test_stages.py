@@ -8,12 +8,14 @@ import pytest
 
 from stream import App, col
 from stream.app import compile_app, compile_stages
+from stream.engine.journal import Backfill
 from stream.engine.plan import Plan
-from stream.engine.protocol import SchemaFetched
+from stream.engine.protocol import SchemaFetched, SchemaRefused
 from stream.engine.small_avro import decode_small
 from stream.engine.task import Task
 from stream.errors import ConfigError, TaskCorrupted
-from stream.records import RecordBatch, joined
+from stream.headers import unpack
+from stream.records import RecordBatch, RejectReason, joined
 from tests.engine.build import FORMAT, T0, batch, chargebacks, declare, payments
 from tests.engine.stage_pipeline import SCHEMAS, Pipeline, in_partition, records_of
 
@@ -162,6 +164,23 @@ def test_rule_35_the_state_is_a_function_of_what_arrived_however_it_was_cut() ->
         assert task.state.stage.order.waiting > 10
         states.append(task.state.digest())
     assert len(set(states)) == 1
+
+
+def test_a_backfill_of_stages_rejects_nothing_of_the_past_aloud() -> None:
+    """A schema that the registry refuses to the last stage alone: only events from the time on are dead letters."""
+    run = Pipeline(stages(), PARTITIONS, several(60, 1), 1).run()
+    place, task = ("app.repartition", 0), Task(stages()[-1], 0, 1, FORMAT)
+    task.backfill = Backfill(None, T0 + 20)
+    arrived = joined(run.logs[place])
+    needed = task.process(arrived, T0)
+    assert needed.needs_schema is not None
+    task.answer_schema(SchemaRefused(needed.needs_schema, RejectReason.UNKNOWN_SCHEMA, "a replica lags behind"))
+    (letters,) = task.process(arrived.part(needed.taken, len(arrived)), T0).transactional
+    offsets = [
+        int(dict(unpack(bytes(letters.data[start:end])))["stream.offset"] or b"") for start, end in letters.headers
+    ]
+    assert min(offsets) == 20
+    assert len(offsets) > 30
 
 
 def test_an_event_that_comes_twice_stops_the_task_with_the_way_out() -> None:

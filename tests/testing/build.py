@@ -1,12 +1,25 @@
 """Payments and chargebacks on several partitions as a simulation produces them."""
 
 import random
+from functools import cache
 
 import orjson
 
+from stream import App, col
+from stream.app import compile_stages
+from stream.engine.plan import Plan
 from stream.records import TopicPartition
 from stream.testing.simulation import InputRecord, Simulation
-from tests.engine.build import EVENT_SCHEMA, LABEL_SCHEMA, T0, chargebacks, payments, plan_that_spills, plan_with_labels
+from tests.engine.build import (
+    EVENT_SCHEMA,
+    LABEL_SCHEMA,
+    T0,
+    chargebacks,
+    declare,
+    payments,
+    plan_that_spills,
+    plan_with_labels,
+)
 
 PARTITIONS = 4
 SCHEMAS = {1: orjson.dumps(EVENT_SCHEMA).decode(), 2: orjson.dumps(LABEL_SCHEMA).decode()}
@@ -14,13 +27,19 @@ UNSENDABLE = b"unsendable"
 _OF_NO_SCHEMA = b"\0\0\0\0\x09?"
 
 
-def records(seed: int, count: int = 200, has_unsendable: bool = False, latest_ms: int = 80) -> list[InputRecord]:
+def records(
+    seed: int,
+    count: int = 200,
+    has_unsendable: bool = False,
+    latest_ms: int = 80,
+    partitions: int = PARTITIONS,
+) -> list[InputRecord]:
     """Payments, a few of them poison, with labels that come early, late, twice or never."""
     draw = random.Random(seed)
     found: list[InputRecord] = []
     truths = chargebacks(range(count), seed)
     for number, (key, value) in enumerate(payments(count, seed)):
-        partition = draw.randrange(PARTITIONS)
+        partition = draw.randrange(partitions)
         value = _OF_NO_SCHEMA if draw.random() < 0.01 else value
         key = UNSENDABLE if has_unsendable and number == count // 2 else key
         found.append(InputRecord(TopicPartition("payments", partition), key, value, T0 + number))
@@ -40,6 +59,37 @@ def simulation(seed: int, kind: type[Simulation] = Simulation) -> Simulation:
         records(seed, has_unsendable=seed % 5 == 0, latest_ms=200 if spills else 80),
         seed,
         partitions=PARTITIONS,
+        is_immediate=seed % 4 == 3,
+        unsendable=[UNSENDABLE],
+    )
+
+
+STAGED_PARTITIONS = 3
+
+
+def declare_staged() -> App:
+    """Payments with features by their text as well."""
+    app = declare()
+    assert app.event_stream is not None
+    amount = col("amount")
+    app.event_stream.features(alike=amount.count("1m", by="text"), dear=amount / amount.ewm_mean("1h", by="text"))
+    return app
+
+
+@cache
+def stages() -> tuple[Plan, ...]:
+    """Of payments with features by another key: three."""
+    return compile_stages(declare_staged(), {}, STAGED_PARTITIONS)
+
+
+def staged_simulation(seed: int, kind: type[Simulation] = Simulation) -> Simulation:
+    """One seed's run of an app in three stages; seeds deliver and refuse as those of one stage do."""
+    return kind(
+        stages(),
+        SCHEMAS,
+        records(seed, 80, seed % 5 == 0, partitions=STAGED_PARTITIONS),
+        seed,
+        partitions=STAGED_PARTITIONS,
         is_immediate=seed % 4 == 3,
         unsendable=[UNSENDABLE],
     )

@@ -72,7 +72,7 @@ class StampsSnapshotsWrong(Connection):
         """Stamp, then write."""
         yield
         checkpoint = instruction.checkpoint
-        log = self.broker.logs[TopicPartition(self.broker.journal, checkpoint.partition)]
+        log = self.broker.logs[TopicPartition(self.stage.journal, checkpoint.partition)]
         stamped = checkpoint
         for _, newest in log.committed():  # none while its first marker is still to come
             assert newest.value is not None
@@ -97,7 +97,7 @@ class Backfilling(Simulation):
     @property
     def backfill(self) -> Backfill | None:  # type: ignore[override]
         """Outputs begin in the middle of what is sent."""
-        journals = [self.broker.logs[TopicPartition(self.broker.journal, n)] for n in range(self.broker.partitions)]
+        journals = [self.broker.logs[TopicPartition(self.stages[0].journal, n)] for n in range(self.broker.partitions)]
         has_begun = all(any(True for _ in log.committed()) for log in journals)
         return None if has_begun else Backfill(None, T0 + 100)
 

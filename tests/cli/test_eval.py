@@ -74,6 +74,22 @@ def test_labels_arrive_when_they_became_known(tmp_path: Path) -> None:
     )  # 0.5 for every event: nothing was learned before the end
 
 
+@pytest.mark.slow
+def test_rows_that_leave_memory_are_evaluated_the_same(tmp_path: Path) -> None:
+    """300 events, whose labels come 25 days late: with room for 16 waiting rows as with room for all (rule 36)."""
+    spilling = LATE_APP.replace('horizon="30d"', 'horizon="30d", state_bytes=1, spilled_bytes=1')
+    rows = [f"{number},{number % 2},{number * DAY_MS // 4},{number % 2}" for number in range(300)]
+    (tmp_path / "rows.csv").write_text("\n".join(["id,x,at,truth", *rows]) + "\n")
+    found = []
+    for name, text in (("whole", LATE_APP), ("spilling", spilling)):
+        (tmp_path / f"{name}.py").write_text(text)
+        arguments = ("eval", f"{tmp_path}/{name}.py:app", str(tmp_path / "rows.csv"), "--json", "--label", "truth")
+        found.append(json.loads(run(*arguments, "--label-delay", "25d").stdout))
+
+    assert found[0]["labels"]["joined"] == 300
+    assert (found[0]["labels"], found[0]["models"]) == (found[1]["labels"], found[1]["models"])
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

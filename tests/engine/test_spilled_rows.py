@@ -248,3 +248,20 @@ def test_what_was_sealed_is_at_hand_until_it_can_be_read() -> None:
     for other in range(1000, 1200):
         rows.put(other, content)
     assert len(rows.segments) == 128
+
+
+def test_rows_outside_of_memory_are_kept_where_a_model_is_added() -> None:
+    """In memory and outside: features and the old model's score are those of before, the new one's is NaN."""
+    keeper = Keeper(1 << 20)
+    numbers = np.arange(100)
+    keeper.enter(numbers + 1, numbers, T0 + numbers)
+    both = ("new", "champion")
+    wider = LabelStore(LAYOUT, 1, 2, HOUR_MS, 1, 1 << 20, both)
+    wider.take_over(keeper.store.arrays(), np.array([-1, 0]))
+
+    _, names = wider.missing(numbers + 1, {}, 64)
+    found = wider.join(numbers + 1, np.ones(100), {name: decode_segment(keeper.kept[name], both) for name in names})
+    assert found.offsets.tolist() == numbers.tolist()
+    assert found.features.dense[:, 0].tolist() == numbers.tolist()
+    assert found.scores[:, 1].tolist() == (numbers / 3).tolist()
+    assert np.isnan(found.scores[:, 0]).all()

@@ -146,7 +146,7 @@ class InputTopics:
     labels: tuple[str, ...]
     journal: str
     snapshots: str = ""  # "" where snapshots lie in a folder or object store
-    repartition: str = ""  # `events`, where another stage of the app writes it (rule 34); "" where it is not its own
+    repartition: tuple[str, ...] = ()  # those of `sources` that other stages of the app write (rule 34)
     begin_ms: int | None = None  # tasks without a journal begin at the first records of this time; None: at an end
     features: str = ""  # rows that wait for labels outside of memory; "" where none do
     horizon_ms: int = 0  # for how long they wait there

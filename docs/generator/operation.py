@@ -130,7 +130,7 @@ def topics_page() -> str:
     for spec in topics_of_app(names, 1):
         config = ", ".join(f"`{key}={value}`" for key, value in spec.config.items())
         rows.append([f"`{spec.name}`", config or "the broker's defaults"])
-    between = topics_of_app(names, 1, repartition="APP.repartition")
+    between = topics_of_app(names, 1, repartition=("APP.repartition",))
     (hop,) = (spec for spec in between if spec.name == "APP.repartition")
     kept = ", ".join(f"`{key}={value}`" for key, value in hop.config.items())
     parts = [

@@ -215,6 +215,19 @@ def _labels(app: App, labels: Labels, schemas: Mapping[str, str]) -> LabelPlan:
     )
 
 
+def label_key_columns(labels: Labels, schema: avro.Schema) -> tuple[Column, ...]:
+    """Where labels say the key of their event; raises ConfigError for columns that can be none."""
+    every = [column.name for column in avro.columns_of(schema)]
+    wanted = frozenset(one_of(name, every, f"key of {labels.topic}", "column") for name in labels.key)
+    columns = {column.name: column for column in avro.columns_of(schema, wanted)}
+    for column in columns.values():
+        if column.kind not in (Kind.STRING, Kind.LONG):
+            raise ConfigError(
+                f"key of {labels.topic}: column {column.name!r} is {column.kind.value}; a string or a long is wanted"
+            )
+    return tuple(columns[name] for name in labels.key)
+
+
 def _models(app: App, layout: FeatureLayout, problem: models.Task, scale_at: models.ScaleAt) -> tuple[ModelPlan, ...]:
     return tuple(model_plan(name, declaration, layout, problem, scale_at) for name, declaration in app.models.items())
 

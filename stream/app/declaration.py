@@ -61,6 +61,7 @@ class Labels:
     framing: str
     state_bytes: int
     spilled_bytes: int
+    key: tuple[str, ...] = ()  # with the key of the event, where the topic is keyed otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +185,7 @@ class App:
         schema: SchemaSource,
         target: str,
         id: str | None = None,
+        key: str | Sequence[str] | None = None,
         horizon: str = "30d",
         framing: str | None = None,
         state_bytes: int = 256 << 20,
@@ -195,11 +197,14 @@ class App:
         id waits for no label. What became of each label is counted (`stream_labels_total`).
 
         Args:
-            topic: its name; keyed as the event topic, with as many partitions.
+            topic: its name; keyed as the event topic (unless `key` is given), with as many partitions.
             of: the event topic.
             schema: the reader's schema, as for events.
             target: field with the truth.
             id: field with the event's id; named as in the events where None.
+            key: field, or several, with the event's key. Give it where the topic is keyed otherwise than the events, or
+                placed by another partitioner: labels then go through a stage that puts them where their events are,
+                which takes about a commit interval.
             horizon: how long features wait for their label, by the stream's time.
             framing: as the events' where None.
             state_bytes: budget of waiting rows in memory, per partition.
@@ -228,8 +233,22 @@ class App:
         _budget("labels", state_bytes)
         if spilled_bytes < 0:
             raise ConfigError(f"labels: spilled_bytes={spilled_bytes}: a budget is wanted, such as 256 << 20, or 0")
+        keys = () if key is None else (key,) if isinstance(key, str) else tuple(key)
+        if keys and (len(keys) != len(of.key) or of.key_encoding != "utf8"):
+            raise ConfigError(
+                f"labels({topic!r}, key={key!r}): the events are keyed by {', '.join(of.key) or 'nothing'} as "
+                f"{of.key_encoding}; one field for each part of a key that is text (utf8) is wanted"
+            )
         self.label_stream = Labels(
-            _topic(topic), schema, id or of.id, target, horizon, framing or of.framing, state_bytes, spilled_bytes
+            _topic(topic),
+            schema,
+            id or of.id,
+            target,
+            horizon,
+            framing or of.framing,
+            state_bytes,
+            spilled_bytes,
+            keys,
         )
         return self.label_stream
 

@@ -9,17 +9,18 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from stream.app.compile import compile_app, compile_carrying, digest_of_stage, feature_plan
-from stream.app.declaration import App, Events
+from stream.app.compile import compile_app, compile_carrying, digest_of_stage, feature_plan, label_key_columns
+from stream.app.declaration import App, Events, Labels
 from stream.app.suggest import one_of
-from stream.engine.plan import DecisionPlan, Hop, Plan
+from stream.engine.plan import DecisionPlan, EventPlan, Hop, Plan
 from stream.errors import ConfigError
 from stream.features import Expression
 from stream.features.expression import col
 from stream.features.typed import KEYED
 from stream.records import Column
 
-FIRST = "entry"
+FIRST, LABELS = "entry", "labels"
+_ANY_TIME_MS = 1 << 62
 # What holds state of its own: a stage computes from the event's columns alone.
 _STATEFUL = KEYED | {"fill_mean", "target_mean"}
 
@@ -47,11 +48,20 @@ def compile_stages(app: App, schemas: Mapping[str, str], partitions: int, prefix
     whole = compile_app(app, schemas)
     events = app.event_stream
     assert events is not None
-    if partitions == 1 or all(foreign.is_local for foreign in whole.features.foreign_keys):
+    is_whole = partitions == 1 or all(foreign.is_local for foreign in whole.features.foreign_keys)
+    plans = [whole] if is_whole else _by_keys(app, events, schemas, whole, prefix)
+    if app.label_stream is not None and app.label_stream.key:
+        plans = _with_labels_moved(app.label_stream, events, schemas, plans, prefix)
+    if len(plans) == 1:
         return (whole,)
+    chain = " > ".join(plan.stage or "last" for plan in plans)
+    return tuple(replace(plan, chain=chain, digest=digest_of_stage(plan, chain)) for plan in plans)
+
+
+def _by_keys(app: App, events: Events, schemas: Mapping[str, str], whole: Plan, prefix: str) -> list[Plan]:
+    """A stage that takes events in, one for each other key, and the last one."""
     split = _split(events)
     names = [f"by-{'-'.join(by)}" for by in split.by_key]
-    chain = " > ".join((FIRST, *names, "last"))
     relays = [_relay(app, events, whole, by, split.by_key[by]) for by in split.by_key]
     carried: list[str] = []
     plans = [replace(_relay(app, events, whole, (), {}), stage=FIRST)]
@@ -63,8 +73,44 @@ def compile_stages(app: App, schemas: Mapping[str, str], partitions: int, prefix
     for feature, expression in split.own.items():
         split.own[feature] = _renamed(expression, {each.rpartition("@")[0]: each for each in carried})
     last = compile_carrying(app, replace(events, declared=split.own), schemas, carried)
-    plans.append(replace(last, arrives=plans[-1].leaves))
-    return tuple(replace(plan, chain=chain, digest=digest_of_stage(plan, chain)) for plan in plans)
+    return [*plans, replace(last, arrives=plans[-1].leaves)]
+
+
+def _with_labels_moved(
+    labels: Labels, events: Events, schemas: Mapping[str, str], plans: list[Plan], prefix: str
+) -> list[Plan]:
+    """With a stage in front that puts labels where their events are (rule 19)."""
+    last = plans[-1]
+    assert last.labels is not None
+    columns = label_key_columns(labels, last.labels.schema)
+    moved = f"{prefix}{last.app}.{LABELS}.repartition"
+    computed = feature_plan(events, {}, last.features.columns)
+    relay = replace(
+        last,
+        stage=LABELS,
+        events=EventPlan(
+            topic=labels.topic,
+            schema=last.labels.schema,
+            framing=last.labels.framing,
+            wanted=frozenset(labels.key),
+            key=(),  # of the records: it says nothing
+            key_encoding=last.events.key_encoding,
+            rejects_null_key=False,
+            time=None,
+            event_id=None,
+            target=None,
+            ahead_ms=_ANY_TIME_MS,
+        ),
+        arrives=None,
+        leaves=Hop(moved, columns, 0, 0, is_of_labels=True),
+        labels=None,
+        features=computed,
+        models=(),
+        decision=DecisionPlan(0, 0.5),
+        monitors=(),
+        parts={"features": computed.digest},
+    )
+    return [relay, *plans[:-1], replace(last, labels=replace(last.labels, topic=moved, is_handed_on=True))]
 
 
 def _split(events: Events) -> _Split:

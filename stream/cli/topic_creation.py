@@ -28,8 +28,9 @@ def planned(
         replication: of each topic; -1 leaves it to the broker.
         with_inputs: whether event and label topics are to be created too.
     """
-    app, made = stages[-1], [_planned_stage(stage, settings, partitions, replication) for stage in stages]
-    inputs = (app.events.topic, *([app.labels.topic] if app.labels else []))
+    made = [_planned_stage(stage, settings, partitions, replication) for stage in stages]
+    read = [(topic, stage) for stage in stages for topic in input_topics(stage, settings).sources]
+    inputs = [topic for topic, stage in read if topic not in stage.handed_on]
     sources = [TopicSpec(name, partitions, replication) for name in inputs] if with_inputs else []
     topics = {spec.name: spec for spec in (*sources, *(spec for each in made for spec in each.topics))}
     return TopicPlan(tuple(topics.values()), tuple(dict.fromkeys(acl for each in made for acl in each.acls)))

@@ -57,6 +57,7 @@ class LabelPlan:
     horizon_ms: int
     state_bytes: int
     spilled_bytes: int  # budget of the ids of rows that wait outside of memory; 0: none do
+    is_handed_on: bool = False  # by a stage that reads the label topic and puts labels where their events are (rule 19)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ class Hop:
     key: tuple[Column, ...]  # records lie by these columns; none: in the partition of the event topic they came from
     layout: int  # which features records bring along: of a digest of their definitions
     features: int  # how many those are
+    is_of_labels: bool = False  # records are labels as they were fetched, under the key of their event
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +138,9 @@ class Plan:
     def input_topic(self) -> str:
         """Where the events of its tasks come from."""
         return self.arrives.topic if self.arrives else self.events.topic
+
+    @property
+    def handed_on(self) -> tuple[str, ...]:
+        """Those of its inputs that other stages write."""
+        labels = (self.labels.topic,) if self.labels and self.labels.is_handed_on else ()
+        return (*((self.arrives.topic,) if self.arrives else ()), *labels)

@@ -1,31 +1,21 @@
 """What a task of a stage before the last does: it computes features by its key, and sends events on (rule 34)."""
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 
-from stream.engine.accepted import FromUpstream
 from stream.engine.admission import event_times
-from stream.engine.alerts import AlertWriter
-from stream.engine.counts import CycleCounts, losses
-from stream.engine.dead_letters import dead_letters
-from stream.engine.effects import Observed, OutputBatch, Outputs
-from stream.engine.encoded import output_batch
+from stream.engine.effects import OutputBatch, Outputs
 from stream.engine.envelope import Opener, Sealer, Travellers
-from stream.engine.metrics import CycleMetrics
+from stream.engine.forwarding import Forwarding
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
-from stream.engine.rows_at_hand import RowsAtHand
-from stream.engine.source import Source
-from stream.engine.state import LearnedState
 from stream.engine.values import event_ids
-from stream.records import Bools, ColumnBatch, Floats, Ints, RecordBatch, Rejection
+from stream.records import Bools, ColumnBatch, Floats, Ints, RecordBatch
 
 # Odd, so that no key is lost (Knuth, MMIX's multiplier): combines the hashes of a composite key's columns.
 _MULTIPLIER = np.uint64(6364136223846793005)
 
 
-class Relay:
+class Relay(Forwarding):
     """The first stage, which takes events in from upstream services, or one between the first and the last.
 
     An event that a later stage cannot decode, whose schema a registry refused there alone, goes on without features:
@@ -39,61 +29,15 @@ class Relay:
 
     def __init__(self, plan: Plan, partition: int, format: OutputFormat) -> None:
         assert plan.leaves is not None
-        self._plan = plan
+        super().__init__(plan, partition, format)
         self._partition = partition
-        self._format = format
-        events = plan.events
-        self._source = Source(plan.input_topic, events.schema, events.wanted, events.framing)
-        self.sources: Mapping[str, Source] = {plan.input_topic: self._source}
-        self.state = LearnedState(plan)
-        self.observed: Observed | None = None
-        self.is_replaying = False  # then events, which were sent on before, are not encoded
-        self._upstream = FromUpstream(plan, self._source, AlertWriter(plan, partition, format.alert_header))
-        self._opener = Opener(events.topic, plan.arrives) if plan.arrives else None
+        self._opener = Opener(plan.events.topic, plan.arrives) if plan.arrives else None
         self._sealer = Sealer(plan.leaves)
         self._key = plan.leaves.key
-        self.rows = RowsAtHand(())  # none wait here
-        self._counts = self._counts_from_here()
-
-    @property
-    def partitions(self) -> int:
-        """Of the event topic in the cycle at hand; 0 where not known."""
-        return self._upstream.partitions
-
-    @partitions.setter
-    def partitions(self, count: int) -> None:
-        self._upstream.partitions = count
 
     def process(self, batch: RecordBatch, now_ms: int, emit_from_ms: int | None) -> Outputs:
         """Send on the events of the records up to the first whose writer's schema is unknown."""
         return self._begin(batch, now_ms) if self._opener is None else self._go_on(self._opener, batch, now_ms)
-
-    def load(self, state: LearnedState) -> None:
-        """Go on with another state."""
-        self.state = state
-        self._counts = self._counts_from_here()
-
-    def end_cycle(self) -> CycleMetrics:
-        """What the cycle did; the next one begins."""
-        counts, keyed = self._counts, self.state.features.metrics
-        metrics = CycleMetrics(
-            events=counts.events,
-            undecided=0,
-            rejections=dict(counts.rejections),
-            labels={},
-            learned={},
-            alerts=counts.alerts,
-            losses=losses(keyed, None).since(counts.losses_before),
-            models={},
-            drift=(),
-            state_bytes=self.state.state_bytes,
-            state_keys=keyed.keys,
-        )
-        self._counts = self._counts_from_here()
-        return metrics
-
-    def _counts_from_here(self) -> CycleCounts:
-        return CycleCounts(losses_before=losses(self.state.features.metrics, None))
 
     def _begin(self, batch: RecordBatch, now_ms: int) -> Outputs:
         """Records of the event topic: number those that are accepted."""
@@ -107,14 +51,9 @@ class Relay:
             first + np.arange(len(rows)),
             self._computed(accepted.columns, accepted.times_ms),
         )
-        told: list[OutputBatch] = []
-        if accepted.alerts:
-            alerts = [alert for _, alert in sorted(accepted.alerts, key=lambda item: item[0])]
-            told.append(output_batch(self._format.topics.alerts, -1, alerts))
-            self._counts.alerts += len(alerts)
-        told += [self._letters(each.batch, each.rejections, now_ms) for each in accepted.rejected]
+        told = tuple(self._told(accepted, now_ms))
         on = self._sealed(travellers, accepted.columns, np.arange(len(rows)))
-        return Outputs((), tuple(told), accepted.taken, accepted.needs, on)
+        return Outputs((), told, accepted.taken, accepted.needs, on)
 
     def _go_on(self, opener: Opener, batch: RecordBatch, now_ms: int) -> Outputs:
         """Records of another stage: add the features by this one's key."""
@@ -157,8 +96,3 @@ class Relay:
             hashed = hashed * _MULTIPLIER + values.view(np.uint64)
             is_there &= present
         return hashed.view(np.int64), is_there
-
-    def _letters(self, batch: RecordBatch, rejections: Sequence[Rejection], now_ms: int) -> OutputBatch:
-        self._counts.reject(rejections)
-        topics, limit = self._format.topics, self._format.max_record_bytes
-        return dead_letters(topics.dead_letters, self._plan.app, batch, rejections, now_ms, limit)

@@ -227,7 +227,7 @@ class Slot:
         source = self._next_source()
         batch = front(self._queues[source], records)
         batch = batch.part(0, min(records, self._until_others(source, batch)))
-        is_among_others = self.task.restores_order and batch.topic in self.task.handed_on
+        is_among_others = self.task.is_out_of_order(batch.topic)
         batch, is_past = past_or_not(batch, None if is_among_others else self.task.backfill)
         outputs = self.task.process(batch, now_ms)
         if is_past:

@@ -10,6 +10,7 @@ from stream.engine.encoded import EncodedRecord, output_batch
 from stream.engine.image import StateImage
 from stream.engine.input_topics import facts_of_topics
 from stream.engine.journal import Backfill, JournalRecord, LostRows, Range, SchemaAnswer
+from stream.engine.label_relay import LabelRelay
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.protocol import RowsFetched, SchemaFetched, SchemaRefused, TopicIdentity
@@ -47,7 +48,7 @@ class Task:
         self.topics: Mapping[str, TopicIdentity] = {}  # the inputs as they are now, where known (rule 20)
         self._plan = plan
         self._format = format
-        self._work: Scoring | Relay = (Relay if plan.leaves else Scoring)(plan, partition, format)
+        self._work = _work_of(plan, partition, format)
         self._sources = self._work.sources
         self._next_offsets = dict.fromkeys(self.sources, 0)
         self._last = _NOTHING
@@ -67,15 +68,14 @@ class Task:
         """Its input partitions, the events' first."""
         return tuple(TopicPartition(topic, self.partition) for topic in self._sources)
 
-    @property
-    def restores_order(self) -> bool:
-        """True if it scores events in another order than that of the records it takes (rule 34)."""
-        return self.state.stage.order is not None
+    def is_out_of_order(self, topic: str) -> bool:
+        """True if it handles what this topic brings in another order than it takes the records (rule 34)."""
+        return self.state.stage.order is not None and topic == self._plan.input_topic
 
     @property
     def handed_on(self) -> frozenset[str]:
         """Those of its topics that stages before it write: nothing in them may be passed over."""
-        return frozenset((self._plan.input_topic,)) if self._plan.arrives else frozenset()
+        return frozenset(self._plan.handed_on)
 
     @property
     def state(self) -> LearnedState:
@@ -272,3 +272,9 @@ class Task:
         self.begun_ms = None
         self._ranges, self._schemas, self._lost_rows, self._outputs = [], [], [], []
         self.metrics = self._work.end_cycle()
+
+
+def _work_of(plan: Plan, partition: int, format: OutputFormat) -> Scoring | Relay | LabelRelay:
+    if plan.leaves is None:
+        return Scoring(plan, partition, format)
+    return (LabelRelay if plan.leaves.is_of_labels else Relay)(plan, partition, format)

@@ -71,7 +71,7 @@ class InputWatch:
     def _standing(self, checkpoint: Checkpoint) -> Standing:
         """What comes from other stages is trimmed up to the older snapshot by the workers themselves (rule 23)."""
         positions = checkpoint.next_offsets.items()
-        return Standing({source: at for source, at in positions if source.topic != self._topics.repartition})
+        return Standing({source: at for source, at in positions if source.topic not in self._topics.repartition})
 
     def forget(self, partitions: Iterable[int]) -> None:
         """These tasks are others' now."""

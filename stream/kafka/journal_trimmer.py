@@ -1,7 +1,7 @@
 """Deletes the part of a journal, and of what other stages sent, that no restore can need any more (rule 23)."""
 
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import structlog
 from confluent_kafka import KafkaException
@@ -29,17 +29,17 @@ class JournalTrimmer:
     Args:
         settings: see KafkaSettings.
         topic: the journal.
-        repartition: the topic that another stage writes and the tasks read; "" where there is none.
+        repartition: the topics that other stages write and the tasks read.
     """
 
-    def __init__(self, settings: KafkaSettings, topic: str, repartition: str = "") -> None:
+    def __init__(self, settings: KafkaSettings, topic: str, repartition: Sequence[str] = ()) -> None:
         self._topic = topic
         self._repartition = repartition
         self._keeps_all = settings.journal_retention == "all"
         self._reader = Reader(settings)
         self._admin = make_client(AdminClient, client_config.admin_client(settings))
         # Digest of each snapshot, the journal's end before, and where the task goes on with what other stages send.
-        self._ends: dict[int, deque[tuple[str, int, int]]] = {}
+        self._ends: dict[int, deque[tuple[str, int, list[Assignment]]]] = {}
 
     def before_publish(self, partition: int) -> int:
         """The journal's end, to be handed to `published`.
@@ -69,15 +69,14 @@ class JournalTrimmer:
         ends = self._ends.setdefault(partition, deque(maxlen=_ENDS_KEPT))
         if ends and ends[-1][0] == digest:
             return
-        ends.append((digest, end, next_offsets.get(TopicPartition(self._repartition, partition), 0)))
+        sent = [TopicPartition(topic, partition) for topic in self._repartition]
+        ends.append((digest, end, [Assignment(*each, next_offsets[each]) for each in sent if each in next_offsets]))
         (_, needed_from, _), *newest = ends
         is_whole = len(ends) == _ENDS_KEPT and {each for each, *_ in newest} == set(kept)
         if not is_whole or self._keeps_all:
             return
-        wanted = [Assignment(self._topic, partition, needed_from)]
-        if self._repartition:
-            older = newest[0]
-            wanted.append(Assignment(self._repartition, partition, older[2]))
+        (_, _, handled), _ = newest
+        wanted = [Assignment(self._topic, partition, needed_from), *handled]
         request = self._admin.delete_records(wanted, request_timeout=_REQUEST_S, operation_timeout=_REQUEST_S)
         for trimmed, answer in request.items():
             try:

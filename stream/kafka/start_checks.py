@@ -54,12 +54,12 @@ def check_start(
     states = _there(admin.describe([*filter(None, [event_topic]), *inputs.sources, *(spec.name for spec in specs)]))
     found: list[Checked] = []
     for name in inputs.sources:
-        if name in states and name != inputs.repartition:
+        if name in states and name not in inputs.repartition:
             found += check_input(states[name], snapshot_interval_ms)
             found += _check_kept_bytes(admin, states[name], snapshot_interval_ms)
     for spec in specs:
         if spec.name in states:
-            check = check_repartition if spec.name == inputs.repartition else check_owned
+            check = check_repartition if spec.name in inputs.repartition else check_owned
             found += check(spec, states[spec.name], settings.max_message_bytes)
     of_tasks = [event_topic, *inputs.sources, inputs.journal, inputs.snapshots, inputs.features, names.predictions]
     found += check_partition_counts({name: states[name].partitions for name in of_tasks if name in states})

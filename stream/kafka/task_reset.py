@@ -69,8 +69,8 @@ class TaskReset:
 
         Before that the tasks of all stages are marked: what one of them counted as sent, or as handled, is gone.
         """
-        if self._topics.repartition:
-            self._empty(TopicPartition(self._topics.repartition, partition))
+        for topic in self._topics.repartition:
+            self._empty(TopicPartition(topic, partition))
 
     def close(self) -> None:
         """Let go of the connections."""

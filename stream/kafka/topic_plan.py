@@ -1,6 +1,6 @@
 """The topics that an app needs and the rights that its workers need, as data: what `stream topics create` does."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -57,7 +57,7 @@ def topics_of_app(
     replication: int = -1,
     *,
     keeps_snapshots: bool = True,
-    repartition: str = "",
+    repartition: Sequence[str] = (),
     horizon_ms: int = 0,
 ) -> tuple[TopicSpec, ...]:
     """The topics that an app, or one of its stages, owns.
@@ -67,7 +67,7 @@ def topics_of_app(
         partitions: of the event topic; journal and snapshots of a task lie in its partition (rule 21).
         replication: of each topic; -1 leaves it to the broker.
         keeps_snapshots: whether snapshots are kept in a topic, and not in a folder or object store.
-        repartition: the topic that the stage reads, where another one writes it (rule 34); "" where it has none.
+        repartition: the topics that the stage reads and others write (rule 34).
         horizon_ms: of the labels, if their features wait in a topic (rule 36); 0 otherwise.
     """
     outputs = (names.predictions, names.alerts, names.dead_letters)
@@ -85,7 +85,7 @@ def topics_of_app(
         *(TopicSpec(name, partitions, replication) for name in outputs),
         *([TopicSpec(names.features, partitions, replication, features)] if horizon_ms else []),
         TopicSpec(names.journal, partitions, replication, journal),
-        *([TopicSpec(repartition, partitions, replication, _BETWEEN_STAGES)] if repartition else []),
+        *(TopicSpec(name, partitions, replication, _BETWEEN_STAGES) for name in repartition),
         *([TopicSpec(names.snapshots, partitions, replication, snapshots)] if keeps_snapshots else []),
     )
 
@@ -102,7 +102,7 @@ def plan(settings: KafkaSettings, inputs: InputTopics, topics: Iterable[TopicSpe
         # Retention, cleanup policy and largest record are compared with what the protocol needs (rules 12, 20 and 23).
         *(Acl("topic", name, "DescribeConfigs") for name in dict.fromkeys((*read, *written))),
         # Of records: these are trimmed (rule 23), and features are deleted where a task is reset.
-        *(Acl("topic", name, "Delete") for name in (inputs.journal, inputs.repartition, inputs.features) if name),
+        *(Acl("topic", name, "Delete") for name in (inputs.journal, *inputs.repartition, inputs.features) if name),
         Acl("group", settings.group_id, "Read"),
         Acl("group", settings.group_id, "Describe"),
         Acl("transactional-id", settings.transactional_id, "Write"),

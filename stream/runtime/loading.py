@@ -24,6 +24,12 @@ class LoadedApp:
     folder: Path
     schemas: Mapping[str, str]  # by the names that the app gives them
 
+    @property
+    def may_have_stages(self) -> bool:
+        """Whether it has several where the event topic has several partitions; with labels to move, in any case."""
+        foreign = any(not each.is_local for each in self.plan.features.foreign_keys)
+        return foreign or (self.app.label_stream is not None and bool(self.app.label_stream.key))
+
     def stages(self, partitions: int, topic_prefix: str) -> tuple[Plan, ...]:
         """Its plans where the event topic has so many partitions, in the order in which events pass them."""
         return compile_stages(self.app, self.schemas, partitions, topic_prefix)

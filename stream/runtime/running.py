@@ -34,7 +34,7 @@ def stages_on_cluster(app: LoadedApp, settings: Settings) -> tuple[Plan, ...]:
         ConfigError: there is no event topic.
         RetriableError: no broker answers.
     """
-    if all(foreign.is_local for foreign in app.plan.features.foreign_keys):
+    if not app.may_have_stages:
         return (app.plan,)
     with Reader(settings.kafka(app.plan.app)) as reader:
         partitions = len(reader.partitions(app.plan.events.topic))

@@ -89,7 +89,7 @@ def input_topics(plan: Plan, settings: Settings) -> InputTopics:
         labels,
         topics.journal,
         topics.snapshots if settings.snapshots == "kafka" else "",
-        repartition=plan.input_topic if plan.arrives else "",
+        repartition=plan.handed_on,
         begin_ms=settings.begin_ms,
         features=topics.features if horizon_ms else "",
         horizon_ms=horizon_ms,

@@ -115,7 +115,7 @@ def test_rule_20_records_that_a_restore_needs_and_that_are_deleted_hold_the_task
 def test_what_stages_send_has_no_margin(watched: Watched, admin: AdminClient) -> None:
     """Workers delete it themselves behind their snapshots (rule 23): it is no input that could be lost."""
     between, (labels,) = watched.inputs.events, watched.inputs.labels
-    staged = Watched(watched.watch._settings, replace(watched.inputs, repartition=between))
+    staged = Watched(watched.watch._settings, replace(watched.inputs, repartition=(between,)))
     staged.begin(3)
     wait_until(lambda: staged.watch.report.margins, "the inputs are looked at")
     assert {source.topic for source in staged.watch.report.margins} == {labels}

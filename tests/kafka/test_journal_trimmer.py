@@ -49,7 +49,7 @@ class SilentAdmin:
         return {position: Future() for position in positions}
 
 
-def silent_trimmer(monkeypatch: pytest.MonkeyPatch, repartition: str = "") -> tuple[JournalTrimmer, SilentAdmin]:
+def silent_trimmer(monkeypatch: pytest.MonkeyPatch, *repartition: str) -> tuple[JournalTrimmer, SilentAdmin]:
     """A trimmer whose brokers never answer, and what it asks them."""
     admin = SilentAdmin()
     monkeypatch.setattr(journal_trimmer, "make_client", lambda *_: admin)

@@ -73,9 +73,9 @@ def test_a_topic_between_stages_is_refused_for_what_it_is(
 ) -> None:
     """Once, and not as an input that retention may empty; with the event topic's partitions."""
     events, between = topic("events", 3), topic("repartition", 2, retention_ms="599999")
-    owned = topics_of_app(names, 2, repartition=between)
+    owned = topics_of_app(names, 2, repartition=(between,))
     Admin(settings).create([replace(spec, replication=1) for spec in owned if spec.name != between])
-    inputs = InputTopics(between, (), names.journal, names.snapshots, repartition=between)
+    inputs = InputTopics(between, (), names.journal, names.snapshots, repartition=(between,))
 
     found = check_start(Admin(settings), settings, inputs, names, MINUTE_MS, events)
     times, unequal = refusals(found)

@@ -104,7 +104,7 @@ def test_rule_23_journal_and_snapshots_are_kept_as_a_restore_needs(
 
 
 BETWEEN = next(
-    spec for spec in topics_of_app(TopicNames.of("a"), 2, repartition="a.repartition") if "repart" in spec.name
+    spec for spec in topics_of_app(TopicNames.of("a"), 2, repartition=("a.repartition",)) if "repart" in spec.name
 )
 KEPT = {"retention_ms": "-1", "message_timestamp_type": "CreateTime"}
 

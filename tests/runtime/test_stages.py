@@ -36,6 +36,7 @@ def test_rule_34_a_killed_worker_of_several_stages_loses_nothing_and_nothing_is_
 
     check_outputs(staged)
     check_order(staged)
-    events, shops, last = (check_stage(staged, plan) for plan in staged.stages)
+    labels, events, shops, last = (check_stage(staged, plan) for plan in staged.stages)
+    assert labels == staged.labels_taken()  # they were keyed otherwise than the events (rule 19)
     assert shops == last == len(predicted(staged))
     assert events > shops  # the damaged ones end at the first stage

@@ -21,7 +21,7 @@ from tests.runtime.truth import check_outputs, predicted
 from tests.runtime.waiting import wait_until
 
 TARGET = "tests/runtime/staged_app.py:app"
-ALL = [(stage, partition) for stage in ("entry", "by-shop", "last") for partition in (0, 1)]
+ALL = [(stage, partition) for stage in ("labels", "entry", "by-shop", "last") for partition in (0, 1)]
 State = Callable[..., Result]
 
 
@@ -31,7 +31,7 @@ class Killed(Exception):
 
 @pytest.fixture
 def staged(brisk_broker: LocalBroker, tmp_path: Path):  # type: ignore[no-untyped-def]
-    """An app in three stages on two partitions."""
+    """An app in four stages on two partitions."""
     settings = {"group_instance_id": "", "session_timeout_ms": "1500", "snapshot_interval_s": "600"}
     app = Staged(brisk_broker, f"staged-{tmp_path.name[:20].replace('_', '-')}", tmp_path, 2, settings)
     app.create_topics()
@@ -64,7 +64,7 @@ def places(tasks: list[dict[str, Any]]) -> list[tuple[str, int]]:
 def wait_until_gone(app: Staged) -> None:
     """A killed worker stays a member of its groups until its sessions are over."""
     admin = Admin(app.kafka)
-    groups = [app.name, f"{app.name}.entry", f"{app.name}.by-shop"]
+    groups = [app.name, *(f"{app.name}.{stage}" for stage in ("labels", "entry", "by-shop"))]
     wait_until(lambda: not any(admin.group(group).members for group in groups), "the groups are empty")
 
 
@@ -82,15 +82,15 @@ def test_rule_34_all_stages_are_shown_verified_brought_up_and_begin_anew_togethe
     staged.wait_until_predicted()
     refused = state("reset", "--yes")
     assert isinstance(refused.exception, ConfigError)
-    assert f"the group {staged.name}.entry has 1 member" in str(refused.exception)
+    assert f"the group {staged.name}.labels has 1 member" in str(refused.exception)
     staged.stop(worker)
 
     shown = tasks_of(state("show", "--json"))
     assert places(shown) == ALL
     assert all(each["journal"] and each["snapshots"] for each in shown)
     # Behind the last record that another stage sent is the marker of its transaction, which has an offset too.
-    assert [each["inputs"][0]["lag"] for each in shown] == [0, 0, 1, 1, 1, 1]
-    assert places(tasks_of(state("show", "--stage", "by-shop", "--json"))) == ALL[2:4]
+    assert [each["inputs"][0]["lag"] for each in shown] == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert places(tasks_of(state("show", "--stage", "by-shop", "--json"))) == ALL[4:6]
     assert "did you mean 'by-shop'" in str(state("show", "--stage", "by-shops").exception)
     assert "by-shop, features: " in state("show").stdout
     whole = state("verify", "--json")
@@ -116,7 +116,7 @@ def test_rule_34_all_stages_are_shown_verified_brought_up_and_begin_anew_togethe
     assert state("reset", "--yes").exit_code == 0
     anew = tasks_of(state("show", "--json"))
     assert all((each["journal"], each["snapshots"], each["keys"]) == (None, [], 0) for each in anew)
-    assert [staged.records(plan.input_topic) for plan in staged.stages[1:]] == [[], []]
+    assert [staged.records(topic) for plan in staged.stages for topic in plan.handed_on] == [[], [], []]
 
     again = staged.start_staged()
     again.wait(lambda: len(set(predicted(staged))) > len(before), "predictions of what came behind the reset")

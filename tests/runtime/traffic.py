@@ -79,6 +79,10 @@ class Traffic:
         value = {"id": f"p{self.sent}", "card": card, "amount": amount, "at": now_ms, **more}
         return encoded(schema, self.payment_id if schema_id is None else schema_id, value)
 
+    def label(self, truth: Mapping[str, Any], card: str) -> tuple[str, bytes]:
+        """Key and value of a chargeback."""
+        return card, encoded(CHARGEBACK, self._chargeback_id, truth)
+
     def flush(self) -> None:
         """Wait until all is acknowledged."""
         assert self._producer.flush(60) == 0
@@ -95,7 +99,7 @@ class Traffic:
         self._produce("payments", card, *(damaged[number // 50 % 3] if is_damaged else (value, "predict")))
         if number % 2:
             truth = {"id": f"p{number}", "fraud": self._draw.random() < 0.3}
-            self._produce("chargebacks", card, encoded(CHARGEBACK, self._chargeback_id, truth), "learn")
+            self._produce("chargebacks", *self.label(truth, card), "learn")
         self.sent += 1
 
     def _produce(self, topic: str, card: str, value: bytes | None, should: str) -> None:

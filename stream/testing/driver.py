@@ -1,11 +1,12 @@
 """An app in memory, step by step, for its users' tests: the real engine and protocol, no Kafka, no waiting."""
 
+import hashlib
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from stream import avro
-from stream.app import App, compile_app
+from stream.app import App, compile_stages
 from stream.engine.plan import EventPlan, KeyEncoding, LabelPlan
 from stream.engine.small_avro import decode_small
 from stream.errors import ConfigError
@@ -13,7 +14,7 @@ from stream.features.duration import duration_ms
 from stream.headers import unpack
 from stream.records import TopicPartition
 from stream.testing.faults import NO_FAULTS
-from stream.testing.partition_log import Stored
+from stream.testing.partition_log import Stored, partition_of
 from stream.testing.simulation import Simulation
 
 _SCHEMA_IDS = {"events": 1, "labels": 2}
@@ -36,7 +37,8 @@ class Driver:
     Args:
         app: the declaration.
         schemas: text of each schema that the app names, by that name.
-        partitions: of the input topics.
+        partitions: of the input topics. On several, features by another key than the stream's are computed in stages of
+            their own, as on a cluster; all of them run here.
         delivery: "exactly-once" or "immediate".
         start_ms: where the clock begins, in milliseconds since 1970; None: the wall clock's now. Give it a number where
             the test's times are written down: an event whose time is more than `ahead` past the clock is a dead letter.
@@ -54,16 +56,18 @@ class Driver:
         delivery: str = "exactly-once",
         start_ms: int | None = None,
     ) -> None:
-        self._plan = compile_app(app, schemas or {})
-        inputs: dict[str, EventPlan | LabelPlan] = {self._plan.events.topic: self._plan.events}
-        registry = {_SCHEMA_IDS["events"]: self._plan.events.schema.text}
-        if self._plan.labels is not None:
-            inputs[self._plan.labels.topic] = self._plan.labels
-            registry[_SCHEMA_IDS["labels"]] = self._plan.labels.schema.text
-        self._inputs = inputs
+        stages = compile_stages(app, schemas or {}, partitions)
+        events, labels = stages[0].events, stages[-1].labels
+        self._inputs: dict[str, EventPlan | LabelPlan] = {events.topic: events}
+        registry = {_SCHEMA_IDS["events"]: events.schema.text}
+        if labels is not None:
+            self._inputs[labels.topic] = labels
+            registry[_SCHEMA_IDS["labels"]] = labels.schema.text
+        self._id_columns = {events.topic: events.event_id, **({labels.topic: labels.event_id} if labels else {})}
+        self._sent_to: dict[Any, int] = {}  # partition of each event that was sent, by its id
         is_immediate = delivery == "immediate"
         self._run = Simulation(
-            self._plan,
+            stages,
             registry,
             (),
             0,
@@ -80,14 +84,15 @@ class Driver:
         return self._run.now_ms
 
     def send(
-        self, topic: str, *values: Mapping[str, Any] | bytes, partition: int = 0, key: bytes | None = None
+        self, topic: str, *values: Mapping[str, Any] | bytes, partition: int | None = None, key: bytes | None = None
     ) -> None:
         """Produce records, and let the worker handle them.
 
         Args:
             topic: of events or labels.
             *values: by the topic's schema; bytes go as they are, as a producer that is broken would send them.
-            partition: where they go.
+            partition: where they go; None: where their key belongs, as Kafka's Java client has it, and a label to its
+                event. What has neither goes to 0.
             key: of all of them; None makes it of the key fields of an event.
 
         Raises:
@@ -99,7 +104,9 @@ class Driver:
         for value in values:
             data = value if isinstance(value, bytes) else self._encoded(topic, value)
             record_key = key if key is not None or isinstance(value, bytes) else self._key_of(topic, value)
-            self._run.broker.append(TopicPartition(topic, partition), Stored(record_key, data, None, self.now_ms))
+            place = self._place(topic, value, record_key) if partition is None else partition
+            self._note(topic, value, place)
+            self._run.broker.append(TopicPartition(topic, place), Stored(record_key, data, None, self.now_ms))
         self._run.run()
 
     def advance(self, by: str) -> None:
@@ -128,9 +135,15 @@ class Driver:
             for _, record in self._run.broker.logs[source].committed()
         ]
 
-    def state_digest(self, partition: int = 0) -> str:
-        """Digest of all that a task has learned: equal digests are equal bits."""
-        return self._run.tasks_of()[partition].state.digest()
+    def state_digest(self, partition: int | None = None) -> str:
+        """Digest of all that a partition's tasks, or those of all partitions, have learned, of each stage.
+
+        Equal digests are equal bits.
+        """
+        numbers = range(self._run.broker.partitions) if partition is None else (partition,)
+        by_stage = [self._run.tasks_of(stage.name) for stage in self._run.stages]
+        digests = [tasks[number].state.digest() for tasks in by_stage for number in numbers]
+        return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
     def _decoded(self, subject: str, topic: str) -> list[dict[str, Any]]:
         return [decode_small(subject, value[_HEADER_BYTES:]) for value in self._run.broker.values(topic) if value]
@@ -143,6 +156,22 @@ class Driver:
         if read.framing is avro.Framing.SINGLE_OBJECT:
             schema_id = read.schema.fingerprint
         return avro.header(read.framing, schema_id) + avro.encode_one(read.schema, value)
+
+    def _place(self, topic: str, value: Mapping[str, Any] | bytes, key: bytes | None) -> int:
+        """The partition of a record for which none was given."""
+        event_id = self._id_of(topic, value)
+        if isinstance(self._inputs[topic], LabelPlan) and event_id in self._sent_to:
+            return self._sent_to[event_id]
+        return 0 if key is None else partition_of(key, self._run.broker.partitions)
+
+    def _note(self, topic: str, value: Mapping[str, Any] | bytes, partition: int) -> None:
+        event_id = self._id_of(topic, value)
+        if isinstance(self._inputs[topic], EventPlan) and event_id is not None:
+            self._sent_to[event_id] = partition
+
+    def _id_of(self, topic: str, value: Mapping[str, Any] | bytes) -> Any:
+        column = self._id_columns[topic]
+        return None if column is None else _at(value, column.name)
 
     def _key_of(self, topic: str, value: Mapping[str, Any]) -> bytes | None:
         read = self._inputs[topic]

@@ -9,7 +9,7 @@ from tests.docs.test_readme import ROOT, blocks
 def test_the_examples_run() -> None:
     """One after the other, as a reader would type them."""
     examples = blocks((ROOT / "docs" / "testing.md").read_text(), "python")
-    assert len(examples) == 2
+    assert len(examples) == 3
     names: dict[str, object] = {}
     for example in examples:
         exec(compile(example, "docs/testing.md", "exec"), names)

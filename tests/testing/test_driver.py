@@ -44,6 +44,60 @@ def test_a_crash_changes_nothing() -> None:
     assert [each["score"] for each in crashing.predictions()] == [each["score"] for each in calm.predictions()]
 
 
+def declare_by_text() -> App:
+    """Payments by card, with a feature by their text, which lies across the partitions."""
+    app = declare()
+    assert app.event_stream is not None
+    app.event_stream.features(alike=col("amount").count("1h", by="text"))
+    return app
+
+
+@pytest.mark.parametrize("delivery", ["exactly-once", "immediate"])
+def test_an_app_with_features_by_another_key_runs_on_several_partitions(delivery: str) -> None:
+    """Each event passes all stages and is predicted; a rejected one ends at the first."""
+    driver = Driver(declare_by_text(), partitions=4, delivery=delivery, start_ms=T0)
+    driver.send("payments", *(payment(number, card=f"c{number % 5}", text="taxi") for number in range(24)))
+    driver.send("payments", b"\0\0\0\0\1", partition=2)
+
+    predictions = driver.predictions()
+    assert sorted(each["event_id"] for each in predictions) == sorted(f"p{number}" for number in range(24))
+    assert len({each["partition"] for each in predictions}) > 1
+    assert [(dead["stream.error"], dead["stream.partition"]) for dead in driver.dead_letters()] == [("truncated", "2")]
+    assert driver.alerts() == []
+
+
+def test_a_crash_of_all_stages_changes_nothing() -> None:
+    """Labels find their events wherever those went; digest and scores are those of a driver that never crashed."""
+    calm, crashing = (Driver(declare_by_text(), partitions=4, start_ms=T0) for _ in range(2))
+    for number in range(20):
+        for driver in (calm, crashing):
+            driver.send("payments", payment(number, card=f"c{number % 7}"))
+            driver.send("chargebacks", {"id": f"p{number}", "fraud": True})
+        if number % 5 == 0:
+            crashing.crash()
+
+    assert len({each["partition"] for each in calm.predictions()}) > 1
+    assert calm.state_digest() == crashing.state_digest() != calm.state_digest(0)
+    assert calm.state_digest(0) != calm.state_digest(1)
+    by_id = [{each["event_id"]: each["score"] for each in driver.predictions()} for driver in (calm, crashing)]
+    assert by_id[0] == by_id[1]
+    assert max(by_id[0].values()) > 0.5  # labels have taught
+
+
+def test_records_go_where_their_key_belongs() -> None:
+    """As Kafka's clients place them; nothing is told to lie elsewhere, and who names a partition is obeyed."""
+    driver = Driver(declare(), partitions=4)
+    for number in range(8):
+        driver.send("payments", payment(number, card=f"c{number}", at=driver.now_ms))
+    driver.send("payments", payment(8, card="c0", at=driver.now_ms), partition=3)
+
+    by_key = {each["event_id"]: each["partition"] for each in driver.predictions()}
+    # Murmur2 of the keys c0 to c7, as org.apache.kafka.common.utils.Utils computes it.
+    assert [by_key[f"p{number}"] for number in range(8)] == [2, 3, 1, 1, 2, 3, 3, 3]
+    assert by_key["p8"] == 3
+    assert driver.alerts() == []
+
+
 def test_a_broken_producer_makes_dead_letters() -> None:
     """Bytes go as they are."""
     driver = Driver(declare())

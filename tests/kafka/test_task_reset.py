@@ -105,6 +105,35 @@ def test_a_reset_may_be_interrupted_at_each_step_and_run_again(
     assert (anew.journal, beginning(anew, task).starts, store.forgotten) == ((), {task: 0}, [0])
 
 
+def test_a_task_whose_offsets_the_group_forgot_is_marked_too(
+    settings: KafkaSettings, inputs: InputTopics, task: TopicPartition
+) -> None:
+    """As behind a week without workers: its journal alone would let it start in the middle of a reset."""
+    forgotten = replace(settings, group_id=f"{settings.group_id}-forgotten")
+    assert found(forgotten, inputs).committed == {}
+    resetting = TaskReset(forgotten, inputs, Forgetting())
+    resetting.mark(0)
+    resetting.close()
+    with pytest.raises(TaskCorrupted, match="a reset of this task was interrupted"):
+        beginning(found(forgotten, inputs), task)
+
+
+def test_what_another_stage_sent_is_deleted_and_inputs_of_others_are_not(
+    settings: KafkaSettings, inputs: InputTopics, task: TopicPartition
+) -> None:
+    """A repartition topic is the app's own (rule 34)."""
+
+    def beginning_behind(topics: InputTopics) -> tuple[int, int]:
+        resetting = TaskReset(settings, topics, Forgetting())
+        resetting.discard_repartition(0)
+        resetting.close()
+        with Reader(settings) as reader:
+            return reader.watermarks(task)
+
+    assert beginning_behind(inputs) == (0, 12)
+    assert beginning_behind(replace(inputs, repartition=task.topic)) == (12, 12)
+
+
 class SilentAdmin:
     """A client that never answers."""
 

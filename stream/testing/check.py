@@ -169,7 +169,7 @@ def _replay(
             for records in _alike(run.broker.read(taken.source, taken.first, taken.count), cycle):
                 is_told = cycle.backfill is None or records.timestamps_ms[0] >= cycle.backfill.emit_from_ms
                 # Events that come in another order than they are scored in: the engine leaves out what is not told.
-                is_told |= task.restores_order and taken.topic in task.handed_on
+                is_told |= task.is_out_of_order(taken.topic)
                 for given in _processed(run, stage, task, records, taken.now_ms):
                     told = (*given.predictions, *given.transactional) if is_told else ()
                     batches = (*given.sent_on, *given.rows, *told)

@@ -106,7 +106,7 @@ class Simulation:
         self.seed = seed
         self.is_immediate = is_immediate
         plans = (plan,) if isinstance(plan, Plan) else tuple(plan)
-        between = [each.input_topic for each in plans if each.arrives]
+        between = [each.leaves.topic for each in plans if each.leaves]
         self.broker = SimulatedBroker(partitions, schemas, between, self.transaction_timeout_ms)
         self.stages = tuple(SimulatedStage(self.broker, each, self.session_ms) for each in plans)
         self.now_ms = self._started_ms = start_ms

@@ -12,6 +12,8 @@ from stream.features import Expression
 
 # Kafka's legal characters of a topic name, of which apps make several.
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,150}")
+# What stages are named by, behind the name of their app (stream.app.stages).
+_OF_STAGE = re.compile(r"\.(entry$|labels$|by-)")
 
 SchemaSource = str | Mapping[str, Any]
 
@@ -86,7 +88,11 @@ class App:
 
     Args:
         name: names the app's consumer group and its topics (`<name>.predictions`, `.alerts`, `.dead-letters`,
-            `.journal`, `.snapshots`, `.features`); letters, digits, `.`, `_` and `-`.
+            `.journal`, `.snapshots`, `.features`); letters, digits, `.`, `_` and `-`. It does not end as the name of a
+            stage of another app would: `.entry`, `.labels` or `.by-KEY` (rule 34).
+
+    Raises:
+        ConfigError: another name; the text says what is wrong with it.
 
     Example:
         >>> from stream import App, col, models
@@ -99,6 +105,12 @@ class App:
     def __init__(self, name: str) -> None:
         if not _NAME.fullmatch(name):
             raise ConfigError(f"app name {name!r}: letters, digits, '.', '_' and '-' are allowed, 150 at most")
+        if found := _OF_STAGE.search(name):
+            raise ConfigError(
+                f"app name {name!r}: {found[0]!r} is how stages of an app {name[: found.start()]!r} would be named, "
+                "whose group, transactional ids, journal and snapshots would then be this app's too (rule 34): choose "
+                "another name"
+            )
         self.name = name
         self.event_stream: Events | None = None
         self.label_stream: Labels | None = None

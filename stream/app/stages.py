@@ -120,7 +120,10 @@ def _split(events: Events) -> _Split:
         own = _without_foreign(name, expression, events.key, found)
         split.own[name] = own
         for number, (by, each) in enumerate(found, start=1):
-            split.by_key.setdefault(by, {})[_named(name, number)] = each
+            parts, part = split.by_key.setdefault(by, {}), _named(name, number)
+            if part in parts:
+                raise ConfigError(f"features: {part!r} is both a feature and a part of one: leave the '#' out of names")
+            parts[part] = each
     return split
 
 

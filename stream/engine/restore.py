@@ -57,7 +57,8 @@ def find_beginning(
         plan_digest: of the plan that is to run.
         offset_reset: "earliest" or "latest", for a task without a journal only.
         backfill: in place of it, what this start was told; a task that has a journal goes on with its own.
-        handed_on: topics that other stages write: they are read from their beginning, whatever is said of the others.
+        handed_on: topics that other stages write: they are read from their beginning, whatever is said of the others,
+            and no gap in them is passed over.
 
     Raises:
         TaskCorrupted: neither a snapshot nor the journal leads to the committed cycle, or the group's offsets are not
@@ -79,7 +80,7 @@ def find_beginning(
         checkpoint = _at_upgrade(found, records[len(records) - len(own) - 1])
     replay = _records_after(checkpoint, own, found)
     if checkpoint is not None:
-        checkpoint = _over_gaps(checkpoint, replay, found)
+        checkpoint = _over_gaps(checkpoint, replay, found, handed_on)
     ends = _ends(checkpoint, replay)
     _check_group(found, ends)
     # The group alone knows of an input that no cycle touched; one that is new, as for a new plan, is read from its
@@ -92,6 +93,7 @@ def find_beginning(
             starts[item.source] = item.first
     if checkpoint is not None:
         check_same_topics(checkpoint, found.topics, HOW_TO_RESET)
+    _check_handed_on(found, starts, handed_on)
     _check_retention(found, replay, starts)
     return Beginning(checkpoint, replay, starts, begun)
 
@@ -154,15 +156,20 @@ def _ends(checkpoint: Checkpoint | None, replay: Sequence[JournalRecord]) -> dic
     return ends
 
 
-def _over_gaps(checkpoint: Checkpoint, replay: Sequence[JournalRecord], found: TaskFound) -> Checkpoint:
+def _over_gaps(
+    checkpoint: Checkpoint, replay: Sequence[JournalRecord], found: TaskFound, handed_on: Collection[str]
+) -> Checkpoint:
     """The snapshot, behind unread records that are gone from their topic, where somebody set the group's offset there.
 
     As `_check_retention` tells them to: nothing that is still there is passed over, and what was learned stays. Later
-    commits of a task that went on so say the same for as long as no record of that input has come.
+    commits of a task that went on so say the same for as long as no record of that input has come. Not so between
+    stages: what is missing there would be waited for.
     """
     ends, moved = _ends(checkpoint, replay), {}
     for source, offset in found.committed.items():
-        if source in checkpoint.next_offsets and ends[source] < offset.next_offset <= found.beginnings[source]:
+        if source.topic in handed_on or source not in checkpoint.next_offsets:
+            continue
+        if ends[source] < offset.next_offset <= found.beginnings[source]:
             moved[source] = offset.next_offset
     return replace(checkpoint, next_offsets={**checkpoint.next_offsets, **moved}) if moved else checkpoint
 
@@ -217,6 +224,18 @@ def _at_upgrade(found: TaskFound, last: JournalRecord) -> Checkpoint:
         f"not stop cleanly (no snapshot of its last cycle {last.cycle}). Run `stream state catch-up APP` with the old "
         "version of app and libraries, then start this one (rule 5)"
     )
+
+
+def _check_handed_on(found: TaskFound, starts: Mapping[TopicPartition, int], handed_on: Collection[str]) -> None:
+    """Raise TaskCorrupted if records are gone that another stage sent: only a reset of all leads on (rule 34)."""
+    for source, start in starts.items():
+        if source.topic in handed_on and start < found.beginnings[source]:
+            raise TaskCorrupted(
+                f"{source.topic}[{source.partition}]: the next record is that of offset {start}, but the topic begins "
+                f"at {found.beginnings[source]}: records between stages were deleted before they were done with, and "
+                "no stage goes on without what another has sent it. Reset all stages together (`stream state reset "
+                "APP`), and let the topic keep its records (retention.ms=-1; `stream check` shows its settings)"
+            )
 
 
 def _check_retention(found: TaskFound, replay: Sequence[JournalRecord], starts: Mapping[TopicPartition, int]) -> None:

@@ -154,3 +154,12 @@ def test_events_may_come_a_minute_late_unless_said_otherwise() -> None:
         payments(app, label="fraud", **lateness)
         app.model("m", models.LogisticRegression())
         assert compile_app(app, {}).features.lateness_ms == expected_ms
+
+
+@pytest.mark.parametrize("ending", [".entry", ".labels", ".by-shop", ".by-card-shop"])
+def test_an_app_is_not_named_like_a_stage_of_another(ending: str) -> None:
+    """Group, transactional ids, journal and snapshots of both would be the same (rule 34)."""
+    with pytest.raises(ConfigError, match=f"app name 'pay{ending}': .* stages of an app 'pay' would be named"):
+        App(f"pay{ending}")
+    assert App(f"pay{ending[1:]}").name == f"pay{ending[1:]}"
+    assert App("pay.entry.eu").name == "pay.entry.eu"

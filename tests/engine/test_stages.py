@@ -10,8 +10,10 @@ from stream import App, col
 from stream.app import compile_app, compile_stages
 from stream.engine.journal import Backfill
 from stream.engine.plan import Plan
-from stream.engine.protocol import SchemaFetched, SchemaRefused
+from stream.engine.protocol import CommittedOffset, SchemaFetched, SchemaRefused, TaskFound
+from stream.engine.restore import find_beginning, metadata_of
 from stream.engine.small_avro import decode_small
+from stream.engine.snapshot import Checkpoint
 from stream.engine.task import Task
 from stream.errors import ConfigError, TaskCorrupted
 from stream.headers import unpack
@@ -200,6 +202,16 @@ def test_a_feature_by_another_key_reads_columns_alone() -> None:
     assert len(compile_stages(app, {}, 1)) == 1
 
 
+def test_a_feature_is_not_named_like_a_part_of_another() -> None:
+    """The second part of `dear` is `dear#2` where it is computed: it would be overwritten without a word."""
+    app = declared()
+    assert app.event_stream is not None
+    app.event_stream.features(**{"dear#2": col("amount").min("1m", by=("card", "text"))})
+    with pytest.raises(ConfigError, match="features: 'dear#2' is both a feature and a part of one"):
+        compile_stages(app, {}, PARTITIONS)
+    compile_stages(app, {}, 1)
+
+
 def test_a_changed_feature_is_another_column_for_the_last_stage() -> None:
     """Models must not go on with a feature that means something else under the old name."""
     app = declare()
@@ -220,3 +232,40 @@ def test_stages_cannot_come_or_go_under_a_running_app() -> None:
     task.close_cycle()
     with pytest.raises(ConfigError, match=r"the stages of app changed from entry > by-text .* to one"):
         Task(compile_app(declared(), {}), 0, 1, FORMAT).load(task.checkpoint(T0))
+
+
+def committed_at(task: Task, cycle: tuple[bytes, Checkpoint], first: int, begins_at: int) -> TaskFound:
+    """What is found of a task behind its first cycle, with this offset of its group in a topic that begins there."""
+    arrives, *others = task.sources
+    ends = task.next_offsets
+    metadata = metadata_of(*task.last_cycle)
+    return TaskFound(
+        partition=task.partition,
+        committed={
+            arrives: CommittedOffset(first, metadata),
+            **{source: CommittedOffset(ends[source], metadata) for source in others},
+        },
+        journal=(cycle[0],),
+        checkpoints=(cycle[1],),
+        damaged=(),
+        beginnings={arrives: begins_at, **dict.fromkeys(others, 0)},
+        ends=dict.fromkeys(task.sources, 1_000),
+    )
+
+
+def test_a_gap_between_stages_is_never_passed_over() -> None:
+    """It names the reset of all stages, and to set the group's offset behind the gap leads nowhere."""
+    run = Pipeline(stages(), PARTITIONS, several(20, 1), 1).run()
+    task = run.tasks["", 0]
+    output = task.close_cycle().journal_output
+    record = bytes(output.data[output.values[0, 0] : output.values[0, 1]])
+    cycle = record, task.checkpoint(T0)
+    end = task.next_offsets[task.sources[0]]
+
+    for committed, told in (
+        (end, r"Reset all stages together \(`stream state reset APP`\)"),
+        (end + 10, "changed from"),
+    ):
+        found = committed_at(task, cycle, committed, end + 10)
+        with pytest.raises(TaskCorrupted, match=told):
+            find_beginning(found, task.sources, task.plan_digest, "earliest", handed_on=task.handed_on)

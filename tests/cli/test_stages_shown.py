@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from stream.app import compile_stages
+from stream.cli.checks.stages import hops_text
 from tests.cli.commands import project, run
+from tests.runtime.staged_app import declare_staged
 
 __all__ = ["project"]
 
@@ -37,6 +40,13 @@ def test_rule_35_hops_are_said_without_a_broker(by_country: Path) -> None:
     found = check()
     assert found["problems"] == 0
     assert any(text.startswith(f"where the event topic has several partitions, {HOPS}") for text in notes(found))
+
+
+def test_labels_that_are_keyed_otherwise_take_a_hop_of_their_own() -> None:
+    """Not one of the events: no prediction waits for it."""
+    told = hops_text(compile_stages(declare_staged("x"), {}, 2))
+    assert told.startswith("2 hops: entry > by-shop > last. ")
+    assert told.endswith("; labels take one hop, to the partitions of their events (rule 19)")
 
 
 def test_an_app_of_one_stage_has_no_hops(project: Path) -> None:

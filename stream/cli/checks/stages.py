@@ -7,6 +7,7 @@ from stream.engine.plan import Plan
 from stream.errors import ConfigError
 from stream.runtime.loading import LoadedApp
 from stream.runtime.settings import Settings
+from stream.runtime.stage_views import LAST
 
 _SEVERAL = 2  # partitions: the stages are the same for any number above one
 
@@ -29,8 +30,14 @@ def check_hops_offline(app: LoadedApp, settings: Settings, findings: Findings) -
 
 
 def hops_text(plans: Sequence[Plan]) -> str:
-    """Features by another key cost a hop each, and one back (rule 35)."""
-    return (
-        f"{len(plans) - 1} hops: {plans[-1].chain}. Each takes about a commit interval before a prediction is seen "
-        "(rule 35); events keyed by it, one partition, or local=True take none"
-    )
+    """Features by another key cost a hop each, and one back (rule 35); labels that are keyed otherwise cost one."""
+    passed = [plan for plan in plans if plan.leaves is None or not plan.leaves.is_of_labels]
+    told = []
+    if len(passed) > 1:
+        told.append(
+            f"{len(passed) - 1} hops: {' > '.join(plan.stage or LAST for plan in passed)}. Each takes about a commit "
+            "interval before a prediction is seen (rule 35); events keyed by it, one partition, or local=True take none"
+        )
+    if len(passed) < len(plans):
+        told.append("labels take one hop, to the partitions of their events (rule 19)")
+    return "; ".join(told)

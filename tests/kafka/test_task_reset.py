@@ -131,7 +131,7 @@ def test_what_another_stage_sent_is_deleted_and_inputs_of_others_are_not(
             return reader.watermarks(task)
 
     assert beginning_behind(inputs) == (0, 12)
-    assert beginning_behind(replace(inputs, repartition=task.topic)) == (12, 12)
+    assert beginning_behind(replace(inputs, repartition=(task.topic,))) == (12, 12)
 
 
 class SilentAdmin:

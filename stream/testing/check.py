@@ -71,7 +71,7 @@ def _check_every_event_is_told_once(
     run: Simulation, expected: Counter[tuple[str, Stored]], emit_from_ms: Mapping[int, int]
 ) -> None:
     """Whatever the journals give: each event has one prediction, or one dead letter, of whichever stage."""
-    topics, event_topic = run.stages[-1].format.topics, run.stages[0].plan.events.topic
+    topics, event_topic = run.stages[-1].format.topics, run.stages[-1].plan.events.topic
     told: Counter[tuple[int, int]] = Counter()
     for (topic, record), count in expected.items():
         if topic == topics.predictions:

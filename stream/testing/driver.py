@@ -57,13 +57,12 @@ class Driver:
         start_ms: int | None = None,
     ) -> None:
         stages = compile_stages(app, schemas or {}, partitions)
-        events, labels = stages[0].events, stages[-1].labels
+        events, labels = stages[-1].events, stages[-1].labels
         self._inputs: dict[str, EventPlan | LabelPlan] = {events.topic: events}
         registry = {_SCHEMA_IDS["events"]: events.schema.text}
-        if labels is not None:
-            self._inputs[labels.topic] = labels
+        if labels is not None and app.label_stream is not None:
+            self._inputs[app.label_stream.topic] = labels
             registry[_SCHEMA_IDS["labels"]] = labels.schema.text
-        self._id_columns = {events.topic: events.event_id, **({labels.topic: labels.event_id} if labels else {})}
         self._sent_to: dict[Any, int] = {}  # partition of each event that was sent, by its id
         is_immediate = delivery == "immediate"
         self._run = Simulation(
@@ -170,7 +169,7 @@ class Driver:
             self._sent_to[event_id] = partition
 
     def _id_of(self, topic: str, value: Mapping[str, Any] | bytes) -> Any:
-        column = self._id_columns[topic]
+        column = self._inputs[topic].event_id
         return None if column is None else _at(value, column.name)
 
     def _key_of(self, topic: str, value: Mapping[str, Any]) -> bytes | None:

@@ -9,6 +9,7 @@ from stream import App, col
 from stream.app import compile_stages
 from stream.engine.plan import Plan
 from stream.records import TopicPartition
+from stream.testing.partition_log import partition_of
 from stream.testing.simulation import InputRecord, Simulation
 from tests.engine.build import (
     EVENT_SCHEMA,
@@ -16,10 +17,15 @@ from tests.engine.build import (
     T0,
     chargebacks,
     declare,
+    encoded,
     payments,
     plan_that_spills,
     plan_with_labels,
 )
+from tests.engine.test_moved_labels import KEYED_LABEL
+from tests.engine.test_moved_labels import PARTITIONS as MOVED_PARTITIONS
+from tests.engine.test_moved_labels import SCHEMAS as MOVED_SCHEMAS
+from tests.engine.test_moved_labels import stages as stages_with_moved_labels
 
 PARTITIONS = 4
 SCHEMAS = {1: orjson.dumps(EVENT_SCHEMA).decode(), 2: orjson.dumps(LABEL_SCHEMA).decode()}
@@ -93,3 +99,24 @@ def staged_simulation(seed: int, kind: type[Simulation] = Simulation) -> Simulat
         is_immediate=seed % 4 == 3,
         unsendable=[UNSENDABLE],
     )
+
+
+def _records_with_moved_labels(seed: int, count: int) -> list[InputRecord]:
+    """Payments where their cards belong, and labels that say the card and lie anywhere; a few do not know it."""
+    draw = random.Random(seed)
+    found: list[InputRecord] = []
+    for number, (key, value) in enumerate(payments(count, seed)):
+        partition = 0 if key is None else partition_of(key, MOVED_PARTITIONS)
+        found.append(InputRecord(TopicPartition("payments", partition), key, value, T0 + number))
+        owner = None if key is None or draw.random() < 0.05 else key.decode()
+        label = encoded(KEYED_LABEL, 2, {"id": f"p{number}", "fraud": draw.random() < 0.3, "owner": owner})
+        source = TopicPartition("chargebacks", draw.randrange(MOVED_PARTITIONS))
+        found.append(InputRecord(source, b"case", label, T0 + number + draw.randint(-5, 80)))
+    return sorted(found, key=lambda record: record.timestamp_ms)
+
+
+def moved_simulation(seed: int) -> Simulation:
+    """One seed's run of an app whose labels a stage puts where their events are; every other has four stages."""
+    plans = stages_with_moved_labels(seed % 2 == 1)
+    records = _records_with_moved_labels(seed, 60)
+    return Simulation(plans, MOVED_SCHEMAS, records, seed, partitions=MOVED_PARTITIONS, is_immediate=seed % 4 == 3)

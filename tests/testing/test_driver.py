@@ -9,6 +9,7 @@ from stream.avro import InvalidValue
 from stream.errors import ConfigError
 from stream.testing import Driver
 from tests.engine.build import T0, declare
+from tests.engine.test_moved_labels import declared
 
 
 def payment(number: int, **other: object) -> dict[str, object]:
@@ -82,6 +83,19 @@ def test_a_crash_of_all_stages_changes_nothing() -> None:
     by_id = [{each["event_id"]: each["score"] for each in driver.predictions()} for driver in (calm, crashing)]
     assert by_id[0] == by_id[1]
     assert max(by_id[0].values()) > 0.5  # labels have taught
+
+
+def test_labels_of_another_key_find_their_events() -> None:
+    """A stage puts them where their events are, wherever they were sent."""
+    driver = Driver(declared(by_text=True), partitions=4, start_ms=T0)
+    for number in range(10):
+        driver.send("payments", payment(number, card=f"c{number % 3}"))
+        label = {"id": f"p{number}", "fraud": True, "owner": f"c{number % 3}"}
+        driver.send("chargebacks", label, partition=number % 4, key=b"case")
+    assert len(driver.predictions()) == 10
+    assert driver.predictions()[9]["score"] > 0.5
+    driver.send("chargebacks", {"id": "p1", "fraud": True, "owner": None})
+    assert [dead["stream.error"] for dead in driver.dead_letters()] == ["null_key"]
 
 
 def test_records_go_where_their_key_belongs() -> None:

@@ -18,7 +18,7 @@ from stream.testing.check import check
 from stream.testing.connection import Connection
 from stream.testing.simulation import Simulation, SimulationFailed
 from tests.engine.build import T0
-from tests.testing.build import staged_simulation
+from tests.testing.build import moved_simulation, staged_simulation
 
 SEEDS = 40
 CHUNKS = 4
@@ -29,6 +29,12 @@ def test_rule_35_whatever_goes_wrong_each_stage_is_what_its_journal_says(chunk: 
     """40 seeds of every fault: each event passes each stage once, and leaves in the order in which it came."""
     for seed in range(chunk, SEEDS, CHUNKS):
         check(staged_simulation(seed).run())
+
+
+def test_labels_that_a_stage_moves_are_moved_once_whatever_goes_wrong() -> None:
+    """8 seeds: each label comes to the task of its event once, or is a dead letter."""
+    for seed in range(8):
+        check(moved_simulation(seed).run())
 
 
 def test_one_seed_of_stages_is_one_run() -> None:

@@ -74,14 +74,7 @@ def run_worker(plans: Sequence[Plan], settings: Settings, on_progress: Callable[
         loops = dict(zip(names, made, strict=True))
         with StopSignals(lambda: request_stop(made)), Watchdog(health):
             on_progress("joining the group")
-            for name, loop in loops.items():
-                with _logging_as(name):
-                    loop.start()
-            # Messages come by the thousand and set the garbage collector off, which would then look through all that
-            # numba and River hold, again and again: half of a busy worker's processor time (docs/benchmarks.md).
-            gc.freeze()
-            _log.info("started", app=plans[-1].app, seconds=round(time.perf_counter() - began, 2))
-            run_loops(loops)
+            run_loops(loops, lambda: _started(plans[-1].app, began))
     finally:
         if server is not None:
             server.close()
@@ -124,17 +117,31 @@ def request_stop(loops: Iterable[WorkerLoop]) -> None:
         loop.request_stop()
 
 
-def run_loops(loops: Mapping[str, WorkerLoop]) -> None:
-    """Let the stages take turns until all have stopped; where one stops, the others are asked to.
+def _started(app: str, began: float) -> None:
+    # Messages come by the thousand and set the garbage collector off, which would then look through all that
+    # numba and River hold, again and again: half of a busy worker's processor time (docs/benchmarks.md).
+    gc.freeze()
+    _log.info("started", app=app, seconds=round(time.perf_counter() - began, 2))
+
+
+def run_loops(loops: Mapping[str, WorkerLoop], on_start: Callable[[], None] = lambda: None) -> None:
+    """Start the stages and let them take turns until all have stopped; where one stops, the others are asked to.
 
     Args:
         loops: by the names of their stages, which their log lines have too; "" where there is one alone.
+        on_start: called once all are started.
 
     Raises:
-        Exception: why one stopped that was not asked to.
+        Exception: why one did not start, or stopped that was not asked to; those that had started are closed.
     """
+    started: dict[str, WorkerLoop] = {}
     has_ended = False
     try:
+        for name, loop in loops.items():
+            with _logging_as(name):
+                loop.start()
+                started[name] = loop
+        on_start()
         while running := {name: loop for name, loop in loops.items() if not loop.is_over}:
             if len(running) < len(loops) and not has_ended:
                 has_ended = True
@@ -143,7 +150,7 @@ def run_loops(loops: Mapping[str, WorkerLoop]) -> None:
                 with _logging_as(name):
                     loop.turn()
     finally:
-        for name, loop in loops.items():
+        for name, loop in started.items():
             with _logging_as(name):
                 loop.close()
     errors = [loop.error for loop in loops.values() if loop.error is not None]

@@ -6,7 +6,7 @@ import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream.errors import TaskCorrupted
+from stream.errors import RetriableError, TaskCorrupted
 from stream.runtime.health import WorkerHealth
 from stream.runtime.metrics import WorkerMetrics
 from stream.runtime.metrics_server import MetricsServer
@@ -18,7 +18,8 @@ from tests.runtime.test_metrics import cycle, get
 class Loop:
     """Ends behind so many turns, or once it is asked to stop and has turned twice more."""
 
-    def __init__(self, turns: int, error: Exception | None = None, broken: bool = False) -> None:
+    def __init__(self, turns: int, error: Exception | None = None, broken: bool = False, refusal: str = "") -> None:
+        self._refusal = refusal
         self._left = turns
         self._error = error
         self._is_broken = broken
@@ -34,6 +35,11 @@ class Loop:
     def error(self) -> Exception | None:
         """Why."""
         return self._error if self.is_over else None
+
+    def start(self) -> None:
+        """Or not."""
+        if self._refusal:
+            raise RetriableError(self._refusal)
 
     def request_stop(self) -> None:
         """Two turns more."""
@@ -92,6 +98,14 @@ def test_a_bug_in_one_stage_closes_all() -> None:
     with pytest.raises(RuntimeError, match="a bug"):
         run(*loops)
     assert all(loop.is_closed for loop in loops)
+
+
+def test_where_a_stage_does_not_start_those_before_it_are_closed() -> None:
+    """Those that have joined their groups leave them, instead of holding their partitions for a session."""
+    loops = Loop(1000), Loop(1000), Loop(1000, refusal="no broker answers")
+    with pytest.raises(RetriableError, match="no broker answers"):
+        run(*loops)
+    assert [(loop.turns, loop.is_closed) for loop in loops] == [(0, True), (0, True), (0, False)]
 
 
 def test_a_worker_is_as_good_as_the_worst_of_its_stages() -> None:

@@ -117,18 +117,19 @@ class FromStage:
         assert state.stage.order is not None
         opened = self._opener.open(batch)
         arrived, taken, needs = opened.travellers, len(batch), None
-        every, released = state.stage.order.sorted_with(arrived)
-        decoded = self._source.decode(every.batch.part(0, released))
+        order = state.stage.order
+        released = order.released_with(arrived)
+        decoded = self._source.decode(released.travellers.batch)
         if decoded.needs is not None:
-            blocked = int(every.sequences[decoded.end])
+            blocked = int(released.travellers.sequences[decoded.end])
             place = int(np.flatnonzero(arrived.sequences <= blocked)[-1])
             taken, needs = int(opened.rows[place]), decoded.needs
-            every, released = state.stage.order.sorted_with(first_of(arrived, place))
-            decoded = self._source.decode(every.batch.part(0, released))
-        state.stage.order.keep(every, released)
-        ready = replace(every.batch.part(0, released), partition=self._partition)
+            released = order.released_with(first_of(arrived, place))
+            decoded = self._source.decode(released.travellers.batch)
+        order.keep(released)
+        ready = replace(released.travellers.batch, partition=self._partition)
         admitted = admit(self._plan.events, ready, decoded.columns)
-        columns = with_carried(admitted.columns, self._plan, every.features)
+        columns = with_carried(admitted.columns, self._plan, released.travellers.features)
         refused = Rejected(ready, [*decoded.rejections, *admitted.rejections])
         strange = Rejected(batch, [each for each in opened.rejections if each.row < taken])
         rejected = tuple(each for each in (refused, strange) if each.rejections)

@@ -7,7 +7,7 @@ import numpy as np
 from stream import avro
 from stream.engine.effects import OutputBatch
 from stream.engine.plan import Hop
-from stream.records import Bools, Column, ColumnBatch, Floats, Ints, RecordBatch, Rejection
+from stream.records import Bools, Column, ColumnBatch, Floats, Ints, RecordBatch, Rejection, RejectReason
 from stream.resources import schema_text
 
 _SCHEMA = avro.parse_schema(schema_text("repartition"))
@@ -53,7 +53,7 @@ class Opener:
 
     def open(self, batch: RecordBatch) -> Opened:
         """The events in these records. Features of another layout, as behind an upgrade, are missing."""
-        decoded = self._decoder.decode(batch)
+        decoded = self._decoded(batch)
         columns = decoded.columns
         arrived = RecordBatch(
             topic=self._event_topic,
@@ -69,6 +69,18 @@ class Opener:
             arrived, self._numbers(columns, "partition"), self._numbers(columns, "sequence"), self._features(columns)
         )
         return Opened(travellers, columns.rows, decoded.rejections)
+
+    def _decoded(self, batch: RecordBatch) -> avro.Decoded:
+        """All records: those of a schema that this release does not know are rejected one by one."""
+        decoded, unknown = self._decoder.decode(batch), []
+        while decoded.needs is not None:
+            unknown.append(decoded.needs)
+            message = "a record that no stage of this release wrote"
+            self._decoder.refuse(decoded.needs, RejectReason.UNKNOWN_SCHEMA, message)
+            decoded = self._decoder.decode(batch)
+        for schema_id in unknown:
+            self._decoder.forget(schema_id)
+        return decoded
 
     def _numbers(self, columns: ColumnBatch, name: str) -> Ints:
         return np.ascontiguousarray(columns.cells[:, self._columns[name].slot])

@@ -12,6 +12,7 @@ from stream.engine.following import found_backfill, newest_cycle, next_cycles, p
 from stream.engine.image import StateImage
 from stream.engine.journal import Backfill
 from stream.engine.lifecycle import TaskState, transition
+from stream.engine.pacing import Pacing
 from stream.engine.protocol import (
     FetchRows,
     FindTask,
@@ -35,14 +36,6 @@ from stream.records import RecordBatch, TopicPartition
 # 50 ms at a million events/s.
 _QUEUED_RECORDS = 100_000
 
-# Where both events and labels wait, as in a backlog, they take turns of this much record time: fine enough that a label
-# is learned about as early as it was live, and still some hundreds of records a turn at a thousand events/s.
-_TURN_MS = 100
-
-# While a partition is behind where it ended when the task was found, the others' records wait until some of its own are
-# there; so long at most, should its leader be away.
-_BEHIND_MS = 1_000
-
 
 class Slot:
     """One task of a worker.
@@ -64,8 +57,7 @@ class Slot:
         self._queues: dict[TopicPartition, deque[RecordBatch]] = {source: deque() for source in task.sources}
         self._next_offsets: dict[TopicPartition, int] = {}  # behind what was fetched
         self._paused: set[TopicPartition] = set()
-        # Of the partitions that are behind: where they ended, and when records of theirs came last.
-        self._behind: dict[TopicPartition, tuple[int, int]] = {}
+        self._pacing = Pacing(task, self._queues)
         self._awaited_schema: int | None = None
         self._awaits_rows = False
         self._replay = Replay(())
@@ -115,8 +107,7 @@ class Slot:
         self.task.topics = found.topics
         self.snapshot_ms = now_ms
         self._next_offsets = dict(beginning.starts)
-        starts = beginning.starts.items()
-        self._behind = {source: (found.ends[source], now_ms) for source, at in starts if at < found.ends[source]}
+        self._pacing.begin(beginning.starts, found.ends, now_ms)
         self._replay = Replay(beginning.replay)
 
     def follow(self, found: TaskFound, now_ms: int) -> Mapping[TopicPartition, int]:
@@ -166,9 +157,7 @@ class Slot:
             return []
         self._check_goes_on(source, batch)
         self._queues[source].append(batch)
-        end, _ = self._behind.pop(source, (0, 0))
-        if batch.offsets[-1] + 1 < end:
-            self._behind[source] = (end, now_ms)
+        self._pacing.came(source, self._next_offsets[source], now_ms)
         if source in self._paused or self.queued(source) < _QUEUED_RECORDS:
             return []
         self._paused.add(source)
@@ -211,7 +200,7 @@ class Slot:
             return item is not None and bool(self._queues[item.source])
         if self.state is not TaskState.RUNNING or self.held_back:
             return False
-        return any(self._queues.values()) and not self._must_wait(now_ms)
+        return any(self._queues.values()) and not self._pacing.must_wait(now_ms)
 
     @property
     def restored_share(self) -> float:
@@ -224,9 +213,9 @@ class Slot:
         """Handle at most `records` records: live ones give outputs, replayed ones none."""
         if self.state in (TaskState.STANDBY, TaskState.RESTORING):
             return None, self._handle_replay(records)
-        source = self._next_source()
+        source = self._pacing.next_source(now_ms)
         batch = front(self._queues[source], records)
-        batch = batch.part(0, min(records, self._until_others(source, batch)))
+        batch = batch.part(0, min(records, self._pacing.until_others(source, batch, now_ms)))
         is_among_others = self.task.is_out_of_order(batch.topic)
         batch, is_past = past_or_not(batch, None if is_among_others else self.task.backfill)
         outputs = self.task.process(batch, now_ms)
@@ -315,9 +304,7 @@ class Slot:
         self._snapshot_cycle, self.snapshot_ms = self._warm[0], now_ms
         starts = {source: max(at, self.task.next_offsets[source]) for source, at in beginning.starts.items()}
         self._next_offsets = dict(starts)
-        self._behind = {
-            source: (found.ends[source], now_ms) for source, at in starts.items() if at < found.ends[source]
-        }
+        self._pacing.begin(starts, found.ends, now_ms)
         self._move(TaskState.RESTORING)
         self._finish_replayed()
         return starts
@@ -328,28 +315,6 @@ class Slot:
 
     def _move(self, to: TaskState) -> None:
         self.state = transition(self.state, to)
-
-    def _must_wait(self, now_ms: int) -> bool:
-        """Whether records of a partition are on their way that may be older than those at hand.
-
-        Without it the partition whose first fetch is answered first runs ahead by all that fits into the queue: a
-        backlog of events is then scored before the first of its labels is learned.
-        """
-        return any(
-            not self._queues[source] and 0 <= now_ms - came_ms < _BEHIND_MS
-            for source, (_, came_ms) in self._behind.items()
-        )
-
-    def _next_source(self) -> TopicPartition:
-        """The partition whose next record is oldest, so that labels meet events about as they did in time."""
-        waiting = [source for source, queue in self._queues.items() if queue]
-        return min(waiting, key=lambda source: int(self._queues[source][0].timestamps_ms[0]))
-
-    def _until_others(self, source: TopicPartition, batch: RecordBatch) -> int:
-        """How many records of the batch go before the next one that waits in another partition."""
-        heads = [int(queue[0].timestamps_ms[0]) for other, queue in self._queues.items() if queue and other != source]
-        later = batch.timestamps_ms > min(heads) + _TURN_MS if heads else np.zeros(1, np.bool_)
-        return max(1, int(np.argmax(later))) if later.any() else len(batch)
 
     def _handle_replay(self, records: int) -> list[Instruction]:
         replay = self._replay

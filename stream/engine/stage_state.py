@@ -21,6 +21,11 @@ class StageState:
         self.order = SourceOrder(plan) if plan.arrives is not None and plan.leaves is None else None
         self._counts = plan.arrives is None and plan.leaves is not None
 
+    @property
+    def state_bytes(self) -> int:
+        """Of its arrays, told without making them."""
+        return self.order.state_bytes if self.order is not None else self.accepted.nbytes
+
     def arrays(self) -> dict[str, Array]:
         """All that must be saved."""
         if self.order is not None:

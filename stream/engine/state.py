@@ -96,12 +96,11 @@ class LearnedState:
             self.features.arrays(),
             self.monitoring.arrays(),
             self.evaluation.arrays(),
-            self.stage.arrays(),
             {} if self.labels is None else self.labels.arrays(),
             {name: watch.counters for name, watch in self._shares().items()},
         ]
         arrays = sum(array.nbytes for part in parts for array in part.values())
-        return arrays + sum(model.state_bytes for model in self.models)
+        return arrays + self.stage.state_bytes + sum(model.state_bytes for model in self.models)
 
     def load(self, arrays: Mapping[str, Array], facts: Mapping[str, str]) -> Restored:
         """Take over the parts whose definition is the plan's; returns what starts anew.

@@ -57,6 +57,7 @@ class Task:
         self._lost_rows: list[LostRows] = []
         self._outputs: list[OutputBatch] = []
         self._needing = plan.input_topic
+        self.patience_ms = 10_000  # for how long labels wait for events of other stages when none come any more
         self.begun_ms: int | None = None  # when a backfill was begun that no cycle tells of yet
         self.backfill: Backfill | None = None  # how the task was told to begin; journaled with every cycle
         self.metrics = self._work.end_cycle()

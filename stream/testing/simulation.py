@@ -49,6 +49,10 @@ class InputRecord:
     timestamp_ms: int
 
 
+# Labels wait so long for events of other stages; a worker's way from one to the next takes less.
+_PATIENCE_MS = 400
+
+
 class _CorruptibleTask(Task):
     """Notices that its state is wrong, when it is: a slice is learned and never told."""
 
@@ -57,6 +61,7 @@ class _CorruptibleTask(Task):
     ) -> None:
         super().__init__(plan, partition, epoch, format)
         self._is_corrupt = is_corrupt
+        self.patience_ms = _PATIENCE_MS
 
     def process(self, batch: RecordBatch, now_ms: int) -> Outputs:
         """As any task, or not."""

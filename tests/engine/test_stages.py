@@ -1,6 +1,7 @@
 """Features by other keys than the stream's, on several partitions: stages between repartition topics (rules 34, 35)."""
 
 import random
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -8,17 +9,20 @@ import pytest
 
 from stream import App, col
 from stream.app import compile_app, compile_stages
+from stream.engine.envelope import Opener, Travellers
 from stream.engine.journal import Backfill
+from stream.engine.order import SourceOrder
 from stream.engine.plan import Plan
 from stream.engine.protocol import CommittedOffset, SchemaFetched, SchemaRefused, TaskFound
 from stream.engine.restore import find_beginning, metadata_of
+from stream.engine.slot import Slot
 from stream.engine.small_avro import decode_small
 from stream.engine.snapshot import Checkpoint
 from stream.engine.task import Task
 from stream.errors import ConfigError, TaskCorrupted
 from stream.headers import unpack
 from stream.records import RecordBatch, RejectReason, joined
-from tests.engine.build import FORMAT, T0, batch, chargebacks, declare, payments
+from tests.engine.build import FORMAT, LABEL_SCHEMA, T0, batch, chargebacks, declare, payments
 from tests.engine.stage_pipeline import SCHEMAS, Pipeline, in_partition, records_of
 
 PARTITIONS = 4
@@ -269,3 +273,94 @@ def test_a_gap_between_stages_is_never_passed_over() -> None:
         found = committed_at(task, cycle, committed, end + 10)
         with pytest.raises(TaskCorrupted, match=told):
             find_beginning(found, task.sources, task.plan_digest, "earliest", handed_on=task.handed_on)
+
+
+def test_labels_wait_for_events_that_are_still_on_their_way_through_the_stages() -> None:
+    """Given all labels before any event, as where a backfill begins, one learns as many as a task that sees all."""
+    app = declared()
+    app.label_stream = None
+    assert app.event_stream is not None
+    app.labels("chargebacks", of=app.event_stream, schema=LABEL_SCHEMA, target="fraud", horizon="100ms")
+    events = batch("payments", payments(EVENTS, 1))
+    labels = batch("chargebacks", chargebacks(range(EVENTS)))
+    labels = replace(labels, timestamps_ms=labels.timestamps_ms + 20)
+    plans = compile_stages(app, {}, PARTITIONS)
+    hop = Pipeline(plans, PARTITIONS, {("payments", 0): events}, 1).run().logs["app.repartition", 0]
+    learned = []
+    in_pieces = [joined(hop[at : at + 20]) for at in range(0, len(hop), 20)]
+    for plan, came in ((compile_app(app, {}), [events]), (plans[-1], in_pieces)):
+        slot = begun(plan)
+        slot.enqueue(labels, T0)
+        for each in came:
+            if plan.arrives is not None:
+                drain(slot)
+            slot.enqueue(each, T0)
+        drain(slot)
+        drain(slot, T0 + 60_000)
+        slot.task.close_cycle()
+        learned.append(slot.task.metrics.learned["champion"])
+    assert learned[0] > EVENTS * 0.8
+    assert abs(learned[1] - learned[0]) < EVENTS * 0.05
+
+
+def begun(plan: Plan) -> Slot:
+    """A task in a worker that has nothing to restore."""
+    slot = Slot(Task(plan, 0, 1, FORMAT), 0)
+    nowhere = dict.fromkeys(slot.task.sources, 0)
+    slot.begin(TaskFound(0, {}, (), (), (), nowhere, nowhere), "earliest", T0)
+    return slot
+
+
+def drain(slot: Slot, now_ms: int = T0) -> None:
+    """Let it handle all that it may."""
+    while slot.has_work(now_ms):
+        outputs, _ = slot.handle(now_ms, 64)
+        if outputs is not None and outputs.needs_schema is not None:
+            slot.answer_schema(SchemaFetched(outputs.needs_schema, SCHEMAS[outputs.needs_schema]))
+
+
+def test_a_record_that_no_stage_wrote_is_a_dead_letter_and_costs_no_other() -> None:
+    """Junk, or what begins as a record of an unknown schema, in the middle of a repartition topic; however cut."""
+    run = Pipeline(stages(), PARTITIONS, several(30, 1), 1).run()
+    log = run.logs["app.repartition", 0]
+    for strange in (b"junk", b"\xc3\x0112345678hello"):
+        one = batch("app.repartition", [(None, strange)])
+        mixed = [*log[:5], one, *log[5:]]
+        for number, record in enumerate(mixed):
+            mixed[number] = replace(record, offsets=np.array([number]))
+        for size in (1, 7, 1000):
+            task = Task(stages()[-1], 0, 1, FORMAT)
+            at, letters, predicted = 0, 0, 0
+            while at < len(mixed):
+                outputs = task.process(joined(mixed[at : at + size]), T0)
+                at += outputs.taken
+                letters += sum(len(each) for each in outputs.transactional)
+                predicted += sum(len(each) for each in outputs.predictions)
+                if outputs.needs_schema is not None:
+                    task.answer_schema(SchemaFetched(outputs.needs_schema, SCHEMAS[outputs.needs_schema]))
+            assert (letters, predicted) == (1, len(log))
+
+
+def test_what_waits_is_held_once_and_goes_on_in_order() -> None:
+    """Each is copied once when it comes, and once when it goes on; what is held is told without a copy."""
+    order = SourceOrder(stages()[-1])
+    log = Pipeline(stages(), PARTITIONS, several(30, 1), 1).run().logs["app.repartition", 0]
+    hop = stages()[-1].arrives
+    assert hop is not None
+    opener = Opener("payments", hop)
+    came = [opener.open(record).travellers for record in log]
+    first, *others = sorted(came, key=lambda each: int(each.sequences[0]))
+    for each in reversed(others):
+        before = order.state_bytes
+        order.keep(order.released_with(each))
+        assert order.state_bytes - before == each.batch.values[0, 1] - each.batch.values[0, 0] + len_of_rest(each)
+    released = order.released_with(first)
+    assert released.travellers.sequences.tolist() == list(range(len(log)))
+    order.keep(released)
+    assert (order.waiting, order.state_bytes) == (0, 0)
+
+
+def len_of_rest(each: Travellers) -> int:
+    """Bytes of its key and headers, and of what is noted of it."""
+    spans = (each.batch.keys[0], each.batch.headers[0])
+    return sum(int(span[1] - span[0]) for span in spans) + 8 * (9 + int(each.features.shape[1]))

@@ -8,7 +8,7 @@ import pytest
 from stream.engine.effects import OutputBatch, Outputs
 from stream.engine.envelope import Sealer, Travellers
 from stream.engine.journal import Backfill
-from stream.engine.order import SourceOrder
+from stream.engine.order import Released, SourceOrder, _nothing
 from stream.engine.protocol import Instruction, Produce
 from stream.engine.relay import Relay
 from stream.engine.small_avro import decode_small
@@ -89,7 +89,7 @@ def counts_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def releases_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last stage takes events as they come, and waits for nothing."""
-    monkeypatch.setattr(SourceOrder, "sorted_with", lambda order, arrived: (arrived, len(arrived)))
+    monkeypatch.setattr(SourceOrder, "released_with", lambda order, arrived: Released(arrived, _nothing(), arrived))
 
 
 def leaves_out_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,6 +203,12 @@ class Slot:
         return any(self._queues.values()) and not self._pacing.must_wait(now_ms)
 
     @property
+    def waiting_for_order(self) -> int | None:
+        """Events that wait for earlier ones (rule 34); None where none can."""
+        order = self.task.state.stage.order
+        return None if order is None else order.waiting
+
+    @property
     def restored_share(self) -> float:
         """Share of the journal that is replayed, 0 to 1; 0 until it is known what there is to replay."""
         if self.state is TaskState.CREATED:

@@ -121,6 +121,10 @@ class WorkerMetrics:
         """Set whether a task has stopped for good, while others of its worker go on."""
         self._failed.labels(partition).set(is_failed)
 
+    def record_order(self, partition: int, waiting: int) -> None:
+        """Set how many events of a partition wait for earlier ones, which are still on their way."""
+        self._waiting.labels(partition).set(waiting)
+
     def record_inputs(self, report: InputReport, partitions: Collection[int]) -> None:
         """Set how the inputs of these partitions stand, as of the last look at them."""
         self._input_warnings.set(len(report.warnings))
@@ -196,6 +200,11 @@ class WorkerMetrics:
         self._held_back = self._gauge(
             "stream_held_back",
             "1 where a partition takes nothing, because records that a restore needs are gone (rule 20)",
+            _PARTITION,
+        )
+        self._waiting = self._gauge(
+            "stream_waiting_for_order_events",
+            "events that wait for earlier ones, which are still on their way through other stages (rule 34)",
             _PARTITION,
         )
         self._snapshot_age = self._gauge("stream_snapshot_age_seconds", "age of the newest snapshot", _PARTITION)

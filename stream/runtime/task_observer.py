@@ -91,6 +91,8 @@ class TaskObserver:
             elif slot.state is not TaskState.FAILED:
                 self._restored(partition)
             self._metrics.record_failed(partition, slot.state is TaskState.FAILED)
+            if slot.waiting_for_order is not None:
+                self._metrics.record_order(partition, slot.waiting_for_order)
 
     def _look_at_restore(self, slot: Slot, loaded: float) -> None:
         partition, now = slot.task.partition, self._clock()

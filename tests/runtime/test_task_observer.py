@@ -31,10 +31,13 @@ class Observed:
         self.observer = TaskObserver(self.health, self.metrics, self.clock)
         self.health.running()
 
-    def look(self, at_s: float, state: TaskState, share: float = 0.0, loaded: float = 0.0) -> None:
+    def look(
+        self, at_s: float, state: TaskState, share: float = 0.0, loaded: float = 0.0, waiting: int | None = None
+    ) -> None:
         """Look at one task, at this time."""
         self.clock.now_s = 100.0 + at_s
-        slot: Any = SimpleNamespace(task=SimpleNamespace(partition=3), state=state, restored_share=share)
+        task = SimpleNamespace(partition=3)
+        slot: Any = SimpleNamespace(task=task, state=state, restored_share=share, waiting_for_order=waiting)
         self.observer.look([slot], {3: loaded} if loaded else {})
 
     def metric(self, name: str) -> float | None:
@@ -93,7 +96,7 @@ def test_the_log_says_every_few_seconds_how_far_a_restore_is(logged: list[Mutabl
 def test_a_restore_that_is_over_is_told_at_once_with_its_parts(logged: list[MutableMapping[str, Any]]) -> None:
     """Rule 24: half a second until the task was found, two more of replay; not only when somebody looks again."""
     seen = Observed()
-    slot: Any = SimpleNamespace(task=SimpleNamespace(partition=3), state=TaskState.RESTORING)
+    slot: Any = SimpleNamespace(task=SimpleNamespace(partition=3), state=TaskState.RESTORING, waiting_for_order=None)
     seen.observer.assigned([3])
     seen.clock.now_s = 100.5
     seen.observer.found(3)
@@ -141,3 +144,12 @@ def test_a_task_that_is_restored_again_is_in_the_log_with_the_reason(logged: lis
     assert [(line["event"], line["partition"], line["reason"]) for line in logged] == [
         ("a task is restored again", 3, "its journal is damaged")
     ]
+
+
+def test_rule_34_events_that_wait_for_their_order_are_shown_where_any_can() -> None:
+    """Of the last of several stages; one stage alone has no such series."""
+    seen = Observed()
+    seen.look(0.0, TaskState.RUNNING)
+    assert seen.metric("stream_waiting_for_order_events") is None
+    seen.look(1.0, TaskState.RUNNING, waiting=7)
+    assert seen.metric("stream_waiting_for_order_events") == 7.0

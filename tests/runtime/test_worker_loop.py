@@ -60,7 +60,8 @@ def make_loop(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[WorkerL
 
 def slot(partition: int, state: TaskState) -> SimpleNamespace:
     """A task in this state."""
-    return SimpleNamespace(task=SimpleNamespace(partition=partition), state=state, restored_share=0.5)
+    task = SimpleNamespace(partition=partition)
+    return SimpleNamespace(task=task, state=state, restored_share=0.5, waiting_for_order=None)
 
 
 def test_a_worker_is_ready_once_its_first_assignment_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,6 +150,7 @@ class InputTopics:
     begin_ms: int | None = None  # tasks without a journal begin at the first records of this time; None: at an end
     features: str = ""  # rows that wait for labels outside of memory; "" where none do
     horizon_ms: int = 0  # for how long they wait there
+    other_journals: tuple[str, ...] = ()  # of the app's other stages, which may have begun with a backfill
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from stream.app.compile import compile_app, compile_carrying, digest_of_stage, feature_plan, label_key_columns
 from stream.app.declaration import App, Events, Labels
 from stream.app.suggest import one_of
-from stream.engine.plan import DecisionPlan, EventPlan, Hop, Plan
+from stream.engine.plan import LAST, DecisionPlan, EventPlan, Hop, Plan
 from stream.errors import ConfigError
 from stream.features import Expression
 from stream.features.expression import col
@@ -54,7 +54,7 @@ def compile_stages(app: App, schemas: Mapping[str, str], partitions: int, prefix
         plans = _with_labels_moved(app.label_stream, events, schemas, plans, prefix)
     if len(plans) == 1:
         return (whole,)
-    chain = " > ".join(plan.stage or "last" for plan in plans)
+    chain = " > ".join(plan.stage or LAST for plan in plans)
     return tuple(replace(plan, chain=chain, digest=digest_of_stage(plan, chain)) for plan in plans)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from stream import avro, drift, features, models
 from stream.records import Column
 
+LAST = "last"  # the last stage, which predicts and whose name is "": in a chain, as a label and in sentences
+
 
 class KeyEncoding(Enum):
     """How the key field stands in the record's key."""
@@ -133,6 +135,12 @@ class Plan:
     def name(self) -> str:
         """What group, transactional ids, journal and snapshots are named by."""
         return f"{self.app}.{self.stage}" if self.stage else self.app
+
+    @property
+    def other_stages(self) -> tuple[str, ...]:
+        """Those of the app besides this one; "" is the last."""
+        stages = ["" if name == LAST else name for name in self.chain.split(" > ")] if self.chain else []
+        return tuple(stage for stage in stages if stage != self.stage)
 
     @property
     def input_topic(self) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from stream.engine.effects import OutputBatch
+from stream.engine.journal import Backfill
 from stream.engine.snapshot import Checkpoint
 from stream.engine.state import LoadedState
 from stream.errors import StreamError
@@ -73,6 +74,8 @@ class TaskFound:
     # end.
     since: Mapping[TopicPartition, int] = field(default_factory=dict)
     topics: Mapping[str, TopicIdentity] = field(default_factory=dict)  # of the inputs, as they are now (rule 20)
+    # That this partition's task of another stage was begun with, where this one has no journal (rule 34).
+    begun_elsewhere: Backfill | None = None
     loaded: LoadedState | None = None  # of one of the checkpoints, if it was loaded ahead (stream.engine.loading)
 
 

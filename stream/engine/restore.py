@@ -56,7 +56,8 @@ def find_beginning(
         sources: the task's input partitions.
         plan_digest: of the plan that is to run.
         offset_reset: "earliest" or "latest", for a task without a journal only.
-        backfill: in place of it, what this start was told; a task that has a journal goes on with its own.
+        backfill: in place of it, what this start was told; a task that has a journal goes on with its own, and one that
+            is told nothing takes over that of another stage.
         handed_on: topics that other stages write: they are read from their beginning, whatever is said of the others,
             and no gap in them is passed over.
 
@@ -67,7 +68,7 @@ def find_beginning(
             begun with this backfill.
     """
     records = _committed_journal(found)
-    begun = records[-1].backfill if records else backfill
+    begun = records[-1].backfill if records else backfill or found.begun_elsewhere
     edges = _edges(found, begun, offset_reset)
     edges = {source: found.beginnings[source] if source.topic in handed_on else at for source, at in edges.items()}
     if not records:

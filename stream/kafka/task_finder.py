@@ -10,7 +10,7 @@ import structlog
 
 from stream.config import InputTopics, KafkaSettings
 from stream.engine import journal
-from stream.engine.journal import JournalRecord
+from stream.engine.journal import Backfill, JournalRecord
 from stream.engine.protocol import CommittedOffset, Corrupted, TaskFound
 from stream.engine.restore import committed_cycles
 from stream.engine.snapshot_store import SnapshotStore, StoredSnapshots
@@ -79,6 +79,7 @@ class TaskFinder:
         stored = self._wait(partial(self._load, partition, wanted), "snapshots") if wanted else None
         snapshot_at = time.monotonic()
         edges = {source: self._wait(partial(self._reader.watermarks, source), "offsets") for source in sources}
+        elsewhere = None if records else self._begun_elsewhere(partition)
         topics = self._wait(partial(self._admin.identities, self._topics.sources), "topics")
         _log.info(
             "what is remembered of a task is read",
@@ -95,8 +96,9 @@ class TaskFinder:
             damaged=(*without.values(), *(stored.damaged if stored else ())),
             beginnings={source: low for source, (low, _) in edges.items()},
             ends={source: high for source, (_, high) in edges.items()},
-            since=self._since(sources, records),
+            since=self._since(sources, records, elsewhere),
             topics={name: topic for name, topic in topics.items() if topic is not None},
+            begun_elsewhere=elsewhere,
         )
 
     def _load(self, partition: int, wanted: Collection[tuple[int, str]]) -> StoredSnapshots:
@@ -108,9 +110,24 @@ class TaskFinder:
         finally:
             self._loading = ()
 
-    def _since(self, sources: tuple[TopicPartition, ...], records: list[bytes]) -> Mapping[TopicPartition, int]:
+    def _begun_elsewhere(self, partition: int) -> Backfill | None:
+        """A backfill that another stage's task of this partition was begun with: it stands in every cycle."""
+        for name in self._topics.other_journals:
+            source = TopicPartition(name, partition)
+            begin, _ = self._wait(partial(self._reader.watermarks, source), "offsets of the journal")
+            batch = next(iter(self._reader.read_to_end(source, begin)), None)
+            record = _record(_values(batch)[0]) if batch is not None else None
+            if record is not None and record.backfill is not None:
+                return record.backfill
+        return None
+
+    def _since(
+        self, sources: tuple[TopicPartition, ...], records: list[bytes], elsewhere: Backfill | None
+    ) -> Mapping[TopicPartition, int]:
         """A task that has begun goes by what it was told then, whatever this start was told."""
         begin_ms = _begun_ms(records[-1]) if records else self._topics.begin_ms
+        if begin_ms is None and elsewhere is not None:
+            begin_ms = elsewhere.begin_ms
         if begin_ms is None:
             return {}
         return {source: self._wait(partial(self._reader.since, source, begin_ms), "offsets") for source in sources}

@@ -15,6 +15,7 @@ RETENTION_INTERVALS = 10
 # A worker that stands still over a night must find its records in the morning.
 _DOUBTFUL_BELOW_MS = _DAY_MS
 # Between stages a record holds an event of up to 900,000 bytes (stream.engine.admission), and what they add to it.
+_LIMITS_OF_TIMES = ("message.timestamp.before.max.ms", "message.timestamp.after.max.ms")  # since Kafka 3.6
 _LARGEST_BETWEEN_STAGES = 1_000_000
 
 
@@ -185,6 +186,8 @@ def _differs_between_stages(topic: str, name: str, got: str, wanted: str) -> Che
     """Every setting is of consequence: records have the events' times, and go once no restore can need them."""
     why = {
         "message.timestamp.type": "events and labels take turns by their times, which these records keep",
+        "message.timestamp.before.max.ms": "a broker would refuse events that are older, and their stage would stop",
+        "message.timestamp.after.max.ms": "a broker would refuse events from ahead, and their stage would stop",
         "cleanup.policy": "a restore reads from it, whatever the keys of its records",
     }.get(name, "a restore reads from it, and its records have the events' times, which may be old")
     return Checked(
@@ -201,6 +204,8 @@ def _holds(name: str, wanted: str, state: TopicState) -> bool:
         return int(got or 0) >= int(wanted)
     if name == "retention.ms" and int(wanted) > 0:
         return not 0 <= int(got or -1) < int(wanted)
+    if name in _LIMITS_OF_TIMES and name not in state.config:
+        return True
     return got == wanted
 
 

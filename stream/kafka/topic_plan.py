@@ -11,13 +11,16 @@ _MIN_COMPACTION_LAG_MS = 3_600_000
 # Rule 36: features stay for the horizon of their labels, and for a day in which a worker may be away or replay.
 ROWS_MARGIN_MS = 86_400_000
 
+_ANY_MS = "9223372036854775807"
 # Like the journal it is trimmed up to the older snapshot. Its records have the events' times, which may be a year old,
-# and hold records of up to 900,000 bytes (stream.engine.admission).
+# and hold records of up to 900,000 bytes (stream.engine.admission). No broker may refuse what the event topic took.
 _BETWEEN_STAGES = {
     "cleanup.policy": "delete",
     "retention.ms": "-1",
     "retention.bytes": "-1",
     "message.timestamp.type": "CreateTime",
+    "message.timestamp.before.max.ms": _ANY_MS,
+    "message.timestamp.after.max.ms": _ANY_MS,
 }
 
 ResourceKind = Literal["topic", "group", "transactional-id"]

@@ -10,7 +10,7 @@ import structlog
 from stream import kernels
 from stream.avro import Framing, header
 from stream.engine.output_format import OutputFormat
-from stream.engine.plan import Plan
+from stream.engine.plan import LAST, Plan
 from stream.kafka.reader import Reader
 from stream.resources import schema_text
 from stream.runtime.cluster_checks import check_cluster
@@ -19,7 +19,7 @@ from stream.runtime.loading import LoadedApp
 from stream.runtime.metrics import WorkerMetrics
 from stream.runtime.metrics_server import MetricsServer
 from stream.runtime.settings import Settings
-from stream.runtime.stage_views import LAST, StagesHealth, StagesRegistry
+from stream.runtime.stage_views import StagesHealth, StagesRegistry
 from stream.runtime.stopping import StopSignals
 from stream.runtime.watchdog import Watchdog
 from stream.runtime.worker import WorkerLoop, compile_kernels, input_topics, use_kernel_cache

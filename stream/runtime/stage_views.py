@@ -6,10 +6,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from stream.engine.plan import LAST
 from stream.runtime.health import WorkerHealth
-
-# The last stage, which predicts, as its `stage` label and in sentences.
-LAST = "last"
 
 
 class StagesHealth:

@@ -93,6 +93,7 @@ def input_topics(plan: Plan, settings: Settings) -> InputTopics:
         begin_ms=settings.begin_ms,
         features=topics.features if horizon_ms else "",
         horizon_ms=horizon_ms,
+        other_journals=tuple(settings.topics(plan.app, stage).journal for stage in plan.other_stages),
     )
 
 

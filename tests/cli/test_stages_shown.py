@@ -92,6 +92,8 @@ def test_the_plan_of_topics_has_those_of_all_stages(by_country: Path) -> None:
         "retention.ms": "-1",
         "retention.bytes": "-1",
         "message.timestamp.type": "CreateTime",
+        "message.timestamp.before.max.ms": "9223372036854775807",
+        "message.timestamp.after.max.ms": "9223372036854775807",
     }
     acls = {(acl["kind"], acl["name"], acl["operation"]) for acl in made["acls"]}
     between = ("shop.by-country.repartition", "shop.repartition")

@@ -74,6 +74,8 @@ def test_the_stages_of_an_app() -> None:
         "app.repartition",
     ]
     assert [len(plan.features.layout.dense) for plan in plans] == [0, 2, 1, 6]
+    assert plans[1].other_stages == ("entry", "by-card-text", "")
+    assert plans[-1].other_stages == ("entry", "by-text", "by-card-text")
     assert len({plan.digest for plan in plans}) == len(plans)
     assert len(compile_stages(declared(), {}, 1)) == 1
     assert len(compile_stages(declare(), {}, PARTITIONS)) == 1

@@ -78,8 +78,9 @@ def test_a_topic_between_stages_is_refused_for_what_it_is(
     inputs = InputTopics(between, (), names.journal, names.snapshots, repartition=(between,))
 
     found = check_start(Admin(settings), settings, inputs, names, MINUTE_MS, events)
-    times, unequal = refusals(found)
-    assert f"topic {between} carries events between stages and has retention.ms=599999" in times
+    kept, ahead, unequal = refusals(found)
+    assert f"topic {between} carries events between stages and has retention.ms=599999" in kept
+    assert "has message.timestamp.after.max.ms=3600000" in ahead
     assert f"topic {between} has 2 partitions" in unequal
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 
 import pytest
 from confluent_kafka import Producer
@@ -22,6 +23,7 @@ from stream.kafka.reader import Reader
 from stream.kafka.task_finder import TaskFinder
 from stream.records import RecordBatch, TopicPartition
 from stream.testing.partition_log import Stored, record_batch
+from tests.conftest import MakeTopic
 from tests.kafka.scripted import journal_record, output
 from tests.runtime.waiting import wait_until
 
@@ -266,6 +268,28 @@ def test_a_task_that_has_begun_is_asked_for_the_time_that_it_was_told_then(
     events, labels = TopicPartition(inputs.events, 0), TopicPartition(inputs.labels[0], 0)
     assert found.since == {events: 2, labels: 0}
     assert find_beginning(found, (events, labels), "plan", "earliest").starts == {events: 2, labels: 0}
+
+
+def test_a_stage_without_a_journal_begins_with_the_backfill_of_the_others(
+    settings: KafkaSettings, inputs: InputTopics, store: EmptyStore, topic: MakeTopic, committing: Committing
+) -> None:
+    """A worker was killed between the first commits of two stages, and is started again without `--from`."""
+    other, told = topic("entry.journal", 2), Backfill(1_700_000_000_002, 1_700_000_000_003)
+    record = JournalRecord(1, "", "plan", 1, (), (), backfill=told).sealed()
+    committing.begin({}, output(other, [journal.encode(record)], partition=0))
+    committing.producer.commit_transaction(20)
+    looking = TaskFinder(settings, replace(inputs, other_journals=(topic("empty.journal", 2), other)), store)
+    try:
+        begun, not_begun = looking.find(0), looking.find(1)
+    finally:
+        looking.close()
+
+    sources = TopicPartition(inputs.events, 0), TopicPartition(inputs.labels[0], 0)
+    assert find_beginning(begun, sources, "plan", "latest").backfill == told
+    assert begun.since == dict.fromkeys(sources, 0)
+    again = Backfill(None, 7)
+    assert find_beginning(begun, sources, "plan", "latest", again).backfill == again
+    assert (not_begun.begun_elsewhere, not_begun.since) == (None, {})
 
 
 def test_rule_17_a_pending_transaction_is_waited_for_and_the_old_offset_is_never_read(

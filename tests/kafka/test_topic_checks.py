@@ -120,6 +120,9 @@ KEPT = {"retention_ms": "-1", "message_timestamp_type": "CreateTime"}
             {**KEPT, "message_timestamp_type": "LogAppendTime"},
             "=LogAppendTime: CreateTime is needed: events and labels",
         ),
+        ({**KEPT, "message_timestamp_before_max_ms": "86400000"}, "before.max.ms=86400000: 9223372036854775807 is "),
+        ({**KEPT, "message_timestamp_after_max_ms": "3600000"}, "after.max.ms=3600000: 9223372036854775807 is needed"),
+        ({**KEPT, "message_timestamp_after_max_ms": "9223372036854775807"}, ""),
     ],
 )
 def test_rule_23_a_topic_between_stages_is_kept_with_the_times_of_events(changes: dict[str, str], told: str) -> None:

@@ -115,16 +115,27 @@ def _with_labels_moved(
 
 def _split(events: Events) -> _Split:
     split = _Split()
+    orders = {frozenset(events.key): events.key}
     for name, expression in events.declared.items():
         found: list[tuple[tuple[str, ...], Expression]] = []
-        own = _without_foreign(name, expression, events.key, found)
-        split.own[name] = own
+        split.own[name] = _without_foreign(name, _in_one_order(expression, orders), events.key, found)
         for number, (by, each) in enumerate(found, start=1):
             parts, part = split.by_key.setdefault(by, {}), _named(name, number)
             if part in parts:
                 raise ConfigError(f"features: {part!r} is both a feature and a part of one: leave the '#' out of names")
             parts[part] = each
     return split
+
+
+def _in_one_order(expression: Expression, orders: dict[frozenset[str], tuple[str, ...]]) -> Expression:
+    """A key's columns as they were first named: the same key in another order is no hop of its own."""
+    operands = tuple(_in_one_order(operand, orders) for operand in expression.operands)
+    by = tuple(expression.option("by") or ())
+    if not by or len(set(by)) < len(by):
+        return Expression(expression.operator, operands, expression.options)
+    first = orders.setdefault(frozenset(by), by)
+    options = tuple((name, first if name == "by" else value) for name, value in expression.options)
+    return Expression(expression.operator, operands, options)
 
 
 def _named(feature: str, number: int) -> str:

@@ -168,7 +168,7 @@ def _foreign_keys(
     for name, _ in bound:
         for expression in _walk_expression(features[name]):
             by = tuple(expression.option("by") or ())
-            if by and by != key:
+            if by and set(by) != set(key or ()):  # in whatever order: events with equal ones lie together
                 foreign.append(ForeignKey(name, by, bool(expression.option("local"))))
     return tuple(dict.fromkeys(foreign))
 

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from stream import App, col
+from stream import App, col, models
 from stream.app import compile_app, compile_stages
 from stream.engine.envelope import Opener, Travellers
 from stream.engine.journal import Backfill
@@ -22,7 +22,7 @@ from stream.engine.task import Task
 from stream.errors import ConfigError, TaskCorrupted
 from stream.headers import unpack
 from stream.records import RecordBatch, RejectReason, joined
-from tests.engine.build import FORMAT, LABEL_SCHEMA, T0, batch, chargebacks, declare, payments
+from tests.engine.build import EVENT_SCHEMA, FORMAT, LABEL_SCHEMA, T0, batch, chargebacks, declare, payments
 from tests.engine.stage_pipeline import SCHEMAS, Pipeline, in_partition, records_of
 
 PARTITIONS = 4
@@ -206,6 +206,35 @@ def test_a_feature_by_another_key_reads_columns_alone() -> None:
     with pytest.raises(ConfigError, match=r"feature 'odd': window by text reads ewm.*local=True"):
         compile_stages(app, {}, PARTITIONS)
     assert len(compile_stages(app, {}, 1)) == 1
+
+
+def keyed_by(key: tuple[str, ...], *others: tuple[str, ...]) -> App:
+    """Payments with this key, and one feature by each of the others."""
+    app = App("app")
+    events = app.events("payments", schema=EVENT_SCHEMA, key=key, time="at", label="fraud")
+    events.features(**{f"f{number}": col("amount").sum("1m", by=by) for number, by in enumerate(others)})
+    app.model("champion", models.LogisticRegression())
+    return app
+
+
+def test_the_same_columns_in_another_order_are_the_same_key() -> None:
+    """No hop of their own, beside the stream's key and beside each other; the order first named is that of all."""
+    both = compile_stages(keyed_by(("card",), ("text", "card"), ("card", "text")), {}, PARTITIONS)
+    assert [plan.stage for plan in both] == ["entry", "by-text-card", ""]
+    assert both[1].features.layout.dense == ("f0", "f1")
+    assert both[1].features.digests["f0"] == both[1].features.digests["f1"]
+    (own,) = compile_stages(keyed_by(("card", "text"), ("text", "card")), {}, PARTITIONS)
+    assert own.features.foreign_keys == ()
+    plans = compile_stages(keyed_by(("card", "text"), ("text", "card"), ("text",)), {}, PARTITIONS)
+    assert [plan.stage for plan in plans] == ["entry", "by-text", ""]
+
+    inputs = {"payments": batch("payments", payments(100, 1, True))}
+    for app in (keyed_by(("card",), ("text", "card"), ("card", "text")), keyed_by(("card", "text"), ("text", "card"))):
+        several_stages = compile_stages(app, {}, PARTITIONS)
+        run = Pipeline(several_stages, PARTITIONS, {("payments", 0): inputs["payments"]}, 1).run()
+        _, predicted = inline(compile_app(app, {}), inputs, [("payments", inputs["payments"].offsets.tolist())])
+        assert len(predicted) > 50
+        assert run.of("app.predictions") == predicted
 
 
 def test_a_feature_is_not_named_like_a_part_of_another() -> None:

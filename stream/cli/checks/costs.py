@@ -5,9 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from stream.cli.checks.label_costs import LabelCosts, label_costs
-from stream.engine.plan import Plan
+from stream.engine.plan import LAST, Plan
 from stream.features.costs import TABLE_BYTES_PER_KEY
-from stream.runtime.stage_views import LAST
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from stream.cli.checks.findings import Findings
-from stream.engine.plan import Plan
+from stream.engine.plan import LAST, Plan
 from stream.errors import ConfigError
 from stream.runtime.loading import LoadedApp
 from stream.runtime.settings import Settings
-from stream.runtime.stage_views import LAST
 
 _SEVERAL = 2  # partitions: the stages are the same for any number above one
 

@@ -7,14 +7,13 @@ from pathlib import Path
 from stream.app.suggest import one_of
 from stream.cli.connection import reachable_admin
 from stream.cli.state.holdings import Holdings, holdings_of, members_by_partition
-from stream.engine.plan import Plan
+from stream.engine.plan import LAST, Plan
 from stream.errors import ConfigError
 from stream.kafka.admin import Admin
 from stream.runtime.loading import load_app
 from stream.runtime.remembered import RememberedTasks
 from stream.runtime.running import stages_on_cluster
 from stream.runtime.settings import Settings, load_settings
-from stream.runtime.stage_views import LAST
 from stream.runtime.worker import now_ms, use_kernel_cache
 
 

@@ -30,6 +30,7 @@ def test_rule_34_a_killed_worker_of_several_stages_loses_nothing_and_nothing_is_
         staged.expect_end(second)
         before = len(predicted(staged))
         again = staged.start_staged("1")
+        again.wait_for_log("partitions gained", len(staged.stages))  # of each stage some, once its kernels are compiled
         again.wait(lambda: len(predicted(staged)) > before + 1500, "predictions of all partitions again")
     staged.wait_until_predicted()
     staged.stop(first, again)

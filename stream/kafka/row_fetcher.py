@@ -17,6 +17,7 @@ from stream.config import KafkaSettings
 from stream.engine.protocol import FetchRows, RowsFetched
 from stream.errors import RetriableError, TaskCorrupted
 from stream.kafka import client_config
+from stream.kafka.admin import Admin
 from stream.kafka.mailbox import Mailbox
 from stream.kafka.reader import Reader
 from stream.records import TopicPartition
@@ -27,9 +28,6 @@ _log = structlog.get_logger("stream.kafka")
 _RECORDS = 64
 _POLL_S = 0.05
 _SILENCE_S = 30.0
-# The task asks for segments whose commit has returned. Markers of one transaction become visible at different moments
-# on different brokers: what is not there after so long is gone.
-_VISIBLE_WITHIN_S = 60.0
 _AGAIN_S = 0.05
 _LONGEST_WAIT_S = 5.0
 
@@ -91,18 +89,25 @@ class RowFetcher:
         return self._fetch(wanted)
 
     def _fetch(self, wanted: FetchRows) -> RowsFetched | None:
-        """Look again and again for what may still become visible."""
+        """Look again and again for what may still become visible.
+
+        The task asks for segments whose commit has returned: they lie before the end that the log has by now. Once all
+        transactions before that end are over, what is not there is gone; until then their markers may be on their way,
+        or a dead worker's transaction hides what lies behind its records.
+        """
         source = TopicPartition(self._topic, wanted.partition)
         found: dict[int, bytes | None] = {}
-        give_up_at, wait_s = time.monotonic() + _VISIBLE_WITHIN_S, _AGAIN_S
+        end, wait_s = None, _AGAIN_S
         while not self._closing.is_set():
             try:
-                self._look(source, [name for name in wanted.names if name not in found], found)
-                if len(found) < len(wanted.names) and time.monotonic() > give_up_at:
+                stable = self._look(source, [name for name in wanted.names if name not in found], found)
+                if len(found) < len(wanted.names) and end is None:
+                    end = Admin(self._settings).end(source)
+                    continue
+                if end is not None and stable >= end:
                     found = dict.fromkeys(wanted.names) | found
             except (RetriableError, TaskCorrupted) as error:  # TaskCorrupted: a record expired while it was looked for
                 _log.warning("feature rows not read yet", partition=wanted.partition, error=str(error))
-                give_up_at = time.monotonic() + _VISIBLE_WITHIN_S  # silence says nothing about what is there
             if len(found) == len(wanted.names):
                 self._tell_lost(source, found)
                 return RowsFetched(wanted.partition, found)
@@ -110,8 +115,12 @@ class RowFetcher:
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
         return None
 
-    def _look(self, source: TopicPartition, names: list[int], found: dict[int, bytes | None]) -> None:
-        """Search for segments; what is certainly not there any more becomes None, what may still come is left out."""
+    def _look(self, source: TopicPartition, names: list[int], found: dict[int, bytes | None]) -> int:
+        """Search for segments; what is certainly not there any more becomes None, what may still come is left out.
+
+        Returns:
+            Up to which offset all transactions were over before the search.
+        """
         if self._reader is None:
             self._reader = Reader(self._settings, _RECORDS, client_config.row_reader(self._settings))
         low, high = self._reader.watermarks(source)
@@ -124,6 +133,7 @@ class RowFetcher:
                     self._search(source, name, low, high, found, set(names))
         finally:
             self._reader.stop()
+        return high
 
     def _search(
         self,
@@ -175,7 +185,7 @@ class RowFetcher:
             for at, (key, key_end), (value, value_end) in zip(
                 batch.offsets.tolist(), batch.keys.tolist(), batch.values.tolist(), strict=True
             ):
-                if at < end:
+                if at < end and data[key:key_end].isdigit():  # another record is nobody's of ours
                     yield int(data[key:key_end]), at, data[value:value_end]
 
     def _tell_lost(self, source: TopicPartition, found: dict[int, bytes | None]) -> None:

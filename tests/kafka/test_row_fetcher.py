@@ -10,7 +10,6 @@ from confluent_kafka.admin import AdminClient
 from stream.cli.broker.local import LocalBroker
 from stream.config import KafkaSettings
 from stream.engine.protocol import FetchRows, RowsFetched
-from stream.kafka import row_fetcher
 from stream.kafka.mailbox import Mailbox
 from stream.kafka.row_fetcher import RowFetcher
 from tests.conftest import MakeTopic
@@ -82,9 +81,34 @@ def test_what_retention_has_deleted_is_gone(fetcher: RowFetcher, features: str, 
     assert read(fetcher, 0, 500, 3990) == {0: None, 500: None, 3990: content_of(3990)}
 
 
-def test_what_may_still_become_visible_is_waited_for(fetcher: RowFetcher, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind the end of the log nothing says that it will not come: only time does."""
-    monkeypatch.setattr(row_fetcher, "_VISIBLE_WITHIN_S", 0.3)
+def test_what_is_not_there_is_gone_where_no_transaction_is_open(
+    fetcher: RowFetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit of what is asked for has returned: behind the last committed segment nothing is waited for either."""
+    monkeypatch.setattr(fetcher._closing, "wait", pytest.fail)
     assert read(fetcher, 3990, 4000) == {3990: content_of(3990), 4000: None}
     nowhere = fetcher.read(FetchRows(0, (10,)))  # of a partition that is empty
     assert nowhere == RowsFetched(0, {10: None})
+
+
+def test_what_an_open_transaction_hides_is_waited_for(
+    fetcher: RowFetcher, features: str, broker: LocalBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long that takes: a record without a name, which is nobody's of ours, stands before it."""
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "transactional.id": f"{features}-open"})
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    producer.produce(features, b"of somebody else", None, PARTITION)
+    producer.produce(features, content_of(4000), b"4000", PARTITION)
+    assert producer.flush(20) == 0
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            producer.commit_transaction(20)
+
+    monkeypatch.setattr(fetcher._closing, "wait", wait)
+    assert read(fetcher, 4000) == {4000: content_of(4000)}
+    assert len(waits) >= 3
+    producer.close()

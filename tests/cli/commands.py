@@ -3,13 +3,15 @@
 from pathlib import Path
 
 import pytest
+import structlog
 from typer.testing import CliRunner, Result
 
 from stream.cli.main import make_app
 
 
 def run(*arguments: str) -> Result:
-    """Run `stream ...`; a StreamError is in `exception`."""
+    """Run `stream ...`; a StreamError is in `exception`. Logs are as in a process of its own."""
+    structlog.reset_defaults()
     return CliRunner().invoke(make_app(arguments[0]), list(arguments))
 
 

@@ -67,11 +67,12 @@ class Staged(Deployment):
         wait_until(lambda: self.labels_taken() >= labels, f"{labels} labels", self.explain)
 
     def labels_taken(self) -> int:
-        """Labels in committed cycles of the last stage."""
+        """Labels in committed cycles of the last stage, or of the only one, which reads them where they come from."""
         last = self.stages[-1]
         assert last.labels is not None
+        topics = (self.labels, last.labels.topic)
         cycles = [journal.decode(message.value()) for message in self.records(self.topics.journal)]
-        return sum(item.count for cycle in cycles for item in cycle.ranges if item.topic == last.labels.topic)
+        return sum(item.count for cycle in cycles for item in cycle.ranges if item.topic in topics)
 
 
 def names_of(app: Staged, plan: Plan) -> OutputFormat:

@@ -159,8 +159,8 @@ def test_an_app_that_gets_stages_is_refused_until_it_is_reset(staged: Staged, st
     assert refused.exit_status() == 1
     staged.expect_end(refused)
     assert "the stages of" in refused.log
-    assert {line.get("stage") for line in refused.said("partitions gained")} == {"entry", "by-shop", "last"}
-    assert "changed from one alone to entry > by-shop > last" in refused.log
+    assert {line.get("stage") for line in refused.said("partitions gained")} == {"labels", "entry", "by-shop", "last"}
+    assert "changed from one alone to labels > entry > by-shop > last" in refused.log
     done = state("reset", "--yes")
     assert done.exit_code == 0, done.exception
 

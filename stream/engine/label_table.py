@@ -23,7 +23,8 @@ ENTRY_CELLS = 4
 WAITING, LABELLED, EARLY = 1, 2, 3
 
 # First cells of a row; raw features, what target means need and scores follow. ROW_OFFSET is -1 in a row whose sparse
-# entries alone exceed the budget: it holds its place, and no more; where rows spill, also once its label was learned.
+# entries alone exceed the budget: it holds its place, and no more; where rows spill, also once its label was learned,
+# or will be that of a later event.
 ROW_STREAM_TIME, ROW_OFFSET, ROW_TIME, ROW_SPARSE_START, ROW_SPARSE_END = 0, 1, 2, 3, 4
 ROW_HEAD_CELLS = 5
 
@@ -174,18 +175,20 @@ def advance(ids: Ids, time_ms: int) -> None:
 
 
 @kernel
-def add_entry(ids: Ids, event_id: int, time_ms: int, state: int) -> int:
-    """Enter an id, in the place of an older entry of the same id if there is one; returns its number."""
+def add_entry(ids: Ids, event_id: int, time_ms: int, state: int) -> tuple[int, int]:
+    """Enter an id; returns its number, and that of the older entry of the same id whose place it takes, or EMPTY."""
     entries = ids.entries
     number = ids.marks[ENTRY_HEAD]
     place = number % len(entries)
     before_write(ids.pages, place)
-    ids.slots[place_of(ids, event_id)] = number
+    slot = place_of(ids, event_id)
+    replaced = ids.slots[slot]
+    ids.slots[slot] = number
     entries[place, ID] = event_id
     entries[place, TIME] = time_ms
     entries[place, STATE] = state
     ids.marks[ENTRY_HEAD] = number + 1
-    return int(number)
+    return int(number), int(replaced)
 
 
 @kernel
@@ -235,27 +238,31 @@ def meet_early(early: Ids, ids: Ints, times_ms: Ints, targets: Ints, numbers: In
 
 
 @kernel
-def register(events: Ids, ids: Ints, times_ms: Ints, numbers: Ints, first: int) -> int:
+def register(events: Ids, ids: Ints, times_ms: Ints, numbers: Ints, replaced: Ints, first: int) -> int:
     """Enter events into the ring of events, from `first` on, but those whose `numbers[i]` is NO_ROW.
 
-    `numbers[i]` becomes the number of the row that is to be copied next by `keep`, `times_ms[i]` the stream's time at
-    the event. Returns how many events are done; fewer than given means that the ring must grow first.
+    `numbers[i]` becomes the number of the row that is to be copied next by `keep`, `replaced[i]` that of the last event
+    with the same id, `times_ms[i]` the stream's time at the event. Returns how many events are done; fewer than given
+    means that the ring must grow first.
     """
     for i in range(first, len(ids)):
         advance(events, times_ms[i])
         if numbers[i] != NO_ROW:
             if not has_entry_room(events):
                 return i
-            numbers[i] = add_entry(events, ids[i], times_ms[i], WAITING)
+            numbers[i], replaced[i] = add_entry(events, ids[i], times_ms[i], WAITING)
         times_ms[i] = events.marks[STREAM_TIME]
     return len(ids)
 
 
 @kernel
-def keep(rings: RowRings, marks: Ints, incoming: Ints, incoming_sparse: Ints, first: int, drops: bool) -> int:
+def keep(
+    rings: RowRings, marks: Ints, incoming: Ints, incoming_sparse: Ints, replaced: Ints, first: int, drops: bool
+) -> int:
     """Copy the rows of registered events, from `first` on; at the budget the oldest are dropped for them if it `drops`.
 
-    Fewer done than given means that a ring must grow first, or that rows must leave it.
+    Where it does not, a row that is `replaced` waits no more. Fewer done than given means that a ring must grow first,
+    or that rows must leave it.
     """
     for i in range(first, len(incoming)):
         wanted = incoming[i, ROW_SPARSE_END] - incoming[i, ROW_SPARSE_START]
@@ -263,6 +270,9 @@ def keep(rings: RowRings, marks: Ints, incoming: Ints, incoming_sparse: Ints, fi
         if not has_row_room(rings, marks, wanted if wanted <= marks[MAX_SPARSE] else 0, drops):
             return i
         copy_row(rings, marks, incoming[i], incoming_sparse)
+        if not drops and replaced[i] >= marks[ROW_TAIL]:
+            before_write(rings.row_pages, replaced[i] % len(rings.rows))
+            rings.rows[replaced[i] % len(rings.rows), ROW_OFFSET] = -1
     return len(incoming)
 
 
@@ -308,7 +318,7 @@ def keep_early(early: Ids, ids: Ints, targets: Ints, numbers: Ints, first: int) 
             continue
         if not has_entry_room(early):
             return i
-        number = add_entry(early, ids[i], marks[STREAM_TIME], EARLY)
+        number, _ = add_entry(early, ids[i], marks[STREAM_TIME], EARLY)
         entries[number % len(entries), TARGET] = targets[i]
         marks[EARLY_KEPT] += 1
     return len(ids)

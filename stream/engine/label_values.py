@@ -11,6 +11,7 @@ class Registered:
 
     ids: Ints  # (n,)
     numbers: Ints  # (n,): of their rows; -1 where the label was there already, and where there is no id
+    replaced: Ints  # (n,): of the rows whose label theirs is from now on, events that had the same id; -1 where none is
     stream_times_ms: Ints  # (n,): the stream's time at each
 
 

@@ -113,11 +113,11 @@ class LabelStore:
         numbers = np.where(has_id, 0, table.NO_ROW)
         bits = targets.view(np.int64)
         table.meet_early(self._early.live, ids, times_ms, bits, numbers)
-        stream_times, done = times_ms.copy(), 0
+        replaced, stream_times, done = np.full(len(ids), table.NO_ROW), times_ms.copy(), 0
         while True:
-            done = table.register(self._events.live, ids, stream_times, numbers, done)
+            done = table.register(self._events.live, ids, stream_times, numbers, replaced, done)
             if done == len(ids):
-                return targets, Registered(ids, numbers, stream_times)
+                return targets, Registered(ids, numbers, replaced, stream_times)
             self._events.grow()
 
     def keep(
@@ -153,8 +153,13 @@ class LabelStore:
         incoming[:, self._width :] = registered.ids[:, None]
         sparse = np.stack((features.indices, features.values.view(np.int64)), axis=1)
         sealed: list[Sealed] = []
-        incoming, done, drops = incoming[waits], 0, self._spilled is None
-        while (done := table.keep(self._rings, self._marks, incoming, sparse, done, drops)) < len(incoming):
+        incoming, replaced, done, drops = incoming[waits], registered.replaced[waits], 0, self._spilled is None
+        while True:
+            first, done = done, table.keep(self._rings, self._marks, incoming, sparse, replaced, done, drops)
+            if self._spilled is not None:
+                self._spilled.replace(incoming[first:done, self._width])
+            if done == len(incoming):
+                break
             if not self._grow_rows():
                 sealed += self.seal(int(incoming[done, table.ROW_STREAM_TIME]))
         if self._spilled is not None and len(incoming):

@@ -77,6 +77,10 @@ class SpilledRows:
         """A row was kept at this time of the stream: what is a horizon older than that is too old."""
         self.marks[table.KEPT_TIME] = stream_time_ms
 
+    def replace(self, ids: Ints) -> None:
+        """Rows of events with these ids (n,) are kept in memory: labels are theirs, and not those of spilled ones."""
+        table.replace_ids(self._live, np.ascontiguousarray(ids))
+
     def horizon_times(self, times_ms: Ints) -> Ints:
         """Of rows that leave memory, in order, the times that decide their horizon: rows leave it in their order.
 

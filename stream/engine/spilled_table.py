@@ -25,7 +25,7 @@ ID_TAIL, ID_HEAD, SEGMENT_TAIL, SEGMENT_HEAD, HORIZON, MAX_IDS, KEPT_TIME, LARGE
 JOINED, DUPLICATE, TOO_LATE, EVICTED = 8, 9, 10, 11
 SPILLED_MARKS = 12
 
-# Ids that share a word of the bits that say whether their label was learned.
+# Ids that share a word of the bits that say whether their label was learned, or went to a later event of the same id.
 WORD = 64
 
 EMPTY = -1
@@ -80,7 +80,7 @@ def number_at(spilled: SpilledIds, place: int) -> int:
 
 @kernel
 def is_learned(spilled: SpilledIds, number: int) -> bool:
-    """Whether a label of this id was learned."""
+    """Whether a label of this id was learned, or the next one is that of a later event with it."""
     word = (number // WORD) % len(spilled.learned)
     return bool((spilled.learned[word] >> (number % WORD)) & 1)
 
@@ -154,6 +154,15 @@ def add_ids(spilled: SpilledIds, new: Ints) -> None:
         spilled.slots[slot] = place
         set_learned(spilled, number, 0)
         marks[ID_HEAD] = number + 1
+
+
+@kernel
+def replace_ids(spilled: SpilledIds, ids: Ints) -> None:
+    """Events with these ids are kept anew: the next label is theirs, so that those that were spilled wait no more."""
+    for i in range(len(ids)):
+        at = spilled.slots[slot_of(spilled, ids[i])]
+        if at != EMPTY:
+            set_learned(spilled, number_at(spilled, at), 1)
 
 
 @kernel

@@ -1,6 +1,7 @@
 """Rows that leave memory for segments: nothing but memory changes."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -80,7 +81,11 @@ steps = st.lists(
 
 
 def played(keeper: Keeper, steps: list[Step], cut: int) -> Learned:
-    """Events and labels, each step of them cut into so many batches; returns what was learned."""
+    """Events and labels, each step of them cut into so many batches; returns what was learned.
+
+    Every fifth event has the id of the ninth before it, which still waits in memory or left it for this one. Labels
+    come again and again.
+    """
     found: Learned = []
     offset, now = 0, T0
     for kind, count, back, later, every in steps:
@@ -88,8 +93,9 @@ def played(keeper: Keeper, steps: list[Step], cut: int) -> Learned:
             now += later
             numbers = np.arange(offset, offset + count)
             times = now + (numbers * 7919) % 100_000 - 50_000
+            ids = numbers + 1 - 9 * (numbers % 5 == 0)
             for part in np.array_split(np.arange(count), cut):
-                keeper.enter(numbers[part] + 1, numbers[part], times[part])
+                keeper.enter(ids[part], numbers[part], times[part])
             offset += count
         else:
             ids = np.arange(max(1, offset - back), offset + 1, every)[:count]
@@ -107,6 +113,21 @@ def test_what_is_learned_does_not_depend_on_where_rows_wait(steps: list[Step], c
     assert played(spilling, steps, cut) == played(memory, steps, 1)
     assert spilling.store.counts.joined == memory.store.counts.joined
     assert spilling.store.counts.rows_evicted == 0
+
+
+@pytest.mark.parametrize("between", [0, 8, 100])
+def test_a_label_is_learned_once_where_its_event_came_twice(between: int) -> None:
+    """By the later of both, whether the earlier one waits in memory then, or outside; nor does it come back for it."""
+    keeper = Keeper(1 << 20)
+    seven, others = np.array([7]), np.arange(1000, 1100)
+    keeper.enter(seven, np.array([0]), np.array([T0]))
+    keeper.enter(others[:between], others[:between], np.full(between, T0))
+    keeper.enter(seven, np.array([2000]), np.array([T0]))
+    assert [row[0] for row in keeper.join(seven)] == [2000]
+
+    keeper.enter(others + 2000, others + 2000, np.full(100, T0))
+    assert keeper.join(seven) == []
+    assert keeper.store.counts.joined == 1
 
 
 jumps = st.lists(

@@ -12,7 +12,7 @@ ARGS ?=
 PYTHON ?= python3.13 python3.12 python3.11 python3 python
 PYTHON_FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 
-# For the smallest machine that this is tested on, which has two cores: two processes that compute, and behind them two
+# For the smallest machine that this is tested on, which has two cores: two processes that compute, and behind them three
 # with a broker each, whose tests mostly wait: for sessions that end, brokers that restart, commits.
 PYTEST := $(BIN)/python -m pytest --dist loadgroup
 
@@ -33,7 +33,7 @@ demo: $(STAMP) ## a real Kafka, a worker and a stream of events (make demo ARGS=
 test: $(STAMP) ## everything: lint, types, walls and all tests, real Kafka included
 	@$(MAKE) --no-print-directory lint types walls
 	$(PYTEST) -n 2 -m "not kafka" --durations 10
-	$(PYTEST) -n 2 -m kafka --durations 10
+	$(PYTEST) -n 3 -m kafka --durations 10
 
 check: $(STAMP) ## the quick loop: lint, types, walls and the tests that need no Kafka and are not slow
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target unit types lint walls

@@ -98,15 +98,11 @@ class Traffic:
         self._read_until(reader, received, expected, process, lambda *_: None)
         sender = threading.Thread(target=self._send, args=(count, rate), daemon=True)
         sender.start()
-        latencies: list[float] = []
-
-        def note(partition: int, offset: int, received_s: float) -> None:
-            latencies.append(received_s - self._sent_s[partition][offset])
-
-        self._read_until(reader, received, expected + count, process, note)
-        sender.join()
+        receipts: list[tuple[int, int, float]] = []
+        self._read_until(reader, received, expected + count, process, lambda *receipt: receipts.append(receipt))
+        sender.join()  # the producer may tell of an event's place when its prediction is there already
         reader.close()
-        return np.array(latencies) * 1000
+        return np.array([at_s - self._sent_s[partition][offset] for partition, offset, at_s in receipts]) * 1000
 
     def _read_until(
         self,

@@ -223,6 +223,7 @@ class App:
             spilled_bytes: budget of the ids of rows that no longer fit there, per partition: 16 bytes each. Their
                 features wait in the topic `<app>.features`, and are read back when the label comes. With 0 the oldest
                 rows are dropped for newer ones, and their labels teach nothing (`stream_label_rows_evicted_total`).
+                Where it is changed, to or from 0 too, all rows that wait are dropped, and told as `label_rows_dropped`.
 
         Raises:
             ConfigError: a second label topic, the event topic itself, events without an id, or no budget.

@@ -228,6 +228,14 @@ class SpilledRows:
         return int(places[at]) if at < len(places) and segments[places[at], table.NAME] == name else None
 
 
+def rows_waiting_outside(marks: Array, learned: Array) -> int:
+    """How many spilled rows waited for their label when these were saved."""
+    tail, head = int(marks[table.ID_TAIL]), int(marks[table.ID_HEAD])
+    bits = np.unpackbits(np.ascontiguousarray(learned).view(np.uint8), bitorder="little")
+    held = np.roll(bits, -(tail % len(bits)))[: head - tail]
+    return head - tail - int(np.count_nonzero(held))
+
+
 def wanted_names(names: Iterable[int], at_hand: Collection[int], at_most: int) -> tuple[int, ...]:
     """The first `at_most` names that are not at hand, each once, in order."""
     wanted = dict.fromkeys(name for name in names if name not in at_hand)

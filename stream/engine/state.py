@@ -12,6 +12,7 @@ from stream.engine.labels import LabelStore, rows_waiting
 from stream.engine.monitoring import Monitoring, ShareWatch
 from stream.engine.plan import Plan
 from stream.engine.snapshot import Checkpoint
+from stream.engine.spilled_rows import rows_waiting_outside
 from stream.engine.stage_state import StageState
 from stream.engine.upgrade import Carried, Restored, carry, check_stages, score_digests
 from stream.errors import TaskCorrupted
@@ -130,8 +131,7 @@ class LearnedState:
             self.features.take_over(_under(arrays, "features"), carried.features_layout)
         known = [item.name for item in self._plan.models if f"model/{item.name}" in carried.kept]
         self.evaluation.load({name.removeprefix("evaluation/"): array for name, array in arrays.items()}, known)
-        dropped = rows_waiting(arrays["labels/marks"]) if "labels/marks" in arrays else 0
-        return Restored(carried.anew, 0 if "labels" in carried.kept else dropped)
+        return Restored(carried.anew, 0 if "labels" in carried.kept else _labels_waiting(arrays))
 
     def _shares(self) -> dict[str, ShareWatch]:
         return {
@@ -191,6 +191,14 @@ def load_state(plan: Plan, checkpoint: Checkpoint) -> LoadedState:
     """
     state = LearnedState(plan)
     return LoadedState(checkpoint, state, state.load(checkpoint.arrays, checkpoint.facts))
+
+
+def _labels_waiting(arrays: Mapping[str, Array]) -> int:
+    """Rows that waited for their label when these arrays were saved, in memory and outside."""
+    waiting = rows_waiting(arrays["labels/marks"]) if "labels/marks" in arrays else 0
+    if "labels/spilled_marks" in arrays:
+        waiting += rows_waiting_outside(arrays["labels/spilled_marks"], arrays["labels/spilled_learned"])
+    return waiting
 
 
 def _under(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:

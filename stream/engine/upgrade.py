@@ -56,9 +56,9 @@ def check_stages(plan: Plan, facts: Mapping[str, str]) -> None:
 
 
 def score_digests(plan: Plan) -> list[str]:
-    """Of each score in a row that waits for its label, the digest of its model: by it rows of before are known."""
+    """Of each score in a row that waits for its label, its model by name and digest: by it rows of before are known."""
     scores = range(plan.problem.scores)
-    return [f"{plan.parts[f'model/{item.name}']}:{score}" for item in plan.models for score in scores]
+    return [f"{item.name}:{plan.parts[f'model/{item.name}']}:{score}" for item in plan.models for score in scores]
 
 
 def carry(plan: Plan, facts: Mapping[str, str]) -> Carried:

@@ -55,7 +55,7 @@ class TaskReset:
             RetriableError: no answer; call again.
         """
         self.mark(partition)
-        if self._topics.features:  # before the journal: where a task begins anew, its segments have the names of before
+        if self._has_features():  # before the journal: where a task begins anew, its segments have the names of before
             self._empty(TopicPartition(self._topics.features, partition))
         self._empty(TopicPartition(self._topics.journal, partition))
         self._store.forget(partition)
@@ -75,6 +75,15 @@ class TaskReset:
     def close(self) -> None:
         """Let go of the connections."""
         self._reader.close()
+
+    def _has_features(self) -> bool:
+        """The topic is named whether rows are spilled now or not: they may have been, and may be again."""
+        if self._topics.horizon_ms:  # they are: where a right is missing, and the topic is not told, that is an error
+            return True
+        try:
+            return self._topics.features in self._admin.list_topics(timeout=_REQUEST_S).topics
+        except KafkaException as raised:
+            raise RetriableError(f"topics were not told: {raised.args[0].str()}. Try again") from raised
 
     def _forget_offsets(self, sources: tuple[TopicPartition, ...]) -> None:
         """Offsets that are marked stand for no cycle. (The client cannot delete those of single partitions.)

@@ -15,15 +15,27 @@ from stream.engine.labels import LabelStore, rows_waiting
 from stream.engine.plan import Plan
 from stream.engine.protocol import Assigned, Event, Instruction, StopRequested
 from stream.engine.slot import Slot
+from stream.engine.spilled_rows import rows_waiting_outside
+from stream.engine.state import LearnedState
 from stream.engine.task import Task
-from stream.engine.upgrade import Restored, carry, facts_of
+from stream.engine.upgrade import Restored, carry, facts_of, score_digests
 from stream.engine.worker import Worker
 from stream.engine.worker_settings import WorkerSettings
 from stream.errors import ConfigError
 from stream.features import Expression
 from stream.records import Array, FeatureBatch, FeatureLayout, Floats, TopicPartition
-from tests.engine.build import EVENT_SCHEMA, FORMAT, LABEL_SCHEMA, T0, chargebacks, payments
+from tests.engine.build import (
+    EVENT_SCHEMA,
+    FORMAT,
+    LABEL_SCHEMA,
+    T0,
+    chargebacks,
+    payments,
+    plan_that_spills,
+    plan_with_labels,
+)
 from tests.engine.memory_broker import MemoryBroker, MemoryConnection
+from tests.engine.running import Running as Spilling
 
 EVENTS, LABELS = TopicPartition("payments", 0), TopicPartition("chargebacks", 0)
 SCHEMAS = {1: orjson.dumps(EVENT_SCHEMA).decode(), 2: orjson.dumps(LABEL_SCHEMA).decode()}
@@ -224,6 +236,32 @@ def test_a_model_and_a_monitor_more_leave_the_others_as_they_were(memory: Memory
     assert_same({name: array for name, array in left.items() if name.startswith(kept)}, now)
     moved = {name.replace("monitor/0", "monitor/1"): array for name, array in left.items()}
     assert_same({name: array for name, array in moved.items() if name.startswith("monitor/")}, now)
+
+
+def test_scores_of_two_models_that_are_alike_are_told_apart() -> None:
+    """A challenger that is declared as the champion is keeps its own scores in rows outside of memory."""
+    app = App("app")
+    events = app.events("payments", schema=EVENT_SCHEMA, key="card", time="at", id="id", label="fraud")
+    events.features(**FEATURES)
+    app.model("champion", LOGISTIC)
+    app.model("challenger", LOGISTIC)
+
+    first, second = score_digests(compile_app(app, {}))
+    assert first != second
+
+
+def test_rows_outside_of_memory_that_are_dropped_are_told_too(memory: MemoryBroker) -> None:
+    """Where spilling ends all that waits is dropped: in memory, and outside but those whose label was learned."""
+    running = Spilling(memory, plan=plan_that_spills()).finish_from_the_start()
+    (slot,) = running.worker.slots
+    saved, spilled = slot.task.state.arrays(), "labels/spilled_"
+    learned = np.unpackbits(saved[f"{spilled}learned"].view(np.uint8)).sum()  # its ring has not come round
+    outside = saved[f"{spilled}marks"][1] - learned
+    assert rows_waiting_outside(saved[f"{spilled}marks"], saved[f"{spilled}learned"]) == outside > 0
+
+    restored = LearnedState(plan_with_labels()).load(saved, facts_of(plan_that_spills()))
+    assert restored.anew == ("labels",)
+    assert restored.label_rows_dropped == rows_waiting(saved["labels/marks"]) + outside
 
 
 def test_labels_of_dropped_rows_are_counted_and_do_no_harm(memory: MemoryBroker) -> None:

@@ -162,6 +162,13 @@ def test_brokers_that_are_silent_in_the_middle_of_a_reset_are_told(
     resetting.close()
 
 
+def test_features_may_never_have_been_kept(settings: KafkaSettings, inputs: InputTopics, task: TopicPartition) -> None:
+    """A reset names their topic whether rows are spilled or not; where there is none, nothing is to be deleted."""
+    store = Forgetting()
+    reset(settings, replace(inputs, features=f"{inputs.events}-never-made"), store)
+    assert store.forgotten == [0]
+
+
 def test_features_of_labels_go_before_the_journal(
     settings: KafkaSettings, inputs: InputTopics, task: TopicPartition, topic: MakeTopic, produce: Any
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 
 from stream.cli.state.opening import OpenedApp, OpenedStage, chosen_partitions
 from stream.errors import ConfigError
@@ -65,6 +66,9 @@ def _opened(
     stage: OpenedStage, partitions: list[int] | None, opening: ExitStack
 ) -> tuple[OpenedStage, TaskReset, list[int]]:
     tasks: RememberedTasks = opening.enter_context(stage.tasks())
-    resetting = TaskReset(stage.settings.kafka(stage.plan.app, stage.plan.stage), tasks.topics, tasks.store)
+    app, settings = stage.plan.app, stage.settings
+    # Also where rows are not spilled any more: those of before would be found again once they are.
+    topics = replace(tasks.topics, features=settings.topics(app, stage.plan.stage).features)
+    resetting = TaskReset(settings.kafka(app, stage.plan.stage), topics, tasks.store)
     opening.callback(resetting.close)
     return stage, resetting, chosen_partitions(tasks.partitions(), partitions)

@@ -14,7 +14,7 @@ from stream.app.declaration import App, Events, Labels
 from stream.app.suggest import one_of
 from stream.engine.plan import LAST, DecisionPlan, EventPlan, Hop, Plan
 from stream.errors import ConfigError
-from stream.features import Expression
+from stream.features import Expression, FeaturePlan
 from stream.features.expression import col
 from stream.features.typed import KEYED
 from stream.records import Column
@@ -84,32 +84,22 @@ def _with_labels_moved(
     assert last.labels is not None
     columns = label_key_columns(labels, last.labels.schema)
     moved = f"{prefix}{last.app}.{LABELS}.repartition"
-    computed = feature_plan(events, {}, last.features.columns)
-    relay = replace(
-        last,
-        stage=LABELS,
-        events=EventPlan(
-            topic=labels.topic,
-            schema=last.labels.schema,
-            framing=last.labels.framing,
-            wanted=frozenset(labels.key),
-            key=(),  # of the records: it says nothing
-            key_encoding=last.events.key_encoding,
-            rejects_null_key=False,
-            time=None,
-            event_id=None,
-            target=None,
-            ahead_ms=_ANY_TIME_MS,
-        ),
-        arrives=None,
-        leaves=Hop(moved, columns, 0, 0, is_of_labels=True),
-        labels=None,
-        features=computed,
-        models=(),
-        decision=DecisionPlan(0, 0.5),
-        monitors=(),
-        parts={"features": computed.digest},
+    read = EventPlan(
+        topic=labels.topic,
+        schema=last.labels.schema,
+        framing=last.labels.framing,
+        wanted=frozenset(labels.key),
+        key=(),  # of the records: it says nothing
+        key_encoding=last.events.key_encoding,
+        rejects_null_key=False,
+        time=None,
+        event_id=None,
+        target=None,
+        ahead_ms=_ANY_TIME_MS,
     )
+    hop = Hop(moved, columns, 0, 0, is_of_labels=True)
+    relay = _sending_on(last, read, feature_plan(events, {}, last.features.columns))
+    relay = replace(relay, stage=LABELS, arrives=None, leaves=hop)
     return [relay, *plans[:-1], replace(last, labels=replace(last.labels, topic=moved, is_handed_on=True))]
 
 
@@ -195,12 +185,16 @@ def _towards(plan: Plan, topic: str, key: tuple[Column, ...], carried: list[str]
 
 def _relay(app: App, events: Events, whole: Plan, by: tuple[str, ...], declared: dict[str, Expression]) -> Plan:
     """A stage that sends on: it reads all columns that the whole app reads, so that each has its place."""
-    computed = feature_plan(events, declared, whole.features.columns)
     is_first = not by
     read = replace(whole.events, travels=True) if is_first else replace(whole.events, key=(), event_id=None)
+    return _sending_on(whole, replace(read, target=None), feature_plan(events, declared, whole.features.columns))
+
+
+def _sending_on(plan: Plan, read: EventPlan, computed: FeaturePlan) -> Plan:
+    """A stage of the same app that neither learns nor predicts."""
     return replace(
-        whole,
-        events=replace(read, target=None),
+        plan,
+        events=read,
         labels=None,
         features=computed,
         models=(),

@@ -59,7 +59,7 @@ class Slot:
         self._paused: set[TopicPartition] = set()
         self._pacing = Pacing(task, self._queues)
         self._awaited_schema: int | None = None
-        self._awaits_rows = False
+        self._awaited_rows: frozenset[int] = frozenset()  # names of segments
         self._replay = Replay(())
         self._snapshot_cycle = 0
         self._image: StateImage | None = None  # of the state, for the next checkpoint
@@ -135,7 +135,7 @@ class Slot:
         self.task.epoch, self.ready_after = epoch, ready_after
         self._clear()
         self._paused.clear()
-        self._awaits_rows = False  # they are asked for once more
+        self._awaited_rows = frozenset()  # they are asked for once more
         self._move(TaskState.CREATED)
         self._warm = self.task.last_cycle
         return FindTask(self.task.partition, warm=(self._warm, self._newest))
@@ -186,14 +186,14 @@ class Slot:
 
     def answer_rows(self, answer: RowsFetched) -> list[Instruction]:
         """Go on if rows were awaited; raises TaskCorrupted if they are gone and the journal says what they taught."""
-        if self._awaits_rows:
-            self._awaits_rows = False
+        if self._awaited_rows and self._awaited_rows == answer.segments.keys():  # or it answers a slot of before
+            self._awaited_rows = frozenset()
             (self.task.answer_rows if self.state is TaskState.RUNNING else self.task.repeat_rows)(answer)
         return []
 
     def has_work(self, now_ms: int) -> bool:
         """True if `handle` would handle records."""
-        if self._awaited_schema is not None or self._awaits_rows:
+        if self._awaited_schema is not None or self._awaited_rows:
             return False
         if self.state in (TaskState.STANDBY, TaskState.RESTORING):
             item = self._replay.range
@@ -346,7 +346,7 @@ class Slot:
 
     def _fetch_rows(self, outputs: Outputs) -> list[Instruction]:
         """Ask for the rows that labels want; until they are here the task waits (rule 36)."""
-        self._awaits_rows = bool(outputs.needs_rows)
+        self._awaited_rows = frozenset(outputs.needs_rows)
         return [FetchRows(self.task.partition, outputs.needs_rows)] if outputs.needs_rows else []
 
     def _finish_replayed(self) -> None:

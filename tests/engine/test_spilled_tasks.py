@@ -4,9 +4,9 @@ import pytest
 
 from stream.engine import journal
 from stream.engine.lifecycle import TaskState
-from stream.engine.protocol import Assigned, FetchRows, Following, RowsFetched
+from stream.engine.protocol import Assigned, Event, FetchRows, Following, Instruction, RowsFetched
 from tests.engine.build import FORMAT, plan_that_spills, plan_with_labels
-from tests.engine.memory_broker import MemoryBroker
+from tests.engine.memory_broker import MemoryBroker, MemoryConnection
 from tests.engine.running import Running, state_of, state_of_journal
 
 
@@ -33,6 +33,25 @@ def test_labels_are_learned_from_rows_that_are_read_back(memory: MemoryBroker) -
     assert memory.values("app.features")
     assert state_of(running) == state_of_journal(memory, plan_that_spills())
     assert joined(running) == joined(whole) > 90
+
+
+def test_an_answer_about_other_rows_is_not_taken_for_the_one_that_is_awaited(
+    memory: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that was restored meanwhile is answered what the one before it had asked for, too."""
+    perform = MemoryConnection.perform
+
+    def with_a_late_answer(connection: MemoryConnection, instruction: Instruction) -> list[Event]:
+        answers = perform(connection, instruction)
+        if isinstance(instruction, FetchRows):
+            answers.insert(0, RowsFetched(instruction.partition, dict.fromkeys((*instruction.names, 9_999))))
+        return answers
+
+    monkeypatch.setattr(MemoryConnection, "perform", with_a_late_answer)
+    running = Running(memory, plan=plan_that_spills()).finish_from_the_start()
+    assert running.count(FetchRows) >= 2
+    assert lost(memory) == []
+    assert joined(running) > 90
 
 
 def test_what_is_replayed_reads_the_same_rows(memory: MemoryBroker) -> None:

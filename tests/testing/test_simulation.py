@@ -81,6 +81,7 @@ class StampsSnapshotsWrong(Connection):
         return (yield from super().publish(PublishSnapshot(stamped)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("canary", [LosesLabels, CommitsOffsetsEarly, StampsSnapshotsWrong])
 def test_a_planted_bug_is_caught(canary: type[Connection]) -> None:
     """A dozen seeds are enough to see it."""

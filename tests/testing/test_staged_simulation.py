@@ -24,6 +24,7 @@ SEEDS = 40
 CHUNKS = 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_rule_35_whatever_goes_wrong_each_stage_is_what_its_journal_says(chunk: int) -> None:
     """40 seeds of every fault: each event passes each stage once, and leaves in the order in which it came."""

@@ -127,7 +127,13 @@ class TransactionProducer:
         self._call(lambda wait_s: self._producer.commit_transaction(wait_s))
 
     def abort(self) -> None:
-        """Abort the open transaction; what is still queued is dropped."""
+        """Abort the open transaction; what is still queued is dropped.
+
+        Raises:
+            ProducerOver: among others where the broker has not taken a partition into the transaction yet, as right
+                behind a commit (CONCURRENT_TRANSACTIONS): the client (librdkafka 2.16) counts the request, tells the
+                broker to end what it does not know, and INVALID_TXN_STATE is fatal to it.
+        """
         self._call(lambda wait_s: self._producer.abort_transaction(wait_s))
         self.serve()
         self._failures.take()

@@ -36,6 +36,7 @@ def features(broker: LocalBroker, topic: MakeTopic) -> str:
             for number in range(first, min(first + TRANSACTION, SEGMENTS)):
                 value = b"aborted" if is_aborted else content_of(number * 10)
                 producer.produce(name, value, b"%d" % (number * 10), PARTITION)
+            assert producer.flush(20) == 0  # aborted ones lie in the log too
             (producer.abort_transaction if is_aborted else producer.commit_transaction)(20)
     producer.close()
     return name

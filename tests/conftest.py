@@ -22,6 +22,18 @@ ROOT = Path(__file__).parents[1]
 KERNELS = ROOT / "build" / "kernels"
 ADMIN_TIMEOUT_S = 30
 
+# Modules of more than some ten seconds, the longest first, as `make test` showed them. Each runs in one process, beside
+# what its tests share; where the order is wrong, a run is longer and nothing else.
+LONGEST = (
+    "runtime/test_chaos",
+    "runtime/test_rebalances",
+    "runtime/test_stages_state",
+    "runtime/test_crashes",
+    "runtime/test_stages",
+    "runtime/test_plain_run",
+    "demo/test_demo_on_kafka",
+)
+
 # How quick examples are made and run depends on what else the machine does, and says nothing about the code.
 settings.register_profile("any machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
@@ -63,12 +75,12 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses the broker is a Kafka test, and those of a module stay in one process, beside what they share."""
+    """Whatever uses the broker is a Kafka test. The longest modules begin first: none is left alone at the end."""
     for item in items:
         if {"broker", "brisk_broker"} & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.kafka)
-        if item.get_closest_marker("kafka"):
-            item.add_marker(pytest.mark.xdist_group(f"kafka in {item.path.parent.name}/{item.path.stem}"))
+    order = {module: place for place, module in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(f"{item.path.parent.name}/{item.path.stem}", len(order)))
 
 
 @pytest.fixture(autouse=True)

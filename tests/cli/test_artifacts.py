@@ -76,7 +76,7 @@ def repository(monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
     locked = repository.artifacts()
     monkeypatch.setattr(download, "repository_url", repository.url)
     monkeypatch.setattr(artifacts, "locked_artifacts", lambda: locked)
-    thread = threading.Thread(target=repository.server.serve_forever)
+    thread = threading.Thread(target=repository.server.serve_forever, args=(0.01,))  # how soon it sees its end
     thread.start()
     yield repository
     repository.server.shutdown()

@@ -120,6 +120,7 @@ class Run:
         return len(self._left["payments"]) > 0
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     plan=st.integers(0, 3),

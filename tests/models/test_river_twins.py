@@ -68,7 +68,7 @@ MULTINOMIALS: dict[str, tuple[Task, Declaration]] = {
     "four classes": (FOUR, m.MultinomialNB(alpha=0.01)),
 }
 EVERY_STREAM = pytest.mark.parametrize("stream", STREAMS)
-QUICK = {"defaults", "class-weights", "squared"}
+QUICK = {"defaults", "squared"}
 
 
 def each(declared: dict[str, Declaration]) -> pytest.MarkDecorator:

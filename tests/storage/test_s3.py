@@ -9,7 +9,6 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 
 from stream.engine.snapshot_format import CHUNK_BYTES
 from stream.errors import ConfigError, RetriableError
@@ -17,13 +16,15 @@ from stream.storage.folder import FolderSnapshotStore
 from tests.checkpoints import assert_same, checkpoint
 
 WANTED = [(cycle, f"digest{cycle}") for cycle in range(1, 10)]
+pytestmark = pytest.mark.slow
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
     """The address of an S3 API with one bucket, `snapshots`."""
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    # Takes two seconds, which whoever runs other tests need not wait for.
+    server = import_module("moto.server").ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"

@@ -103,7 +103,7 @@ class Backfilling(Simulation):
         return None if has_begun else Backfill(None, T0 + 100)
 
 
-@pytest.mark.parametrize("chunk", range(4))
+@pytest.mark.parametrize("chunk", [0, *(pytest.param(chunk, marks=pytest.mark.slow) for chunk in range(1, 4))])
 def test_a_backfill_learns_from_the_past_and_tells_nothing_of_it(chunk: int) -> None:
     """16 seeds with every fault: outputs are those of records from the time on, state is the journal's."""
     for seed in range(chunk, 16, 4):

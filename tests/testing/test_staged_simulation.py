@@ -32,9 +32,10 @@ def test_rule_35_whatever_goes_wrong_each_stage_is_what_its_journal_says(chunk: 
         check(staged_simulation(seed).run())
 
 
-def test_labels_that_a_stage_moves_are_moved_once_whatever_goes_wrong() -> None:
+@pytest.mark.parametrize("seeds", [range(2), pytest.param(range(2, 8), marks=pytest.mark.slow)])
+def test_labels_that_a_stage_moves_are_moved_once_whatever_goes_wrong(seeds: range) -> None:
     """8 seeds: each label comes to the task of its event once, or is a dead letter."""
-    for seed in range(8):
+    for seed in seeds:
         check(moved_simulation(seed).run())
 
 
@@ -63,9 +64,10 @@ class BackfillsStages(Simulation):
         return None if has_begun else Backfill(None, T0 + 40)
 
 
-def test_a_backfill_of_stages_learns_from_the_past_and_tells_nothing_of_it() -> None:
+@pytest.mark.parametrize("seeds", [range(1), pytest.param(range(1, 4), marks=pytest.mark.slow)])
+def test_a_backfill_of_stages_learns_from_the_past_and_tells_nothing_of_it(seeds: range) -> None:
     """Events from before the time pass all stages; what is told is of those from then on."""
-    for seed in range(4):
+    for seed in seeds:
         run = staged_simulation(seed, BackfillsStages).run()
         check(run)
         told = [decode_small("prediction", value[5:]) for value in run.broker.values("app.predictions") if value]
@@ -136,6 +138,7 @@ def goes_back_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sealer, "seal", planted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("plant", "sign"),
     [

@@ -129,6 +129,11 @@ class ColumnBatch:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def part(self, first: int, end: int) -> "ColumnBatch":
+        """Rows first to end - 1, on the same buffer and items."""
+        at = slice(first, end)
+        return ColumnBatch(self.columns, self.rows[at], self.cells[at], self.present[at], self.data, self.items)
+
 
 class RejectReason(Enum):
     """Why a record was not accepted; the value is the error class in a dead letter's headers and in metrics' labels."""

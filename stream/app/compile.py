@@ -19,6 +19,7 @@ from stream.engine.plan import (
     ModelPlan,
     MonitorPlan,
     Plan,
+    SentBack,
     Signal,
     TargetPlan,
 )
@@ -50,10 +51,16 @@ def compile_app(app: App, schemas: Mapping[str, str]) -> Plan:
     events = app.event_stream
     if events is None:
         raise ConfigError(f"app {app.name!r} has no event topic: declare app.events(...)")
-    return compile_carrying(app, events, schemas, ())
+    return compile_carrying(app, events, schemas, (), {})
 
 
-def compile_carrying(app: App, events: Events, schemas: Mapping[str, str], carried: Sequence[str]) -> Plan:
+def compile_carrying(
+    app: App,
+    events: Events,
+    schemas: Mapping[str, str],
+    carried: Sequence[str],
+    sent_back: Mapping[str, str],
+) -> Plan:
     """Compile the stage that predicts.
 
     Args:
@@ -61,6 +68,7 @@ def compile_carrying(app: App, events: Events, schemas: Mapping[str, str], carri
         events: its events, with the features that this stage computes.
         schemas: text of each schema that the app names.
         carried: names of numbers that events bring along, columns like those of the schema.
+        sent_back: topics to which labels go once they are learned, and the column that each is keyed by.
 
     Raises:
         ConfigError: what is wrong, where, and what was expected.
@@ -70,7 +78,7 @@ def compile_carrying(app: App, events: Events, schemas: Mapping[str, str], carri
     if not events.declared:
         raise ConfigError(f"{events.topic!r} has no features: declare events.features(NAME=expression, ...)")
     schema = _schema(events.schema, schemas)
-    wanted = _wanted(events, schema, carried)
+    wanted = _wanted(events, schema, carried, tuple(sent_back.values()))
     columns = _with_carried({column.name: column for column in avro.columns_of(schema, wanted)}, carried)
     event_id = id_column(columns, events.id, events.topic) if events.id else None
     labels = _labels(app, app.label_stream, schemas) if app.label_stream else None
@@ -78,7 +86,7 @@ def compile_carrying(app: App, events: Events, schemas: Mapping[str, str], carri
         _check_ids(events.topic, event_id, labels)
     target = target_plan(app, columns, events.target, f"label of {events.topic}") if events.target else None
     problem = problem_of(app, labels.target if labels else target)
-    truth = _truth(labels.target if labels else target, problem)
+    truth = truth_of(labels.target if labels else target, problem)
     computed = feature_plan(events, events.declared, tuple(columns.values()), truth)
     scale_at = models.ScaleAt.ARRIVAL if labels else models.ScaleAt.LABEL
     model_plans = _models(app, computed.layout, problem, scale_at)
@@ -98,6 +106,8 @@ def compile_carrying(app: App, events: Events, schemas: Mapping[str, str], carri
         carried=tuple(columns[name] for name in carried),
     )
     parts = _parts(event_plan, computed, labels, model_plans, monitors, truth)
+    if sent_back and "labels" in parts:
+        parts["labels"] = _sha(parts["labels"], *sent_back.values())
     return Plan(
         app=app.name,
         events=event_plan,
@@ -111,6 +121,7 @@ def compile_carrying(app: App, events: Events, schemas: Mapping[str, str], carri
         rejection_limit=app.rejection_limit,
         digest=_digest(app, event_plan, labels, parts, truth),
         parts=parts,
+        sent_back=tuple(SentBack(topic, columns[name]) for topic, name in sent_back.items()),
     )
 
 
@@ -136,10 +147,10 @@ def _framing(name: str) -> avro.Framing:
     return avro.Framing[name.replace("-", "_").upper()]
 
 
-def _wanted(events: Events, schema: avro.Schema, carried: Sequence[str]) -> frozenset[str]:
+def _wanted(events: Events, schema: avro.Schema, carried: Sequence[str], sent_back: Sequence[str]) -> frozenset[str]:
     """The columns that are read at all; the decoder skips the others."""
     every = _with_carried({column.name: column for column in avro.columns_of(schema)}, carried)
-    named = [name for name in (*events.key, events.time, events.id, events.target) if name is not None]
+    named = [name for name in (*events.key, events.time, events.id, events.target, *sent_back) if name is not None]
     read = feature_plan(events, events.declared, tuple(every.values())).wanted
     return frozenset(read).difference(carried) | {one_of(name, every, events.topic, "column") for name in named}
 
@@ -275,7 +286,7 @@ def signals_of(app: App, name: str, dense: Sequence[str]) -> list[Signal]:
     return [Signal("feature", -1, list(dense).index(feature), name)]
 
 
-def _truth(target: TargetPlan | None, problem: models.Task) -> str:
+def truth_of(target: TargetPlan | None, problem: models.Task) -> str:
     """All that a label's number depends on."""
     read = (target.column.name, target.column.kind.value, target.classes) if target else ()
     return _sha(repr(read), problem.kind.value, repr(problem.classes))
@@ -329,7 +340,9 @@ def _digest(app: App, events: EventPlan, labels: LabelPlan | None, parts: Mappin
 def digest_of_stage(plan: Plan, chain: str) -> str:
     """Of one of several stages, whose events come and go with certain features."""
     hops = [(hop.layout, [column.name for column in hop.key]) for hop in (plan.arrives, plan.leaves) if hop]
-    return _sha(plan.digest, chain, plan.stage, repr(hops), *(f"{name} {part}" for name, part in plan.parts.items()))
+    back = [f"back by {each.key.name}" for each in plan.sent_back]
+    parts = [f"{name} {part}" for name, part in plan.parts.items()]
+    return _sha(plan.digest, chain, plan.stage, repr(hops), *back, *parts)
 
 
 def _meaning(schema: avro.Schema) -> str:

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from stream.app.compile import compile_app, compile_carrying, digest_of_stage, feature_plan, label_key_columns
+from stream.app.compile import compile_app, compile_carrying, digest_of_stage, feature_plan, label_key_columns, truth_of
 from stream.app.declaration import App, Events, Labels
 from stream.app.suggest import one_of
 from stream.engine.plan import LAST, DecisionPlan, EventPlan, Hop, Plan
@@ -72,7 +72,12 @@ def _by_keys(app: App, events: Events, schemas: Mapping[str, str], whole: Plan, 
     plans[-1] = _towards(plans[-1], f"{prefix}{app.name}.repartition", (), carried)
     for feature, expression in split.own.items():
         split.own[feature] = _renamed(expression, {each.rpartition("@")[0]: each for each in carried})
-    last = compile_carrying(app, replace(events, declared=split.own), schemas, carried)
+    back = {
+        plan.arrives.topic: by[0]
+        for plan, by in zip(plans[1:], split.by_key, strict=True)
+        if plan.label_inputs and plan.arrives
+    }
+    last = compile_carrying(app, replace(events, declared=split.own), schemas, carried, back)
     return [*plans, replace(last, arrives=plans[-1].leaves)]
 
 
@@ -187,7 +192,8 @@ def _relay(app: App, events: Events, whole: Plan, by: tuple[str, ...], declared:
     """A stage that sends on: it reads all columns that the whole app reads, so that each has its place."""
     is_first = not by
     read = replace(whole.events, travels=True) if is_first else replace(whole.events, key=(), event_id=None)
-    return _sending_on(whole, replace(read, target=None), feature_plan(events, declared, whole.features.columns))
+    truth = truth_of(whole.labels.target if whole.labels else whole.events.target, whole.problem)
+    return _sending_on(whole, replace(read, target=None), feature_plan(events, declared, whole.features.columns, truth))
 
 
 def _sending_on(plan: Plan, read: EventPlan, computed: FeaturePlan) -> Plan:

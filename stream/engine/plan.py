@@ -111,6 +111,14 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
+class SentBack:
+    """Where a label goes once it is learned: to a stage whose features count labels by another key (rule 34)."""
+
+    topic: str  # the repartition topic that the stage reads
+    key: Column
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All that a task needs to know: of an app, or of one of its stages."""
 
@@ -130,6 +138,12 @@ class Plan:
     stage: str = ""  # "" for the last, which predicts, and where there is no other
     arrives: Hop | None = None  # where records come from; None: the event topic itself
     leaves: Hop | None = None  # where they go on to; None: this stage predicts
+    sent_back: tuple[SentBack, ...] = ()  # of the last stage
+
+    @property
+    def label_inputs(self) -> int:
+        """Numbers to keep for each event until its label comes: features learn from it by them."""
+        return self.features.label_inputs + len(self.sent_back)
 
     @property
     def name(self) -> str:

@@ -1,14 +1,18 @@
 """What a task of a stage before the last does: it computes features by its key, and sends events on (rule 34)."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 
 from stream.engine.admission import event_times
 from stream.engine.effects import OutputBatch, Outputs
 from stream.engine.envelope import Opener, Sealer, Travellers
 from stream.engine.forwarding import Forwarding
+from stream.engine.learned_labels import LabelReader, LearnedLabels
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
-from stream.engine.values import event_ids
+from stream.features import key_hashes
 from stream.records import Bools, ColumnBatch, Floats, Ints, RecordBatch
 
 # Odd, so that no key is lost (Knuth, MMIX's multiplier): combines the hashes of a composite key's columns.
@@ -20,6 +24,9 @@ class Relay(Forwarding):
 
     An event that a later stage cannot decode, whose schema a registry refused there alone, goes on without features:
     the last stage writes its dead letter, and no sequence has a gap.
+
+    Where features count labels by this stage's key, the last stage sends those back that it has learned. They lie among
+    the events, and are learned where they lie.
 
     Args:
         plan: of the stage.
@@ -34,6 +41,7 @@ class Relay(Forwarding):
         self._opener = Opener(plan.events.topic, plan.arrives) if plan.arrives else None
         self._sealer = Sealer(plan.leaves)
         self._key = plan.leaves.key
+        self._labels = LabelReader() if plan.label_inputs else None
 
     def process(self, batch: RecordBatch, now_ms: int, emit_from_ms: int | None) -> Outputs:
         """Send on the events of the records up to the first whose writer's schema is unknown."""
@@ -57,26 +65,44 @@ class Relay(Forwarding):
 
     def _go_on(self, opener: Opener, batch: RecordBatch, now_ms: int) -> Outputs:
         """Records of another stage: add the features by this one's key."""
-        opened = opener.open(batch)
-        arrived = opened.travellers
+        are_labels = self._labels.are_labels(batch) if self._labels else np.zeros(len(batch), np.bool_)
+        others = np.flatnonzero(~are_labels)
+        opened = opener.open(batch.chosen(others))
+        arrived, places = opened.travellers, others[opened.rows]
         decoded = self._source.decode(arrived.batch)
         columns, count = decoded.columns, decoded.end
-        taken = len(batch) if decoded.needs is None else int(opened.rows[count])
+        taken = len(batch) if decoded.needs is None else int(places[count])
+        strange = [replace(each, row=int(others[each.row])) for each in opened.rejections]
+        times = event_times(self._plan.events, arrived.batch, columns)
         features = np.full((count, len(self._plan.features.layout.dense)), np.nan)
-        features[columns.rows] = self._computed(columns, event_times(self._plan.events, arrived.batch, columns))
+        if self._labels:
+            labels = self._labels.open(batch, np.flatnonzero(are_labels[:taken]))
+            features[columns.rows] = self._computed_among(labels, columns, times, places[columns.rows])
+            strange += labels.rejections
+        else:
+            features[columns.rows] = self._computed(columns, times)
         travellers = Travellers(
             arrived.batch.part(0, count),
             arrived.partitions[:count],
             arrived.sequences[:count],
             np.concatenate([arrived.features[:count], features], axis=1),
         )
-        strange = [each for each in opened.rejections if each.row < taken]
+        strange = sorted((each for each in strange if each.row < taken), key=lambda each: each.row)
         told = (self._letters(batch, strange, now_ms),) if strange else ()
         return Outputs((), told, taken, decoded.needs, self._sealed(travellers, columns, columns.rows))
 
     def _computed(self, columns: ColumnBatch, times_ms: Ints) -> Floats:
         self._counts.events += len(columns)
         return self.state.features.compute(columns, times_ms).batch.dense
+
+    def _computed_among(self, labels: LearnedLabels, columns: ColumnBatch, times_ms: Ints, places: Ints) -> Floats:
+        """As `_computed`, where labels lie among the events: `places` says which records of the batch those are."""
+        dense = np.empty((len(columns), len(self._plan.features.layout.dense)))
+        for events, learned in _in_turns(np.searchsorted(places, labels.rows), len(columns)):
+            if events.stop > events.start:
+                dense[events] = self._computed(columns.part(events.start, events.stop), times_ms[events])
+            self.state.features.learn_labels_of_keys(labels.keys[learned], labels.targets[learned])
+        return dense
 
     def _sealed(self, travellers: Travellers, columns: ColumnBatch, rows: Ints) -> tuple[OutputBatch, ...]:
         """The events as records; `rows` says which of them each row of columns is."""
@@ -92,7 +118,22 @@ class Relay(Forwarding):
         hashed = np.zeros(len(columns), np.uint64)
         is_there = np.ones(len(columns), np.bool_)
         for column in self._key:
-            values, present = event_ids(column, columns)
+            values = key_hashes(column, columns)
             hashed = hashed * _MULTIPLIER + values.view(np.uint64)
-            is_there &= present
+            is_there &= values != 0
         return hashed.view(np.int64), is_there
+
+
+def _in_turns(before: Ints, count: int) -> Iterator[tuple[slice, slice]]:
+    """Events and the labels that follow them, run by run.
+
+    Args:
+        before: (labels,) events that lie before each label, ascending.
+        count: of events.
+    """
+    event_ends = np.unique(np.append(before, count))
+    label_ends = np.searchsorted(before, event_ends, side="right")
+    first_event, first_label = 0, 0
+    for event_end, label_end in zip(event_ends.tolist(), label_ends.tolist(), strict=True):
+        yield slice(first_event, event_end), slice(first_label, label_end)
+        first_event, first_label = event_end, label_end

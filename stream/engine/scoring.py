@@ -12,6 +12,7 @@ from stream.engine.counts import CycleCounts, label_outcomes, losses
 from stream.engine.dead_letters import RECORD_OVERHEAD_BYTES, dead_letters
 from stream.engine.effects import Observed, OutputBatch, Outputs
 from stream.engine.encoded import EncodedRecord, output_batch
+from stream.engine.learned_labels import LabelsBack
 from stream.engine.metrics import CycleMetrics
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
@@ -61,6 +62,7 @@ class Scoring:
         self._counts = CycleCounts()
         self._features_output = (format.topics.features, partition)
         self.rows = RowsAtHand(score_digests(plan))
+        self._back = LabelsBack(plan.sent_back, partition)
 
     @property
     def partitions(self) -> int:
@@ -112,8 +114,10 @@ class Scoring:
         computed = state.features.compute(columns, times, labels)
         scored = [model.score_and_learn(computed.batch, labels) for model in state.models]
         scores = np.ascontiguousarray(np.concatenate([model.scores for model in scored], axis=1))
+        keys = self._back.keys(columns)
         if state.labels is not None and registered is not None:
-            sealed = state.labels.keep(registered, computed.batch, computed.label_inputs, scores, offsets, times)
+            inputs = np.concatenate([computed.label_inputs, keys], axis=1)
+            sealed = state.labels.keep(registered, computed.batch, inputs, scores, offsets, times)
             self.rows.seal(sealed)
         self.observed = Observed(columns.rows, times, scores, labels)
         state.evaluation.observe(scores, labels)
@@ -134,7 +138,8 @@ class Scoring:
         alerts = [alert for _, alert in sorted(found_at, key=itemgetter(0))]
         told = self._told(alerts, rejected, now_ms)
         rows = rows_output(*self._features_output, sealed, now_ms)
-        return Outputs(predictions, told, accepted.taken, accepted.needs, measured=measured, rows=rows)
+        back = self._sent_back(keys, labels, offsets, accepted.batch.timestamps_ms[columns.rows])
+        return Outputs(predictions, told, accepted.taken, accepted.needs, back, measured, rows)
 
     def _encode(
         self, batch: RecordBatch, columns: ColumnBatch, times_ms: Ints, scored: Sequence[Scored], now_ms: int
@@ -177,7 +182,8 @@ class Scoring:
             before = self._process_labels(batch.part(0, int(columns.rows[usable[ready]])), now_ms)
             return replace(before, needs_rows=missing)
         joined = state.labels.join(ids[usable], values[usable], segments)
-        state.features.learn_labels(joined.label_inputs, joined.targets)
+        inputs, keys = np.split(joined.label_inputs, [plan.features.label_inputs], axis=1)
+        state.features.learn_labels(np.ascontiguousarray(inputs), joined.targets)
         for model in state.models:
             model.learn(joined.features, joined.targets)
         state.evaluation.observe(joined.scores, joined.targets)
@@ -190,7 +196,15 @@ class Scoring:
         lost = self._lost_label_alerts(taken, usable_rows, now_ms)
         alerts = [alert for _, alert in sorted([*drifted, *lost], key=itemgetter(0))]
         rejected = (Rejected(taken, decoded.rejections),) if decoded.rejections else ()
-        return Outputs((), self._told(alerts, rejected, now_ms), decoded.end, decoded.needs)
+        back = self._sent_back(keys, joined.targets, joined.offsets, taken.timestamps_ms[learned_rows])
+        return Outputs((), self._told(alerts, rejected, now_ms), decoded.end, decoded.needs, back)
+
+    def _sent_back(self, keys: Ints, targets: Floats, offsets: Ints, timestamps_ms: Ints) -> tuple[OutputBatch, ...]:
+        """What was learned (NaN: nothing) for the stages that count labels."""
+        known = np.flatnonzero(~np.isnan(targets))
+        if self.is_replaying or not len(known):
+            return ()
+        return self._back.seal(keys[known], targets[known], offsets[known], timestamps_ms[known])
 
     def _lost_label_alerts(self, batch: RecordBatch, usable_rows: Ints, now_ms: int) -> list[tuple[int, EncodedRecord]]:
         """Alerts that too many labels were rejected or say nothing usable, with the rows at which that was so."""

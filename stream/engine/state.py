@@ -49,7 +49,7 @@ class LearnedState:
             scores = len(plan.models) * plan.problem.scores
             self.labels = LabelStore(
                 plan.features.layout,
-                plan.features.label_inputs,
+                plan.label_inputs,
                 scores,
                 plan.labels.horizon_ms,
                 plan.labels.state_bytes,

@@ -14,6 +14,8 @@ from stream.errors import RetriableError
 # Refusals in a row after which the worker gives up: one is ordinary while others join or leave (7 in 8 joins), this
 # many means that something else is wrong. (Whoever performs commits tells repeated ones ever later: a minute in all.)
 _REFUSALS_AT_MOST = 20
+# Stale membership is cured by the next try, of which each has the group's newest word about the worker.
+_REFUSALS_OF_A_MEMBER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,14 @@ class Transactions:
         # Tasks that had nothing to commit were not among them, and what they sent may be what did not arrive.
         unheard = [item for item in self._open.sent if item.task not in in_flight.heard]
         return [*(self._sends(unheard) if in_flight.apart is not None else []), *self.produce_held()]
+
+    def is_stale(self, reason: str) -> bool:
+        """Rule 16: whether this refusal says that the group has expelled the worker.
+
+        Then it is refused for as long as it holds what was asked back of it: it becomes a member again behind that.
+        """
+        assert self._in_flight is not None
+        return not reason and self._in_flight.refusals >= _REFUSALS_OF_A_MEMBER
 
     def send_again(self, reason: str) -> list[Instruction]:
         """Rule 9: the same effects, of the tasks still owned, in a new transaction; nothing if none is owned.

@@ -7,10 +7,12 @@ import orjson
 
 from stream import avro
 from stream.avro.schema import Array, EnumType, Fixed, Map, Primitive, Record, Type, Union
+from stream.engine.effects import OutputBatch
 from stream.engine.encoded import EncodedRecord, output_batch
 from stream.engine.envelope import Sealer, Travellers
+from stream.engine.learned_labels import LabelsBack
 from stream.engine.output_format import OutputFormat
-from stream.engine.plan import Hop, Plan
+from stream.engine.plan import Hop, Plan, SentBack
 from stream.engine.protocol import RowsFetched, SchemaFetched, TopicIdentity
 from stream.engine.row_segments import Sealed
 from stream.engine.task import Task
@@ -57,6 +59,8 @@ def warm_up(plan: Plan, format: OutputFormat) -> None:
         labels = task.state.labels
         if plan.labels is not None and plan.labels.spilled_bytes and not spilled and labels and labels.waiting:
             spilled = labels.seal(0)
+    if plan.leaves is not None and plan.label_inputs:
+        task.process(_label_that_came_back(plan), 0)
     task.close_cycle()
     task.load(task.checkpoint(0))
 
@@ -70,17 +74,7 @@ def _record(schema: avro.Schema, framing: avro.Framing) -> bytes:
 
 
 def _batch(topic: str, value: bytes) -> RecordBatch:
-    encoded = output_batch(topic, 0, [EncodedRecord(b"", value, None, 0)] * 2)
-    return RecordBatch(
-        topic,
-        0,
-        encoded.data,
-        encoded.keys,
-        encoded.values,
-        np.arange(2),
-        encoded.timestamps_ms,
-        encoded.headers,
-    )
+    return _fetched(output_batch(topic, 0, [EncodedRecord(b"", value, None, 0)] * 2))
 
 
 def _between_stages(hop: Hop, batch: RecordBatch) -> RecordBatch:
@@ -92,7 +86,20 @@ def _between_stages(hop: Hop, batch: RecordBatch) -> RecordBatch:
         np.zeros(count, np.int64),
         np.zeros(count, np.bool_),
     )
-    return RecordBatch(hop.topic, 0, sent.data, sent.keys, sent.values, batch.offsets, sent.timestamps_ms, sent.headers)
+    return _fetched(sent)
+
+
+def _label_that_came_back(plan: Plan) -> RecordBatch:
+    """As the last stage sends it."""
+    nothing, to = np.zeros(1, np.int64), SentBack(plan.input_topic, plan.features.columns[0])
+    (sent,) = LabelsBack([to], 0).seal(np.ones((1, 1), np.int64), np.ones(1), nothing, nothing)
+    return _fetched(sent)
+
+
+def _fetched(sent: OutputBatch) -> RecordBatch:
+    """Records that were sent, as a task gets them."""
+    offsets = np.arange(len(sent))
+    return RecordBatch(sent.topic, 0, sent.data, sent.keys, sent.values, offsets, sent.timestamps_ms, sent.headers)
 
 
 def _zero(of: Type) -> object:

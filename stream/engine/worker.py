@@ -133,10 +133,9 @@ class Worker:
             case TaskFound():
                 return self._begin_task(event, now_ms)
             case Corrupted(partition, reason):
-                slot = self._slots.get(partition)
-                return (
-                    self._restore_again(slot, TaskCorrupted(reason)) if slot else self._standbys.drop(partition, reason)
-                )
+                if (slot := self._slots.get(partition)) is None:
+                    return self._standbys.drop(partition, reason)
+                return self._restore_again(slot, TaskCorrupted(reason))
             case Following() | StandbyFound() | JournalGrew():
                 return [] if self._is_stopping else self._standbys.on(event, self._slots, now_ms)
             case Fetched(batch):
@@ -288,8 +287,7 @@ class Worker:
         return instructions
 
     def _handle(self, slot: Slot, now_ms: int, records: int) -> list[Instruction]:
-        self._served += 1
-        slot.served = self._served
+        self._served = slot.served = self._served + 1
         try:
             outputs, instructions = slot.handle(now_ms, records)
         except TaskCorrupted as error:
@@ -333,9 +331,8 @@ class Worker:
 
     def _close_cycle(self, slot: Slot, now_ms: int) -> ClosedCycle:
         effects = slot.task.close_cycle()
-        checkpoint = (
-            slot.checkpoint_if_near(now_ms, self._copied_bytes) if self._snapshots.is_due(slot, now_ms) else None
-        )
+        is_due = self._snapshots.is_due(slot, now_ms)
+        checkpoint = slot.checkpoint_if_near(now_ms, self._copied_bytes) if is_due else None
         return ClosedCycle(effects, slot.task.metrics, checkpoint)
 
     def _commit_returned(self, returned: CommitReturned, now_ms: int) -> list[Instruction]:
@@ -359,7 +356,9 @@ class Worker:
     def _settled(self, returned: CommitReturned) -> list[Instruction]:
         """What follows from the outcome for what was in flight."""
         if returned.outcome is CommitOutcome.REFUSED:
-            return self._transactions.send_again(returned.message)
+            is_stale = self._releasing and self._transactions.is_stale(returned.message)
+            given_up = [*self._release(), *self._drop_outputs()] if is_stale else []
+            return given_up + self._transactions.send_again(returned.message)
         if returned.outcome is CommitOutcome.UNSENDABLE:
             return self._unsendable(returned.message)
         cycles = self._transactions.committed()
@@ -385,8 +384,9 @@ class Worker:
     # --- leaving -------------------------------------------------------------------------------------------------
 
     def _release_if_done(self) -> list[Instruction]:
-        if self._transactions.is_committing or not self._releasing:
-            return []
+        return [] if self._transactions.is_committing or not self._releasing else self._release()
+
+    def _release(self) -> list[Instruction]:
         released, self._releasing = self._releasing, ()
         self._forget(released)
         return [Release(released), *self._stop_if_failed()]

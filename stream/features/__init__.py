@@ -3,6 +3,7 @@
 from stream.features.choice import when
 from stream.features.costs import FeatureCost
 from stream.features.expression import Expression, col, lit
+from stream.features.key_hashes import key_hashes
 from stream.features.places import distance_km, speed_kmh
 from stream.features.plan import FeaturePlan, ForeignKey, compile_features
 from stream.features.saved import keys_in
@@ -20,6 +21,7 @@ __all__ = [
     "col",
     "compile_features",
     "distance_km",
+    "key_hashes",
     "keys_in",
     "lit",
     "speed_kmh",

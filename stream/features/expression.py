@@ -204,16 +204,22 @@ class Expression:
         """
         return apply("one_hot", self, max_categories=_bounded("one_hot: max_categories", max_categories))
 
-    def target_mean(self, smoothing: float = 10.0, buckets: int = 2**14) -> Expression:
+    def target_mean(self, smoothing: float = 10.0, buckets: int = 2**14, *, local: bool = True) -> Expression:
         """The mean label of the events of this category whose labels are known by now.
 
         It is drawn towards the mean of all labels as if `smoothing` events had had that (Micci-Barreca, 2001).
         It is of all labels that this partition has had so far, as they were known when the event came: there is no
         window. Categories are hashed into `buckets`; 16 bytes each. Null before the first label and for null.
+
+        `local=False`, for a column: of the labels of all partitions, kept in a stage keyed by it, to which each label
+        goes back once it is learned (docs/guarantees.md, "Stages"); "all labels" are those in that stage's partition.
         """
         if not smoothing >= 0:
             raise ConfigError(f"target_mean: smoothing must be 0 or more, got {smoothing!r}")
-        return apply("target_mean", self, smoothing=float(smoothing), buckets=_bounded("target_mean: buckets", buckets))
+        if not local and self.operator != "column":
+            raise ConfigError(f"target_mean(local=False): {self.operator} is no column to key a topic by: give it one")
+        options = {"smoothing": float(smoothing), "buckets": _bounded("target_mean: buckets", buckets)}
+        return apply("target_mean", self, **options, **({} if local else {"by": (self.option("name"),)}))
 
     def bag_of_words(self, buckets: int) -> Expression:
         """Sparse: counts of the words, each hashed into a bucket.

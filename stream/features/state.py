@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from stream.errors import TaskCorrupted
 from stream.features.categories import learn_late_labels
+from stream.features.key_hashes import places_of_categories
 from stream.features.keyed_rows import KeyedRows
 from stream.features.plan import FeaturePlan
 from stream.features.ring import Ring
@@ -101,6 +102,19 @@ class FeatureState:
             labels: (n,) NaN rows are left out.
         """
         learn_late_labels(self._categories, self._category_pages, self._running, label_inputs, labels)
+
+    def learn_labels_of_keys(self, hashes: Ints, labels: Floats) -> None:
+        """Let labels of events that other tasks have into the target means, all of which are of one column here.
+
+        Args:
+            hashes: (n,) of that column, see `key_hashes`; 0 is null.
+            labels: (n,)
+        """
+        places = np.empty((self.plan.label_inputs, len(hashes)), np.int64)
+        for node, of_node in zip(self.plan.source.target_means, places, strict=True):
+            first = self.plan.state.categories.places[node.index]
+            places_of_categories(hashes, first, int(node.options["buckets"]), of_node)
+        self.learn_labels(np.ascontiguousarray(places.T), labels)
 
     @property
     def metrics(self) -> FeatureMetrics:

@@ -5,11 +5,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from stream.app import compile_stages
 from stream.cli.topic_creation import planned
 from stream.engine import journal
+from stream.engine.learned_labels import LabelReader
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
+from stream.engine.small_avro import decode_small
 from stream.engine.task import Task
 from stream.kafka.admin import Admin
 from stream.kafka.packing import pack_batch
@@ -66,18 +70,40 @@ class Staged(Deployment):
         wait_until(lambda: len(predicted(self)) >= expected, f"{expected} predictions", self.explain)
         wait_until(lambda: self.labels_taken() >= labels, f"{labels} labels", self.explain)
 
+    def wait_until_labels_are_back(self) -> None:
+        """Until the shops' stage has taken all that came to it, labels that were learned among it."""
+        shops = self.stages[2]
+        wait_until(
+            lambda: self._taken(shops, shops.input_topic) == len(self.records(shops.input_topic)),
+            f"all of {shops.input_topic}",
+            self.explain,
+        )
+
     def labels_taken(self) -> int:
         """Labels in committed cycles of the last stage, or of the only one, which reads them where they come from."""
         last = self.stages[-1]
         assert last.labels is not None
-        topics = (self.labels, last.labels.topic)
-        cycles = [journal.decode(message.value()) for message in self.records(self.topics.journal)]
+        return self._taken(last, self.labels, last.labels.topic)
+
+    def _taken(self, plan: Plan, *topics: str) -> int:
+        cycles = [journal.decode(message.value()) for message in self.records(names_of(self, plan).topics.journal)]
         return sum(item.count for cycle in cycles for item in cycle.ranges if item.topic in topics)
 
 
 def names_of(app: Staged, plan: Plan) -> OutputFormat:
     """The topics of a stage."""
     return OutputFormat(Settings().topics(app.name, plan.stage), None, None)
+
+
+def labels_sent_back(app: Staged) -> Counter[tuple[int, int]]:
+    """How often each event's label, by the event's partition and offset, went back to the shops' stage."""
+    source, reader, back = app.stages[2].input_topic, LabelReader(), Counter[tuple[int, int]]()
+    for partition, found in app.by_partition(source).items():
+        batch = pack_batch(TopicPartition(source, partition), found)
+        for row in np.flatnonzero(reader.are_labels(batch)):
+            label = decode_small("learned-label", batch.data[slice(*batch.values[row])].tobytes()[10:])
+            back[label["partition"], label["offset"]] += 1
+    return back
 
 
 def check_stage(app: Staged, plan: Plan) -> int:

@@ -33,7 +33,9 @@ def declare_staged(name: str) -> App:
     declared.event_stream.schema = SHOP_PAYMENT
     amount = col("amount")
     declared.event_stream.features(
-        shop_spend=amount.sum("1m", by="shop"), shop_unusual=amount / amount.ewm_mean("1h", by="shop")
+        shop_spend=amount.sum("1m", by="shop"),
+        shop_unusual=amount / amount.ewm_mean("1h", by="shop"),
+        shop_risk=col("shop").target_mean(local=False),
     )
     return declared
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stream.cli.broker.local import LocalBroker
-from tests.runtime.staged import Staged, check_order, check_stage
+from tests.runtime.staged import Staged, check_order, check_stage, labels_sent_back
 from tests.runtime.traffic import SteadyTraffic
 from tests.runtime.truth import check_outputs, predicted
 
@@ -33,11 +33,16 @@ def test_rule_34_a_killed_worker_of_several_stages_loses_nothing_and_nothing_is_
         again.wait_for_log("partitions gained", len(staged.stages))  # of each stage some, once its kernels are compiled
         again.wait(lambda: len(predicted(staged)) > before + 1500, "predictions of all partitions again")
     staged.wait_until_predicted()
+    staged.wait_until_labels_are_back()
     staged.stop(first, again)
 
     check_outputs(staged)
     check_order(staged)
     labels, events, shops, last = (check_stage(staged, plan) for plan in staged.stages)
     assert labels == staged.labels_taken()  # they were keyed otherwise than the events (rule 19)
-    assert shops == last == len(predicted(staged))
-    assert events > shops  # the damaged ones end at the first stage
+    assert last == len(predicted(staged))
+    back = labels_sent_back(staged)
+    assert len(back) > 100
+    assert set(back.values()) == {1}  # each label that was learned, to the shops' stage, from whichever worker
+    assert shops == last + len(back)
+    assert events > last  # the damaged ones end at the first stage

@@ -24,6 +24,7 @@ FINGERPRINTS = {
     "alert/v1": "0b4478470f3dc49f",
     "alert-command/v1": "f4b1a755db9d5cb0",
     "alert-state/v1": "2b21e624e133b96e",
+    "learned-label/v1": "26d88115b2cf8944",
     "journal/v1": "f20ba0cef2dcf743",
     "journal/v2": "436b80f875d28d32",
     "prediction/v1": "7f0024be8e9fe781",

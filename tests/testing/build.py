@@ -78,7 +78,11 @@ def declare_staged() -> App:
     app = declare()
     assert app.event_stream is not None
     amount = col("amount")
-    app.event_stream.features(alike=amount.count("1m", by="text"), dear=amount / amount.ewm_mean("1h", by="text"))
+    app.event_stream.features(
+        alike=amount.count("1m", by="text"),
+        dear=amount / amount.ewm_mean("1h", by="text"),
+        charged_back=col("text").target_mean(local=False),
+    )
     return app
 
 

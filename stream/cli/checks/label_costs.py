@@ -41,14 +41,14 @@ def label_costs(plan: Plan) -> LabelCosts | None:
     scores, labels = len(plan.models) * plan.problem.scores, plan.labels
     layout = plan.features.layout
     dense, share = len(layout.dense), 1 - SPARSE_SHARE if layout.sparse_size else 1.0
-    row_bytes = waiting_row_bytes(dense, plan.features.label_inputs, scores)
+    row_bytes = waiting_row_bytes(dense, plan.label_inputs, scores)
     return LabelCosts(
         row_bytes=row_bytes,
         state_bytes=labels.state_bytes,
         rows_at_most=int(labels.state_bytes * share) // row_bytes,
         spilled_bytes=labels.spilled_bytes,
         ids_at_most=int(labels.spilled_bytes / SPILLED_ID_BYTES),
-        segment_row_bytes=_CELL_BYTES * (5 + dense + plan.features.label_inputs + scores),
+        segment_row_bytes=_CELL_BYTES * (5 + dense + plan.label_inputs + scores),
         horizon_ms=labels.horizon_ms,
     )
 

@@ -4,6 +4,7 @@ import gc
 import os
 import re
 import signal
+import time
 import uuid
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
@@ -126,6 +127,10 @@ def topic(admin: AdminClient, request: pytest.FixtureRequest) -> MakeTopic:
             unique, partitions, 1, config={key.replace("_", "."): value for key, value in settings.items()}
         )
         admin.create_topics([wanted])[unique].result(ADMIN_TIMEOUT_S)
+        # It is there for whoever asks a moment later, which was seen to be long on a busy machine.
+        give_up_at = time.monotonic() + ADMIN_TIMEOUT_S
+        while unique not in admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics:
+            assert time.monotonic() < give_up_at, f"{unique} is not there"
         return unique
 
     return make

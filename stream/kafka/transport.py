@@ -64,7 +64,7 @@ from stream.kafka.flows import Flows
 from stream.kafka.follower import FollowedFound, Follower
 from stream.kafka.group_member import GroupMember
 from stream.kafka.group_protocol import choose_group_protocol
-from stream.kafka.input_partitions import count_partitions
+from stream.kafka.input_partitions import check_partition, count_partitions
 from stream.kafka.input_watch import InputWatch
 from stream.kafka.journal_trimmer import JournalTrimmer
 from stream.kafka.mailbox import Mail, Mailbox
@@ -138,7 +138,7 @@ class Transport:
             ConfigError: a topic, a right or a setting is wrong.
             RetriableError: no broker answers.
         """
-        partitions = count_partitions(self._settings, self._topics)
+        self._partitions = partitions = count_partitions(self._settings, self._topics)
         self.group_protocol = choose_group_protocol(self._settings)
         producer = TransactionProducer(self._settings, self.health)
         producer.start(_START_WITHIN_S)
@@ -356,6 +356,7 @@ class Transport:
         self._mailbox.run(self._finding, lambda: Found(request, self._find(wanted)))
 
     def _find(self, wanted: FindTask) -> TaskFound | Corrupted:
+        check_partition(wanted.partition, self._partitions, self._topics)
         try:
             return self._prepare(self._finder.find(wanted.partition, wanted.without, wanted.warm))
         except TaskCorrupted as error:

@@ -11,8 +11,11 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from stream.config import KafkaSettings
 from stream.engine.journal import Backfill, JournalRecord, encode
 from stream.errors import ConfigError, RetriableError
+from stream.kafka.admin import Admin
 from stream.kafka.file_load import FileLoad, LoadProgress, holds_records
+from stream.kafka.reader import Reader
 from stream.kafka.transaction_producer import Fenced, Refused
+from stream.records import TopicPartition
 from tests.conftest import MakeTopic
 from tests.kafka.scripted import committed_values, output, wait_for
 
@@ -55,7 +58,10 @@ def send(load: FileLoad, topic: str, first: int, end: int, *, is_last: bool = Fa
 
 
 def sent(settings: KafkaSettings, topic: str) -> list[bytes | None]:
-    """All that is committed, in no order."""
+    """All that is committed, in no order, once the marks of the transactions' ends are there."""
+    with Reader(settings) as reader:
+        sources, admin = [TopicPartition(topic, number) for number in (0, 1)], Admin(settings)
+        wait_for(lambda: all(reader.watermarks(source)[1] == admin.end(source) for source in sources))
     return sorted((value for number in (0, 1) for value in committed_values(settings, topic, number)), key=str)
 
 

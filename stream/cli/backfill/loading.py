@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from hashlib import file_digest
 
 import structlog
 
 from stream.avro import Framing
+from stream.cli.backfill.loaded_file import LoadedFile
 from stream.cli.backfill.progress import load_progress
 from stream.cli.backfill.rows import Chunk, chunks, record_writer, schema_of_key
 from stream.cli.backfill.times import check_times, iso
@@ -28,7 +28,6 @@ from stream.runtime.worker import input_topics
 
 _log = structlog.get_logger("stream.run")
 
-_DIGEST_CHARACTERS = 32  # of the SHA-256 of the file's bytes: 128 bits
 # Another process that loads the file commits a chunk a second or so; one that took over may first have to wait for the
 # end of a transaction (20 s) and to pass over rows.
 _OTHER_IS_OVER_S = 60.0
@@ -55,11 +54,10 @@ def with_file_loaded(plans: Sequence[Plan], settings: Settings, say: Say) -> Set
     assert path is not None, "settings without a file need no load"
     file = open_rows(path)
     say(f"reading {path}")
-    with path.open("rb") as opened:
-        digest = file_digest(opened, "sha256").hexdigest()[:_DIGEST_CHARACTERS]
+    content = LoadedFile(path)
     load = FileLoad(settings.kafka_of_load(plans[-1].app), plans[-1].events.topic)
     try:
-        latest_ms = _Loading(plans, settings, file, digest, load, say).latest_ms()
+        latest_ms = _Loading(plans, settings, file, content, load, say).latest_ms()
     finally:
         load.close()
     return replace(settings, begin_from=BEGINNING, emit_from=settings.emit_from or iso(latest_ms + 1))
@@ -69,13 +67,13 @@ class _Loading:
     """One start of the command, from what an earlier one left to the end of the file."""
 
     def __init__(
-        self, plans: Sequence[Plan], settings: Settings, file: RowFile, digest: str, load: FileLoad, say: Say
+        self, plans: Sequence[Plan], settings: Settings, file: RowFile, content: LoadedFile, load: FileLoad, say: Say
     ) -> None:
         self._plans = plans
         self._plan = plans[-1]
         self._settings = settings
         self._file = file
-        self._digest = digest
+        self._content = content
         self._load = load
         self._say = say
         self._topic = plans[-1].events.topic
@@ -109,7 +107,7 @@ class _Loading:
     def _progress(self) -> LoadProgress | None:
         """How far this file is sent; refuses any other."""
         found = self._load.progress()
-        if found is not None and found.digest != self._digest:
+        if found is not None and found.digest != self._content.digest:
             part = "loaded" if found.is_whole else f"loaded up to row {found.rows:,}"
             raise ConfigError(
                 f"{self._file.path} is not the file that this app began with, or it was changed: another one was "
@@ -207,6 +205,8 @@ class _Loading:
                 chunk = next(coming)
 
     def _send(self, chunk: Chunk, latest_ms: int, config: dict[str, str]) -> int:
+        if self._content.has_changed():
+            raise self._changed()
         times_ms = chunk.records.timestamps_ms
         if len(times_ms):
             earliest_ms, newest_ms = int(times_ms.min()), int(times_ms.max())
@@ -215,11 +215,24 @@ class _Loading:
         if latest_ms < 0 and chunk.is_last:
             raise ConfigError(f"{self._file.path}: no row of it fits the schema of {self._topic}; nothing was sent")
         if latest_ms >= 0:  # a file of which nothing is sent yet binds nobody
-            self._load.send(chunk.records, LoadProgress(self._digest, chunk.rows, latest_ms, chunk.is_last))
+            self._load.send(chunk.records, LoadProgress(self._content.digest, chunk.rows, latest_ms, chunk.is_last))
         self._rows, self._failures = chunk.rows, 0
         for misfit in chunk.misfits:
             self._misfits.add(misfit, None)
         return latest_ms
+
+    def _changed(self) -> ConfigError:
+        """Rows of the file as it was before are in the topic, and none of those that it has now."""
+        if not self._rows:
+            return ConfigError(
+                f"{self._file.path} was changed while it was read; nothing of it was sent. Run this again once nobody "
+                "writes to it"
+            )
+        return ConfigError(
+            f"{self._file.path} was changed while it was loaded. Its first {self._rows:,} rows, as they were before, "
+            f"are in {self._topic}. Put the file back as it was and run this again, which goes on there; or, to begin "
+            f"with what the file is now: make the topic {self._topic} anew first"
+        )
 
     def _wait_for_another(self, begun: LoadProgress | None) -> None:
         """Until another process that took the load over is at its end, or stands still."""

@@ -7,10 +7,14 @@ Config = dict[str, object]
 # With librdkafka's default of one second a partition whose queue was full stays idle for that long: a reader that
 # keeps up with 400,000 records/s spends most of its time waiting.
 _FETCH_BACKOFF_MS = 5
-# Librdkafka stops fetching at 100,000 queued messages whatever their size; the budget in bytes is what should decide.
-_QUEUED_MESSAGES = 1_000_000
+# What librdkafka (2.16) holds of a queued record beside its value, which alone it counts: a budget of 64 MiB was
+# 427 MiB of payments of 90 bytes. So the budget bounds how many there are, too.
+_QUEUED_RECORD_BYTES = 400
+_MOST_QUEUED_RECORDS = 10_000_000  # librdkafka takes no more
 _FETCH_RESPONSE_BYTES = 50 * 2**20
 _SMALLEST_FETCH_BYTES = 64 * 2**10
+# A partition's share of one answer, which may come on top of the budget: Kafka's default. More is not faster.
+_LARGEST_FETCH_BYTES = 2**20
 # The end of a partition shows when a fetch comes back empty, and what else is asked of that broker waits for it: with
 # the default of 500 ms a task with nothing to restore was found after 3 s.
 _FETCH_AT_END_MS = 10
@@ -23,7 +27,7 @@ _HEARTBEAT_MS = 3_000
 
 def event_consumer(settings: KafkaSettings, group_protocol: str, partitions: int) -> Config:
     """The member of the group; it never commits and never chooses a position itself (rules 4, 8, 17, 18)."""
-    config = {**_reading(settings, partitions), "max.poll.interval.ms": settings.max_poll_interval_ms}
+    config = {**_reading(settings, _share(settings, partitions)), "max.poll.interval.ms": settings.max_poll_interval_ms}
     config["group.protocol"] = group_protocol
     if group_protocol == "classic":
         config["partition.assignment.strategy"] = "cooperative-sticky"
@@ -36,12 +40,13 @@ def event_consumer(settings: KafkaSettings, group_protocol: str, partitions: int
 
 def assigned_consumer(settings: KafkaSettings, partitions: int) -> Config:
     """A consumer that never joins: label partitions follow the events' by manual assignment (rule 13)."""
-    return _reading(settings, partitions)
+    return _reading(settings, _share(settings, partitions))
 
 
 def reader(settings: KafkaSettings) -> Config:
     """A short-lived consumer that reads partitions to their end, outside the group (rules 21 and 25)."""
-    return {**_reading(settings, 1), "enable.partition.eof": True, "fetch.wait.max.ms": _FETCH_AT_END_MS}
+    whole = _reading(settings, partition_bytes=settings.fetch_bytes)
+    return {**whole, "enable.partition.eof": True, "fetch.wait.max.ms": _FETCH_AT_END_MS}
 
 
 def row_reader(settings: KafkaSettings) -> Config:
@@ -69,17 +74,24 @@ def admin_client(settings: KafkaSettings) -> Config:
     return {"bootstrap.servers": settings.bootstrap_servers, **settings.librdkafka}
 
 
-def _reading(settings: KafkaSettings, partitions: int) -> Config:
-    # The consumer has one queue for all its partitions, and librdkafka holds the budget against that queue. Each
-    # partition may still have one response in flight beyond it, so those are bounded by its share (rule 32).
-    share = max(_SMALLEST_FETCH_BYTES, settings.fetch_bytes // max(1, partitions))
+def _share(settings: KafkaSettings, partitions: int) -> int:
+    """Of each partition in an answer that comes when the queue is all but full (rule 32)."""
+    return min(_LARGEST_FETCH_BYTES, max(_SMALLEST_FETCH_BYTES, settings.fetch_bytes // max(1, partitions)))
+
+
+def _queued_records(settings: KafkaSettings) -> int:
+    return max(1, min(_MOST_QUEUED_RECORDS, settings.fetch_bytes // _QUEUED_RECORD_BYTES))
+
+
+def _reading(settings: KafkaSettings, partition_bytes: int) -> Config:
+    # The consumer has one queue for all its partitions, and librdkafka holds the budget against that queue.
     return {
         "bootstrap.servers": settings.bootstrap_servers,
         "group.id": settings.group_id,
-        "queued.min.messages": _QUEUED_MESSAGES,
+        "queued.min.messages": _queued_records(settings),
         "fetch.queue.backoff.ms": _FETCH_BACKOFF_MS,
         "fetch.max.bytes": max(_FETCH_RESPONSE_BYTES, settings.max_message_bytes),
-        "max.partition.fetch.bytes": share,
+        "max.partition.fetch.bytes": partition_bytes,
         **settings.librdkafka,
         **settings.librdkafka_consumer,
         "queued.max.messages.kbytes": max(1, settings.fetch_bytes // 1024),

@@ -14,6 +14,7 @@ from stream.engine.plan import LAST, Plan
 from stream.kafka.reader import Reader
 from stream.resources import schema_text
 from stream.runtime.cluster_checks import check_cluster
+from stream.runtime.free_memory import FreeMemory
 from stream.runtime.health import WorkerHealth
 from stream.runtime.loading import LoadedApp
 from stream.runtime.metrics import WorkerMetrics
@@ -72,7 +73,8 @@ def run_worker(plans: Sequence[Plan], settings: Settings, on_progress: Callable[
             for plan, output_format, own_health, own_metrics in zip(plans, formats, healths, metrics, strict=True)
         ]
         loops = dict(zip(names, made, strict=True))
-        with StopSignals(lambda: request_stop(made)), Watchdog(health):
+        memory = FreeMemory(lambda: all(loop.keeps_up for loop in made))
+        with StopSignals(lambda: request_stop(made)), Watchdog(health), memory:
             on_progress("joining the group")
             run_loops(loops, lambda: _started(plans[-1].app, began))
     finally:

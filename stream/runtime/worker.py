@@ -154,6 +154,7 @@ class WorkerLoop:
         self._in_flight: list[np.ndarray] = []
         self._snapshots: dict[tuple[int, int], int] = {}
         self._has_joined = False
+        self.keeps_up = False  # whether at the last look no more events waited at the broker than come at once
 
     def request_stop(self) -> None:
         """Stop after the slice at hand; may be called from a signal handler."""
@@ -308,9 +309,10 @@ class WorkerLoop:
         self._looked_s = time.monotonic()
         self._tasks.look(self._worker.slots, self._transport.loading())
         self._inputs.look(self._transport.watch.report, {slot.task.partition for slot in self._worker.slots})
-        for source, records in self._transport.lags().items():
-            if source.topic == self._input_topic:
-                self._metrics.record_lag(source.partition, records)
+        lags = {source: lag for source, lag in self._transport.lags().items() if source.topic == self._input_topic}
+        for source, records in lags.items():
+            self._metrics.record_lag(source.partition, records)
+        self.keeps_up = sum(lags.values()) <= self._kafka.poll_records
         # Looked at twice: the group's answer is known a moment before the partitions that it gave.
         had_joined, self._has_joined = self._has_joined, self._transport.has_joined
         if had_joined and self._transport.stopped is None:

@@ -144,6 +144,29 @@ def test_rule_32_one_budget_of_fetched_bytes_whatever_the_number_of_partitions()
         assert config["max.partition.fetch.bytes"] == 512 * 1024
 
 
+def test_rule_32_small_records_count_with_what_the_client_holds_beside_each() -> None:
+    """librdkafka counts their values alone: a budget of 64 MiB was 427 MiB of payments of 90 bytes. And what four
+    partitions answer when the queue is all but full is little beside the budget."""
+    held_beside_bytes = 400
+    for settings in (KafkaSettings("group", "id"), KafkaSettings("group", "id", fetch_bytes=8 * 2**20)):
+        for config in (
+            client_config.event_consumer(settings, "classic", 4),
+            client_config.assigned_consumer(settings, 4),
+            client_config.reader(settings),
+        ):
+            queued = config["queued.min.messages"]
+            assert isinstance(queued, int)
+            assert 0.9 * settings.fetch_bytes < queued * held_beside_bytes <= settings.fetch_bytes
+        assert client_config.event_consumer(settings, "classic", 4)["max.partition.fetch.bytes"] == 2**20
+
+
+@pytest.mark.parametrize(("fetch_bytes", "records"), [(1, 1), (2**33, 10_000_000)])
+def test_a_budget_at_its_ends_is_one_that_the_client_takes(fetch_bytes: int, records: int) -> None:
+    """It refuses none, and more than ten million."""
+    config = client_config.event_consumer(KafkaSettings("group", "id", fetch_bytes=fetch_bytes), "classic", 1)
+    assert config["queued.min.messages"] == records
+
+
 @pytest.mark.parametrize(
     ("setting", "said"),
     [

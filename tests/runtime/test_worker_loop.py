@@ -10,7 +10,7 @@ import pytest
 from stream.engine.lifecycle import TaskState
 from stream.engine.protocol import Assigned, Commit, CommitOutcome, CommitReturned, Lost, Revoked, SnapshotPublished
 from stream.kafka.input_margins import InputReport
-from stream.records import RecordBatch
+from stream.records import RecordBatch, TopicPartition
 from stream.runtime.health import WorkerHealth
 from stream.runtime.metrics import WorkerMetrics
 from stream.runtime.settings import Settings
@@ -155,3 +155,16 @@ def test_latency_is_that_of_the_prediction_s_way_out(
 
     assert latencies(outside) == ((2.0, 2.0) if delivery == "immediate" else (2.0, 6.0))
     assert np.isfinite(latencies(outside)).all()
+
+
+@pytest.mark.parametrize(("behind", "keeps_up"), [((6_000, 4_000), True), ((6_000, 4_001), False)])
+def test_a_worker_keeps_up_while_no_more_waits_than_comes_at_once(
+    behind: tuple[int, int], keeps_up: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the events of all its partitions; labels may well wait for theirs. It is not known before it was looked."""
+    loop, _, outside = make_loop(monkeypatch)
+    lags = {TopicPartition("payments", number): records for number, records in enumerate(behind)}
+    outside.transport.lags = lambda: {**lags, TopicPartition("chargebacks", 0): 500}
+    before = loop.keeps_up
+    loop._look()
+    assert (before, loop.keeps_up) == (False, keeps_up)

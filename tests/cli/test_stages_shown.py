@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from stream.app import compile_stages
-from stream.cli.checks.stages import hops_text
+from stream.cli.checks.findings import Findings, Status
+from stream.cli.checks.stages import hops_text, note_left_behind
+from stream.runtime.settings import Settings
 from tests.cli.commands import project, run
 from tests.runtime.staged_app import declare_staged
 
@@ -109,3 +111,39 @@ def test_one_partition_needs_no_topics_between(by_country: Path) -> None:
     """It sees the events of every key."""
     made = json.loads(run("topics", "create", "shop.py:app", "--plan", "--json").stdout)
     assert not any("repartition" in topic["name"] or "entry" in topic["name"] for topic in made["topics"])
+
+
+def test_what_stages_that_are_no_more_have_left_is_named() -> None:
+    """Topics and group of each; those of stages that are, of the app itself and of others are not."""
+    plans = compile_stages(declare_staged("x"), {}, 2)
+    there = [f"x.{stage}.{kind}" for stage in ("labels", "entry", "by-shop") for kind in ("journal", "snapshots")]
+    others = [
+        "x.repartition",
+        "x.journal",
+        "x.by-shop.repartition",
+        "xy.by-city.journal",
+        "x.by-city.orders",
+        "by-city",
+    ]
+    findings = Findings()
+    note_left_behind(plans, Settings(), [*there, *others], findings)
+    assert findings.found == []
+
+    left = ["x.by-city.journal", "x.by-city.repartition", "x.by-a.b.snapshots"]
+    note_left_behind(plans, Settings(), [*there, *others, *left], findings)
+    assert [(each.status, each.subject) for each in findings.found] == [
+        (Status.NOTE, "x.by-a.b"),
+        (Status.NOTE, "x.by-city"),
+    ]
+    assert "has left x.by-city.journal, x.by-city.repartition and the group x.by-city." in findings.found[1].text
+
+
+def test_names_that_were_chosen_are_known_of_what_is_left() -> None:
+    """A prefix, and topics that settings name."""
+    plans = compile_stages(declare_staged("x"), {}, 1)[-1:]
+    findings, settings = Findings(), Settings(topic_prefix="eu-", journal_topic="book", group_id="team")
+    there = ["book", "book.entry", "eu-x.entry.snapshots", "x.entry.snapshots", "book.keeping"]
+    note_left_behind(plans, settings, there, findings)
+    assert [each.text.partition(". ")[0] for each in findings.found] == [
+        "stage entry is no more, and has left book.entry, eu-x.entry.snapshots and the group team.entry"
+    ]

@@ -5,7 +5,7 @@ from collections.abc import Container
 from stream import avro
 from stream.avro import Framing, parse_schema
 from stream.cli.checks.findings import Findings
-from stream.cli.checks.stages import hops_text
+from stream.cli.checks.stages import hops_text, note_left_behind
 from stream.cli.connection import quick_registry, reachable_admin
 from stream.engine.plan import Plan
 from stream.errors import ConfigError, StreamError
@@ -46,10 +46,13 @@ def _stages(app: LoadedApp, settings: Settings, admin: Admin, findings: Findings
     """As many as the event topic's partitions need; one where it is not there."""
     state = admin.describe([app.plan.events.topic])[app.plan.events.topic]
     try:
-        return app.stages(state.partitions if state else 1, settings.topic_prefix)
+        plans = app.stages(state.partitions if state else 1, settings.topic_prefix)
     except ConfigError as error:
         findings.wrong("features", app.plan.app, str(error))
         return (app.plan,)
+    if state is not None:  # otherwise nobody knows which stages there will be
+        note_left_behind(plans, settings, admin.topics(), findings)
+    return plans
 
 
 def _topics(plan: Plan, settings: Settings) -> list[str]:

@@ -114,16 +114,16 @@ class TransactionProducer:
             raise Refused(failed.reason, is_final=failed.is_final)
 
     def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata], group_metadata: Any) -> None:
-        """Flush, send the offsets in one request (rule 8), commit.
+        """Send the offsets in one request (rule 8) while the last records arrive, wait for both, commit.
 
         Raises:
             Refused: it was aborted instead.
             ProducerOver: the outcome is unknown.
             Fenced: another worker uses the id.
         """
-        self.flush()
         positions = [CommitPosition(*source, at.next_offset, at.metadata) for source, at in offsets.items()]
         self._call(lambda wait_s: self._send_offsets(positions, group_metadata, wait_s))
+        self.flush()
         self._call(lambda wait_s: self._producer.commit_transaction(wait_s))
 
     def abort(self) -> None:
@@ -193,6 +193,9 @@ class TransactionProducer:
                 answers.put(None)
 
         threading.Thread(target=call, name="stream-offsets", daemon=True).start()
+        # Meanwhile what was produced last need not linger. It is the offsets that the coordinator hears of first: the
+        # client waits a millisecond before it has a partition taken into the transaction.
+        self._served(lambda: self._producer.flush(wait_s))
         try:
             raised = answers.get(timeout=_OFFSETS_WITHIN_S)
         except queue.Empty:

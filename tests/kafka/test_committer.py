@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -45,6 +46,8 @@ class Script:
         self.steps: dict[str, list[Step]] = {}
         self.ids: list[str] = []
         self.committed: Mapping[TopicPartition, CommittedOffset] = {}
+        self.left = 0  # records that a flush does not wait for any longer
+        self.on_delivery: Callable[[KafkaError, Any], None] = lambda *_: None
 
     def call(self, client: int, name: str) -> None:
         self.calls.append(f"{client} {name}")
@@ -53,6 +56,7 @@ class Script:
 
     def client(self, config: Mapping[str, Any], **_: Any) -> "Client":
         self.ids.append(config["transactional.id"])
+        self.on_delivery = config["on_delivery"]
         return Client(self, len(self.ids))
 
     def read_committed(self, sources: tuple[TopicPartition, ...]) -> Mapping[TopicPartition, CommittedOffset]:
@@ -88,7 +92,9 @@ class Client:
         return 0
 
     def flush(self, wait_s: float) -> int:
-        return 0
+        if steps := self._script.steps.get("flush"):
+            steps.pop(0)()
+        return self._script.left
 
     def send_offsets_to_transaction(self, positions: list[Any], metadata: Any, wait_s: float) -> None:
         assert [(at.topic, at.offset, at.metadata) for at in positions] == [
@@ -165,6 +171,41 @@ def test_a_commit_is_one_request_for_offsets_and_one_for_the_end(script: Script,
     """Rule 8: begin, produce, offsets, commit; nothing has to be settled."""
     assert commit() == CommitReturned(7, CommitOutcome.COMMITTED)
     assert script.calls == WHOLE
+
+
+def test_offsets_are_under_way_while_the_last_records_arrive(script: Script, commit: Any) -> None:
+    """Neither waits for the other, and the end waits for both."""
+    script.left = 1
+    is_flushing = threading.Event()
+
+    def arrived() -> None:
+        script.calls.append("arrived")
+        script.left = 0
+
+    script.steps["offsets"] = [lambda: None if is_flushing.wait(WITHIN_S) else pytest.fail("nothing is flushed")]
+    script.steps["flush"] = [is_flushing.set, lambda: None, arrived]
+
+    assert commit() == CommitReturned(7, CommitOutcome.COMMITTED)
+    assert script.calls == [*WHOLE[:-1], "arrived", "1 commit"]
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [(KafkaError.MSG_SIZE_TOO_LARGE, CommitOutcome.UNSENDABLE), (KafkaError._MSG_TIMED_OUT, CommitOutcome.REFUSED)],
+)
+@pytest.mark.parametrize("at", [0, 1], ids=["beside the offsets", "behind them"])
+def test_a_record_that_did_not_arrive_ends_the_transaction_whatever_became_of_the_offsets(
+    script: Script, commit: Any, code: int, outcome: CommitOutcome, at: int
+) -> None:
+    """It is told as the reason, and nothing is committed."""
+    message = SimpleNamespace(topic=lambda: "predictions")
+    script.steps["flush"] = [*[lambda: None] * at, lambda: script.on_delivery(KafkaError(code, "scripted"), message)]
+
+    answer = commit()
+
+    assert answer.outcome is outcome
+    assert "predictions: scripted" in answer.message
+    assert script.calls == [*WHOLE[:-1], "1 abort"]
 
 
 @pytest.mark.parametrize(

@@ -26,13 +26,23 @@ ADMIN_TIMEOUT_S = 30
 # Modules of more than some ten seconds, the longest first, as `make test` showed them. Each runs in one process, beside
 # what its tests share; where the order is wrong, a run is longer and nothing else.
 LONGEST = (
-    "runtime/test_chaos",
     "runtime/test_rebalances",
-    "runtime/test_stages_state",
+    "runtime/test_chaos",
     "runtime/test_crashes",
+    "demo/test_demo_on_kafka",
+    "deploy/test_dashboard",
+    "cli/test_local_broker",
+    "runtime/test_fencing",
+    "runtime/test_backfill",
+    "runtime/test_forgotten_groups",
+    "benchmarks/test_benchmarks",
+    "cli/test_rights_on_kafka",
+    "runtime/test_stages_state",
+    "runtime/test_mistakes",
+    "control/test_control_on_kafka",
+    "runtime/test_complaints",
     "runtime/test_stages",
     "runtime/test_plain_run",
-    "demo/test_demo_on_kafka",
 )
 
 # How quick examples are made and run depends on what else the machine does, and says nothing about the code.

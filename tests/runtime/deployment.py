@@ -106,6 +106,15 @@ class Deployment:
         for worker in self.workers:
             worker.kill()
 
+    @property
+    def groups(self) -> list[str]:
+        """The consumer groups of its workers."""
+        return [self.name]
+
+    def is_handled(self) -> bool:
+        """Whether everything that was sent is committed."""
+        return self.committed() == self.ends()
+
     def wait_until_handled(self) -> None:
         """Until everything that was sent is committed."""
 
@@ -113,7 +122,7 @@ class Deployment:
             for worker in self.workers:
                 status = worker.process.poll()
                 assert status in (None, 0, -signal.SIGKILL), f"a worker ended with {status}\n{worker.log}"
-            return self.committed() == self.ends()
+            return self.is_handled()
 
         wait_until(is_handled, "all is committed", self.explain)
 
@@ -226,9 +235,9 @@ class Deployment:
         )
 
 
-def shares(app: Deployment) -> list[int]:
-    """How many partitions each member of the group has."""
-    return sorted(len(partitions) for partitions in Admin(app.kafka).group(app.name).members.values())
+def shares(app: Deployment, group: str = "") -> list[int]:
+    """How many partitions each member of a group has; of the only one, or the last stage's."""
+    return sorted(len(partitions) for partitions in Admin(app.kafka).group(group or app.name).members.values())
 
 
 def wait_for_shares(app: Deployment, *wanted: int) -> None:

@@ -102,6 +102,10 @@ class WorkerProcess:
         self._guard.release()
         return status
 
+    def is_ready(self) -> bool:
+        """Whether it has joined and restored what it got; also false where it has ended."""
+        return self.process.poll() is None and bool(self.said("started")) and self.get("/readyz")[0] == 200
+
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of a GET from its metrics server."""
         self.wait_for_log("metrics")

@@ -1,19 +1,24 @@
 """A deployment of an app with stages, seen from outside."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from confluent_kafka import Message
 
 from stream.app import compile_stages
 from stream.cli.topic_creation import planned
 from stream.engine import journal
+from stream.engine.effects import OutputBatch
+from stream.engine.journal import JournalRecord
 from stream.engine.learned_labels import LabelReader
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.small_avro import decode_small
+from stream.engine.snapshot import Checkpoint
 from stream.engine.task import Task
 from stream.kafka.admin import Admin
 from stream.kafka.packing import pack_batch
@@ -24,10 +29,11 @@ from tests.runtime.deployment import Deployment
 from tests.runtime.processes import WorkerProcess
 from tests.runtime.staged_app import CARD_CHARGEBACK, SHOP_PAYMENT, declare_staged
 from tests.runtime.traffic import Traffic, encoded
-from tests.runtime.truth import _between, predicted, should
+from tests.runtime.truth import between, predicted, should
 from tests.runtime.waiting import wait_until
 
 SHOPS = 7
+STAGED_APP = "tests/runtime/staged_app.py:app"
 
 
 class ShopTraffic(Traffic):
@@ -59,9 +65,24 @@ class Staged(Deployment):
         """Make all topics of the app, as `stream topics create --inputs` does."""
         Admin(self.kafka).create(planned(self.stages, Settings(), self.partitions, -1, with_inputs=True).topics)
 
-    def start_staged(self, slot: str = "0", **settings: str) -> WorkerProcess:
+    def start(
+        self, slot: str = "0", arguments: Sequence[str] = (), target: str = STAGED_APP, **settings: str
+    ) -> WorkerProcess:
         """Start a worker of all stages."""
-        return self.start(slot, target="tests/runtime/staged_app.py:app", **settings)
+        return super().start(slot, arguments, target, **settings)
+
+    @property
+    def groups(self) -> list[str]:
+        """Of each stage its own."""
+        return [plan.name for plan in self.stages]
+
+    def is_handled(self) -> bool:
+        """Whether every stage has taken all records of its inputs, in committed cycles.
+
+        In the order in which the stages stand, twice: the last one sends labels back to an earlier one.
+        """
+        reads = [(plan, topic) for plan in self.stages for topic in input_topics(plan)]
+        return all(self.taken(plan, topic) >= len(self.records(topic)) for plan, topic in (*reads, *reads))
 
     def wait_until_predicted(self) -> None:
         """Until every event that should be predicted is, and every label has passed its stage and the last one."""
@@ -70,24 +91,21 @@ class Staged(Deployment):
         wait_until(lambda: len(predicted(self)) >= expected, f"{expected} predictions", self.explain)
         wait_until(lambda: self.labels_taken() >= labels, f"{labels} labels", self.explain)
 
-    def wait_until_labels_are_back(self) -> None:
-        """Until the shops' stage has taken all that came to it, labels that were learned among it."""
-        shops = self.stages[2]
-        wait_until(
-            lambda: self._taken(shops, shops.input_topic) == len(self.records(shops.input_topic)),
-            f"all of {shops.input_topic}",
-            self.explain,
-        )
-
     def labels_taken(self) -> int:
         """Labels in committed cycles of the last stage, or of the only one, which reads them where they come from."""
         last = self.stages[-1]
         assert last.labels is not None
-        return self._taken(last, self.labels, last.labels.topic)
+        return self.taken(last, self.labels, last.labels.topic)
 
-    def _taken(self, plan: Plan, *topics: str) -> int:
+    def taken(self, plan: Plan, *topics: str) -> int:
+        """Records of these topics in committed cycles of a stage."""
         cycles = [journal.decode(message.value()) for message in self.records(names_of(self, plan).topics.journal)]
         return sum(item.count for cycle in cycles for item in cycle.ranges if item.topic in topics)
+
+
+def input_topics(plan: Plan) -> list[str]:
+    """What a stage reads."""
+    return [plan.input_topic, *([plan.labels.topic] if plan.labels else [])]
 
 
 def names_of(app: Staged, plan: Plan) -> OutputFormat:
@@ -106,48 +124,105 @@ def labels_sent_back(app: Staged) -> Counter[tuple[int, int]]:
     return back
 
 
-def check_stage(app: Staged, plan: Plan) -> int:
-    """Its journal takes every record of its inputs once, and its snapshots are what a fresh engine makes of that.
+def check_ranges(app: Staged, plan: Plan) -> int:
+    """Every offset of its inputs lies in exactly one committed range; how many records its input topic has."""
+    journals = journals_of(app, plan)
+    for topic, partitions in inputs_of(app, plan).items():
+        for partition in range(app.partitions):
+            ranges = [item for record in journals[partition] for item in record.ranges if item.topic == topic]
+            there = np.array([message.offset() for message in partitions[partition]], np.int64)
+            taken = [there[(there >= item.first) & (there <= item.last)] for item in ranges]
+            assert [len(each) for each in taken] == [item.count for item in ranges], (topic, partition)
+            assert np.concatenate([*taken, there[:0]]).tolist() == there.tolist(), (topic, partition)
+    return len(app.records(plan.input_topic))
 
-    Returns:
-        Records of its input topic.
-    """
-    format, taken = names_of(app, plan), 0
-    inputs = [plan.input_topic, *([plan.labels.topic] if plan.labels else [])]
-    by_topic = {topic: app.by_partition(topic) for topic in inputs}
-    journals = app.by_partition(format.topics.journal)
-    for partition in range(app.partitions):
-        records = [journal.decode(message.value()) for message in journals[partition]]
+
+def are_what_their_journals_give(app: Staged) -> bool:
+    """Whether fresh engines over the journals of all stages have the state of the last snapshots, and send on what was
+    sent on."""
+    sent = Sent()
+    are_alike = [_is_what_its_journals_give(app, plan, sent) for plan in app.stages]
+    between_stages = {each.input_topic for each in app.stages if each.arrives} | set(app.stages[-1].handed_on)
+    read = {topic: Counter(message.value() for message in app.records(topic)) for topic in between_stages}
+    return all(are_alike) and all(sent[topic] == read[topic] for topic in between_stages)
+
+
+def _is_what_its_journals_give(app: Staged, plan: Plan, sent: "Sent") -> bool:
+    inputs, journals, are_alike = inputs_of(app, plan), journals_of(app, plan), True
+    for partition, records in journals.items():
+        if not records:
+            continue  # no shop's events lie there
+        task = replayed(app, plan, partition, records, inputs, sent)
+        loaded = Task(plan, partition, 1, names_of(app, plan))
+        loaded.load(newest_checkpoint(app, plan, partition, records))
+        are_alike &= (loaded.cycle, loaded.state.digest()) == (task.cycle, task.state.digest())
+    return are_alike
+
+
+class Sent(defaultdict[str, Counter[bytes]]):
+    """How often each value was sent to each topic."""
+
+    def __init__(self) -> None:
+        super().__init__(Counter)
+
+    def add(self, batches: Iterable[OutputBatch]) -> None:
+        """Count the values of these."""
+        for batch in batches:
+            self[batch.topic].update(batch.data[start:end].tobytes() for start, end in batch.values)
+
+
+def inputs_of(app: Staged, plan: Plan) -> dict[str, dict[int, list[Message]]]:
+    """Records of a stage's input topics, by partition."""
+    return {topic: app.by_partition(topic) for topic in input_topics(plan)}
+
+
+def journals_of(app: Staged, plan: Plan) -> dict[int, list[JournalRecord]]:
+    """The committed journals of a stage's tasks, each of them one chain."""
+    found = app.by_partition(names_of(app, plan).topics.journal)
+    journals = {
+        partition: [journal.decode(message.value()) for message in found[partition]]
+        for partition in range(app.partitions)
+    }
+    for records in journals.values():
         journal.check_chain(records)
-        batches = {
-            topic: pack_batch(TopicPartition(topic, partition), found[partition])
-            for topic, found in by_topic.items()
-            if found[partition]
-        }
-        task = Task(plan, partition, 1, format)
-        task.start_at(dict.fromkeys(task.sources, 0))
-        counts: Counter[str] = Counter()
-        for record in records:
-            for place, item in enumerate(record.ranges):
-                task.repeat_answers(record, place)
-                batch = _between(batches[item.topic], item.first, item.last)
-                assert len(batch) == item.count
-                counts[item.topic] += len(batch)
-                task.process(batch, item.now_ms)
-            task.repeat_answers(record, len(record.ranges))
-            task.close_replayed(record)
-        assert counts == {topic: len(batch) for topic, batch in batches.items()}
-        taken += counts[plan.input_topic]
-        store = TopicSnapshotStore(
-            replace(app.kafka, group_id=plan.name, transactional_id="reader"), format.topics.snapshots
-        )
+    return journals
+
+
+def replayed(
+    app: Staged,
+    plan: Plan,
+    partition: int,
+    records: Sequence[JournalRecord],
+    inputs: Mapping[str, Mapping[int, list[Message]]],
+    sent: Sent,
+) -> Task:
+    """A fresh task that consumed what a journal says; what it sends on is added to `sent`."""
+    batches = {
+        topic: pack_batch(TopicPartition(topic, partition), found[partition])
+        for topic, found in inputs.items()
+        if found[partition]
+    }
+    task = Task(plan, partition, 1, names_of(app, plan))
+    task.start_at(dict.fromkeys(task.sources, 0))
+    for record in records:
+        for place, item in enumerate(record.ranges):
+            task.repeat_answers(record, place)
+            batch = between(batches[item.topic], item.first, item.last)
+            given = task.process(batch, item.now_ms)
+            assert given.taken == len(batch), given
+            sent.add((*given.sent_on, *given.transactional))
+        task.repeat_answers(record, len(record.ranges))
+        task.close_replayed(record)
+    return task
+
+
+def newest_checkpoint(app: Staged, plan: Plan, partition: int, records: Sequence[JournalRecord]) -> Checkpoint:
+    """The newest snapshot of a task that stands in its journal."""
+    kafka = replace(app.kafka, group_id=plan.name, transactional_id="reader")
+    with closing(TopicSnapshotStore(kafka, names_of(app, plan).topics.snapshots)) as store:
         stored = store.load(partition, {(record.cycle, record.digest) for record in records})
-        store.close()
-        assert stored.checkpoint is not None, stored.damaged
-        loaded = Task(plan, partition, 1, format)
-        loaded.load(stored.checkpoint)
-        assert (loaded.cycle, loaded.state.digest()) == (task.cycle, task.state.digest())
-    return taken
+    assert stored.checkpoint is not None, stored.damaged
+    return stored.checkpoint
 
 
 def check_order(app: Staged) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from stream.cli.broker.local import LocalBroker
-from tests.runtime.staged import Staged, check_order, check_stage, labels_sent_back
+from tests.runtime.staged import Staged, are_what_their_journals_give, check_order, check_ranges, labels_sent_back
 from tests.runtime.traffic import SteadyTraffic
 from tests.runtime.truth import check_outputs, predicted
+from tests.runtime.waiting import wait_until
 
 
 @pytest.fixture
@@ -24,21 +25,22 @@ def test_rule_34_a_killed_worker_of_several_stages_loses_nothing_and_nothing_is_
     """Two workers, one is killed amid the traffic and comes back: each stage is what its journal says, bit for bit."""
     staged.settings = {**staged.settings, "session_timeout_ms": "6000", "snapshot_interval_s": "2"}
     with SteadyTraffic(staged.traffic, per_second=500):
-        first, second = staged.start_staged("0"), staged.start_staged("1")
+        first, second = staged.start("0"), staged.start("1")
         first.wait(lambda: len(predicted(staged)) > 500, "predictions")
         second.end(signal.SIGKILL)
         staged.expect_end(second)
         before = len(predicted(staged))
-        again = staged.start_staged("1")
+        again = staged.start("1")
         again.wait_for_log("partitions gained", len(staged.stages))  # of each stage some, once its kernels are compiled
         again.wait(lambda: len(predicted(staged)) > before + 1500, "predictions of all partitions again")
     staged.wait_until_predicted()
-    staged.wait_until_labels_are_back()
+    wait_until(staged.is_handled, "all of every stage is taken", staged.explain)
     staged.stop(first, again)
 
     check_outputs(staged)
     check_order(staged)
-    labels, events, shops, last = (check_stage(staged, plan) for plan in staged.stages)
+    labels, events, shops, last = (check_ranges(staged, plan) for plan in staged.stages)
+    assert are_what_their_journals_give(staged)
     assert labels == staged.labels_taken()  # they were keyed otherwise than the events (rule 19)
     assert last == len(predicted(staged))
     back = labels_sent_back(staged)

@@ -78,7 +78,7 @@ def test_rule_34_all_stages_are_shown_verified_brought_up_and_begin_anew_togethe
 ) -> None:
     """Also behind a kill -9, and though the reset is interrupted in the middle: every event is predicted once more."""
     staged.traffic.send(400)
-    worker = staged.start_staged()
+    worker = staged.start()
     staged.wait_until_predicted()
     refused = state("reset", "--yes")
     assert isinstance(refused.exception, ConfigError)
@@ -97,7 +97,7 @@ def test_rule_34_all_stages_are_shown_verified_brought_up_and_begin_anew_togethe
     assert (whole.exit_code, places(tasks_of(whole))) == (0, ALL)
     assert all(each["identical"] and each["rebuilt_from"] == "beginning" for each in tasks_of(whole))
 
-    crashed = staged.start_staged()
+    crashed = staged.start()
     staged.traffic.send(100)
     staged.wait_until_predicted()
     crashed.end(signal.SIGKILL)
@@ -118,7 +118,7 @@ def test_rule_34_all_stages_are_shown_verified_brought_up_and_begin_anew_togethe
     assert all((each["journal"], each["snapshots"], each["keys"]) == (None, [], 0) for each in anew)
     assert [staged.records(topic) for plan in staged.stages for topic in plan.handed_on] == [[], [], []]
 
-    again = staged.start_staged()
+    again = staged.start()
     again.wait(lambda: len(set(predicted(staged))) > len(before), "predictions of what came behind the reset")
     again.wait(lambda: len(predicted(staged)) == len(before) + len(set(predicted(staged))), "all once more")
     staged.stop(again)
@@ -141,7 +141,7 @@ def end_between_the_steps(staged: Staged, state: State, monkeypatch: pytest.Monk
     with monkeypatch.context() as patched:
         patched.setattr(TaskReset, "reset", until_third)
         assert isinstance(state("reset", "--yes").exception, Killed)
-    half = staged.start_staged()
+    half = staged.start()
     assert half.exit_status() == 1
     staged.expect_end(half)
     assert "a reset of this task was interrupted before its journal was deleted" in half.log
@@ -155,7 +155,7 @@ def test_an_app_that_gets_stages_is_refused_until_it_is_reset(staged: Staged, st
     staged.stop(alone)
     before = sorted(predicted(staged))
 
-    refused = staged.start_staged()
+    refused = staged.start()
     assert refused.exit_status() == 1
     staged.expect_end(refused)
     assert "the stages of" in refused.log
@@ -164,7 +164,7 @@ def test_an_app_that_gets_stages_is_refused_until_it_is_reset(staged: Staged, st
     done = state("reset", "--yes")
     assert done.exit_code == 0, done.exception
 
-    worker = staged.start_staged()
+    worker = staged.start()
     worker.wait(lambda: len(predicted(staged)) >= 2 * len(before), "all once more")
     staged.stop(worker)
     assert sorted(predicted(staged)) == sorted(2 * before)

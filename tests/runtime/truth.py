@@ -142,7 +142,7 @@ def state_of_journal(app: Deployment, partition: int, plan: Plan | None = None) 
     for record in cycles(app, partition):
         for place, taken in enumerate(record.ranges):
             task.repeat_answers(record, place)
-            batch = _between(inputs[taken.topic], taken.first, taken.last)
+            batch = between(inputs[taken.topic], taken.first, taken.last)
             while len(batch):
                 given = task.process(batch, taken.now_ms)
                 rows.keep(given.rows)
@@ -174,7 +174,8 @@ def plan_of(app: Deployment) -> Plan:
     return compile_app(declare(app.name), {})
 
 
-def _between(batch: RecordBatch, first: int, last: int) -> RecordBatch:
+def between(batch: RecordBatch, first: int, last: int) -> RecordBatch:
+    """The records from one offset to another."""
     start, end = np.searchsorted(batch.offsets, [first, last + 1])
     return batch.part(int(start), int(end))
 

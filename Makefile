@@ -97,6 +97,9 @@ bench-memory: $(STAMP) ## memory of a worker over 10 million events
 bench-snapshots: $(STAMP) ## snapshots of 1 GB of state: how long they hold it up, what they write (make bench-snapshots ARGS="--megabytes 300")
 	@$(BIN)/python -m benchmarks.snapshots $(ARGS)
 
+bench-growth: $(STAMP) ## stores of millions of rows: the longest call while they grow (make bench-growth ARGS="--millions 1")
+	@$(BIN)/python -m benchmarks.growth $(ARGS)
+
 bench-chaos: $(STAMP) ## workers on a real Kafka under random faults (make bench-chaos ARGS="--faults 100")
 	@$(BIN)/python -m tests.runtime.chaos $(ARGS)
 

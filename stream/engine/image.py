@@ -11,6 +11,7 @@ import numpy as np
 
 from stream.engine.state import LearnedState
 from stream.kernels.pages import PAGE_ROWS, Paged, copy_marked, pages_of
+from stream.kernels.reserved import reserved
 from stream.records import Array, Bytes, Ints
 
 # While an image is being made, a slice has at most so many records: what they change must be less than what is copied
@@ -91,7 +92,9 @@ class _PageGroup:
         (first, *_) = paged.values()
         self.marks: Bytes = first.marks
         self.marks[:] = 1
-        self.copies: dict[str, Array] = {name: np.empty_like(each.array) for name, each in paged.items()}
+        self.copies: dict[str, Array] = {
+            name: reserved(each.array.shape).view(each.array.dtype) for name, each in paged.items()
+        }
         self._tables = [
             (_cells(each.array), _cells(self.copies[name]), PAGE_ROWS * (each.array.size // max(len(each.array), 1)))
             for name, each in paged.items()

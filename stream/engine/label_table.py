@@ -45,7 +45,9 @@ NO_ROW, NO_EVENT, NOT_HERE = -1, -2, -3
 class Ids(NamedTuple):
     """A ring of ids as kernels take it: one argument."""
 
-    slots: Ints  # of the index, a power of two of them: number of an entry, or EMPTY; follows from the entries
+    slots: Ints  # of the index, a power of two of them: number of an entry + 1, 0 where free; follows from the entries
+    next_slots: Ints  # more of them, which are to replace those once all entries are in; else one
+    moved: Ints  # (1,): entries below this number were entered there; 0 where nothing is to be replaced
     entries: Ints  # (places, ENTRY_CELLS)
     marks: Ints  # (MARKS,)
     pages: Bytes  # marks of the entries' pages
@@ -67,30 +69,34 @@ def home_of(mask: int, event_id: int) -> np.int64:
 
 
 @kernel
-def place_of(ids: Ids, event_id: int) -> int:
+def place_of(index: Ints, entries: Ints, event_id: int) -> int:
     """Slot in the index of the entry with this id, or the free slot where it belongs."""
-    index, entries = ids.slots, ids.entries
     mask = len(index) - 1
     slot = home_of(mask, event_id)
-    while index[slot] != EMPTY and entries[index[slot] % len(entries), ID] != event_id:
+    while index[slot] != 0 and entries[(index[slot] - 1) % len(entries), ID] != event_id:
         slot = (slot + 1) & mask
     return int(slot)
 
 
 @kernel
-def free_slot(ids: Ids, slot: int) -> None:
+def number_of(ids: Ids, event_id: int) -> int:
+    """Number of the entry with this id; EMPTY where there is none."""
+    return int(ids.slots[place_of(ids.slots, ids.entries, event_id)] - 1)
+
+
+@kernel
+def free_slot(index: Ints, entries: Ints, slot: int) -> None:
     """Empty a slot and shift later ones of its run back, so that no tombstones gather (Knuth 6.4, algorithm R)."""
-    index, entries = ids.slots, ids.entries
     mask = len(index) - 1
     hole = slot
     probe = (slot + 1) & mask
-    while index[probe] != EMPTY:
-        home = home_of(mask, entries[index[probe] % len(entries), ID])
+    while index[probe] != 0:
+        home = home_of(mask, entries[(index[probe] - 1) % len(entries), ID])
         if ((probe - home) & mask) >= ((probe - hole) & mask):
             index[hole] = index[probe]
             hole = probe
         probe = (probe + 1) & mask
-    index[hole] = EMPTY
+    index[hole] = 0
 
 
 @kernel
@@ -98,9 +104,13 @@ def drop_entry(ids: Ids) -> None:
     """Forget the oldest entry; a label that never met its event is counted as unknown."""
     number = ids.marks[ENTRY_TAIL]
     place = number % len(ids.entries)
-    slot = place_of(ids, ids.entries[place, ID])
-    if ids.slots[slot] == number:
-        free_slot(ids, slot)
+    if number < ids.moved[0]:
+        slot = place_of(ids.next_slots, ids.entries, ids.entries[place, ID])
+        if ids.next_slots[slot] == number + 1:
+            free_slot(ids.next_slots, ids.entries, slot)
+    slot = place_of(ids.slots, ids.entries, ids.entries[place, ID])
+    if ids.slots[slot] == number + 1:
+        free_slot(ids.slots, ids.entries, slot)
         if ids.entries[place, STATE] == EARLY:
             ids.marks[UNKNOWN] += 1
     ids.marks[ENTRY_TAIL] = number + 1
@@ -181,9 +191,9 @@ def add_entry(ids: Ids, event_id: int, time_ms: int, state: int) -> tuple[int, i
     number = ids.marks[ENTRY_HEAD]
     place = number % len(entries)
     before_write(ids.pages, place)
-    slot = place_of(ids, event_id)
-    replaced = ids.slots[slot]
-    ids.slots[slot] = number
+    slot = place_of(ids.slots, entries, event_id)
+    replaced = ids.slots[slot] - 1
+    ids.slots[slot] = number + 1
     entries[place, ID] = event_id
     entries[place, TIME] = time_ms
     entries[place, STATE] = state
@@ -228,7 +238,7 @@ def meet_early(early: Ids, ids: Ints, times_ms: Ints, targets: Ints, numbers: In
         advance(early, times_ms[i])
         if numbers[i] == NO_ROW:
             continue
-        known = early.slots[place_of(early, ids[i])]
+        known = number_of(early, ids[i])
         if known != EMPTY and entries[known % len(entries), STATE] == EARLY:
             targets[i] = entries[known % len(entries), TARGET]
             before_write(early.pages, known % len(entries))
@@ -285,7 +295,7 @@ def join(events: Ids, rows: Ints, ids: Ints, numbers: Ints, drops: bool) -> None
     """
     entries, marks = events.entries, events.marks
     for i in range(len(ids)):
-        known = events.slots[place_of(events, ids[i])]
+        known = number_of(events, ids[i])
         if known == EMPTY:
             numbers[i] = NO_EVENT
             continue
@@ -313,7 +323,7 @@ def keep_early(early: Ids, ids: Ints, targets: Ints, numbers: Ints, first: int) 
     for i in range(first, len(ids)):
         if numbers[i] != NO_EVENT:
             continue
-        if early.slots[place_of(early, ids[i])] != EMPTY:
+        if number_of(early, ids[i]) != EMPTY:
             marks[DUPLICATE] += 1
             continue
         if not has_entry_room(early):
@@ -325,7 +335,15 @@ def keep_early(early: Ids, ids: Ints, targets: Ints, numbers: Ints, first: int) 
 
 
 @kernel
-def rebuild_index(ids: Ids) -> None:
-    """Enter all live entries into an empty index, oldest first, so that of two of one id the newer one stands."""
-    for number in range(ids.marks[ENTRY_TAIL], ids.marks[ENTRY_HEAD]):
-        ids.slots[place_of(ids, ids.entries[number % len(ids.entries), ID])] = number
+def move_entries(ids: Ids, most: int) -> bool:
+    """Enter so many more live entries into `next_slots`; whether all are in.
+
+    Oldest first, so that of two of one id the newer one stands.
+    """
+    first = max(ids.moved[0], ids.marks[ENTRY_TAIL])
+    end = min(first + most, ids.marks[ENTRY_HEAD])
+    for number in range(first, end):
+        event_id = ids.entries[number % len(ids.entries), ID]
+        ids.next_slots[place_of(ids.next_slots, ids.entries, event_id)] = number + 1
+    ids.moved[0] = end
+    return end == ids.marks[ENTRY_HEAD]  # type: ignore[no-any-return]

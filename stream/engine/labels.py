@@ -11,6 +11,7 @@ from stream.engine.row_segments import Sealed, Segment, digest_of, encode_segmen
 from stream.engine.spilled_rows import SpilledRows, wanted_names
 from stream.errors import TaskCorrupted
 from stream.kernels.pages import PAGE_ROWS_SHIFT, Paged, new_pages
+from stream.kernels.ring_space import RingSpace
 from stream.records import Array, Bools, FeatureBatch, FeatureLayout, Floats, Ints
 
 # Rings start small and double: most tasks of a test hold a few rows, a fraud desk's holds millions.
@@ -96,7 +97,9 @@ class LabelStore:
         self._early = IdRing(first // _ROWS_PER_EARLY, max_rows // _ROWS_PER_EARLY, horizon_ms)
         self._marks[table.MAX_ROWS] = max_rows
         self._marks[table.MAX_SPARSE] = max_sparse
-        self._set_rows(np.zeros((first, width), np.int64), np.zeros((_FIRST_ROWS if has_sparse else 1, 2), np.int64))
+        self._row_space = RingSpace(max_rows, (width,))
+        self._sparse_space = RingSpace(max_sparse, (2,))
+        self._set_rows(self._row_space.empty(first), self._sparse_space.empty(_FIRST_ROWS if has_sparse else 1))
 
     @property
     def _marks(self) -> Ints:
@@ -109,6 +112,7 @@ class LabelStore:
         Events without an id move the stream's time, and that is all. Follow it by `keep` with the same events, before
         any other call.
         """
+        self._events.reserve(len(ids))
         targets = np.full(len(ids), np.nan)
         numbers = np.where(has_id, 0, table.NO_ROW)
         bits = targets.view(np.int64)
@@ -118,7 +122,7 @@ class LabelStore:
             done = table.register(self._events.live, ids, stream_times, numbers, replaced, done)
             if done == len(ids):
                 return targets, Registered(ids, numbers, replaced, stream_times)
-            self._events.grow()
+            self._events.grow(len(ids))
 
     def keep(
         self,
@@ -216,11 +220,12 @@ class LabelStore:
         if self._spilled is not None:
             names, rows = self._spilled.take(self._spilled.look(ids), segments, numbers)
         bits, done = np.ascontiguousarray(targets).view(np.int64), 0
+        self._early.reserve(len(ids))
         while True:
             done = table.keep_early(self._early.live, ids, bits, numbers, done)
             if done == len(ids):
                 break
-            self._early.grow()
+            self._early.grow(len(ids))
         learned = np.flatnonzero((numbers >= 0) | (names >= 0))
         numbers, names, rows = numbers[learned], names[learned], rows[learned]
         held = np.flatnonzero(numbers >= 0)
@@ -251,11 +256,6 @@ class LabelStore:
     def waiting(self) -> int:
         """Rows held in memory."""
         return rows_waiting(self._marks)
-
-    @property
-    def state_bytes(self) -> int:
-        """Bytes of all arrays."""
-        return sum(array.nbytes for array in self.arrays().values())
 
     def arrays(self) -> dict[str, Array]:
         """The store's state by name, live. The indexes are not: they follow from the entries."""
@@ -296,11 +296,10 @@ class LabelStore:
         for name, ring in (("marks", self._events), ("early_marks", self._early)):
             if not np.array_equal(arrays[name][limits], ring.live.marks[limits]):
                 raise TaskCorrupted("saved labels were kept under another horizon or budget")
-        own = {name: np.array(arrays[name], np.int64, order="C") for name in self.arrays()}
-        self._events.load(own["entries"], own["marks"])
-        self._early.load(own["early_entries"], own["early_marks"])
-        self._set_rows(own["rows"], own["sparse"])
-        self._load_spilled(own)
+        self._events.load(arrays["entries"], np.array(arrays["marks"], np.int64))  # type: ignore[arg-type]
+        self._early.load(arrays["early_entries"], np.array(arrays["early_marks"], np.int64))  # type: ignore[arg-type]
+        self._set_rows(self._row_space.loaded(arrays["rows"]), self._sparse_space.loaded(arrays["sparse"]))
+        self._load_spilled(arrays)
 
     def take_over(self, arrays: Mapping[str, Array], columns: Ints) -> None:
         """Take over rows that hold scores of other models; where they are more than fit now, the oldest go.
@@ -329,7 +328,8 @@ class LabelStore:
             marks[table.ROWS_EVICTED] += 1
             table.drop_row(rows, marks)
         places = min(len(rows), int(marks[table.MAX_ROWS]))
-        self._set_rows(moved(rows, marks[table.ROW_TAIL], marks[table.ROW_HEAD], places), saved["sparse"])
+        fitting = moved(rows, marks[table.ROW_TAIL], marks[table.ROW_HEAD], places)
+        self._set_rows(self._row_space.loaded(fitting), self._sparse_space.loaded(saved["sparse"]))
 
     def _load_spilled(self, arrays: Mapping[str, Array]) -> None:
         if self._spilled is not None:
@@ -376,16 +376,16 @@ class LabelStore:
     def _grow_rows(self) -> bool:
         """Double the ring that is full: of rows, or of their sparse entries; False where the budget is reached."""
         marks, (rows, _, sparse, _) = self._marks, self._rings
-        tail, head = marks[table.ROW_TAIL], marks[table.ROW_HEAD]
+        tail, head = int(marks[table.ROW_TAIL]), int(marks[table.ROW_HEAD])
         if head - tail == len(rows):
             if len(rows) == marks[table.MAX_ROWS]:
                 return False
-            rows = moved(rows, tail, head, min(2 * len(rows), int(marks[table.MAX_ROWS])))
+            rows = self._row_space.grown(rows, tail, head, min(2 * len(rows), int(marks[table.MAX_ROWS])))
         else:
             if len(sparse) == marks[table.MAX_SPARSE]:
                 return False
-            tail, head = marks[table.SPARSE_TAIL], marks[table.SPARSE_HEAD]
-            sparse = moved(sparse, tail, head, min(2 * len(sparse), int(marks[table.MAX_SPARSE])))
+            tail, head = int(marks[table.SPARSE_TAIL]), int(marks[table.SPARSE_HEAD])
+            sparse = self._sparse_space.grown(sparse, tail, head, min(2 * len(sparse), int(marks[table.MAX_SPARSE])))
         self._set_rows(rows, sparse)
         return True
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream.engine import label_table
 from stream.engine import spilled_table as table
@@ -12,12 +13,16 @@ from stream.engine.label_values import LabelCounts
 from stream.engine.row_segments import Segment
 from stream.errors import TaskCorrupted
 from stream.kernels.pages import PAGE_ROWS_SHIFT, Paged, new_pages
+from stream.kernels.ring_space import RingSpace
 from stream.records import Array, Bools, Ints
 
 # Rings start small and double. A segment has 1,170 rows at most (64 KB of rows without features): they fit.
 _FIRST_IDS = 4096
 _FIRST_SEGMENTS = 64
-_MOST_IDS = 2**31 - 1  # the index has places of 32 bits
+
+# Once the ring has grown, its index, at most three quarters full, is replaced by a larger one while ids are entered
+# there, so many for each id that is added: all are in when an eighth more are here.
+_MOVED_AN_ID = 8
 
 # What an id takes: itself, its bit, its part of the index (whose size is rounded up to a power of two).
 SPILLED_ID_BYTES = 8 + 1 / 8 + 8
@@ -39,14 +44,17 @@ class SpilledRows:
         state_bytes: budget of the ids; where it is short, the oldest segments go.
     """
 
+    _live: table.SpilledIds
+
     def __init__(self, horizon_ms: int, state_bytes: int) -> None:
         marks = np.zeros(table.SPILLED_MARKS, np.int64)
         marks[table.HORIZON] = horizon_ms
-        max_ids = max(_FIRST_IDS, min(_MOST_IDS, int(state_bytes / SPILLED_ID_BYTES)))
+        max_ids = max(_FIRST_IDS, min(table.MOST_IDS, int(state_bytes / SPILLED_ID_BYTES)))
         marks[table.MAX_IDS] = max_ids // table.WORD * table.WORD
         marks[[table.KEPT_TIME, table.LARGEST_TIME]] = np.iinfo(np.int64).min // 2
-        self._set(
-            np.zeros(_FIRST_IDS, np.int64),
+        self._space = RingSpace(int(marks[table.MAX_IDS]), ())
+        self._set_anew(
+            self._space.empty(_FIRST_IDS),
             np.zeros(_FIRST_IDS // table.WORD, np.int64),
             np.zeros((_FIRST_SEGMENTS, table.SEGMENT_CELLS), np.int64),
             marks,
@@ -102,6 +110,7 @@ class SpilledRows:
             digest: of its content.
         """
         table.expire_segments(self._live)
+        self._replace_index(_MOVED_AN_ID * len(ids))
         while not self._has_room(len(ids)):
             pass
         marks, segments = self.marks, self._live.segments
@@ -187,19 +196,20 @@ class SpilledRows:
         limits = [table.HORIZON, table.MAX_IDS]
         if not np.array_equal(own["marks"][limits], self.marks[limits]):
             raise TaskCorrupted("saved labels were kept under another horizon or budget")
-        self._set(own["ids"], own["learned"], own["segments"], own["marks"])
+        self._set_anew(self._space.loaded(own["ids"]), own["learned"], own["segments"], own["marks"])
 
     @property
     def index_bytes(self) -> int:
         """Of the index, which is not one of the arrays."""
-        return self._live.slots.nbytes
+        return self._live.slots.nbytes + self._live.next_slots.nbytes
 
     def _has_room(self, wanted: int) -> bool:
         """True if a segment of so many ids fits; otherwise makes some room."""
         live, marks = self._live, self.marks
         if marks[table.SEGMENT_HEAD] - marks[table.SEGMENT_TAIL] == len(live.segments):
             tail, head = marks[table.SEGMENT_TAIL], marks[table.SEGMENT_HEAD]
-            self._set(live.ids, live.learned, moved(live.segments, tail, head, 2 * len(live.segments)), marks)
+            segments = moved(live.segments, tail, head, 2 * len(live.segments))
+            self._live = live._replace(segments=segments, segment_pages=new_pages(len(segments)))
             return False
         # A word less than there are places, so that no word of the bits is the first and the last at once.
         if marks[table.ID_HEAD] + wanted - marks[table.ID_TAIL] <= len(live.ids) - table.WORD:
@@ -212,14 +222,32 @@ class SpilledRows:
 
     def _grow(self, places: int) -> None:
         live, tail, head = self._live, int(self.marks[table.ID_TAIL]), int(self.marks[table.ID_HEAD])
+        self._replace_index(self.waiting)
         words = moved(live.learned, tail // table.WORD, -(-head // table.WORD), places // table.WORD)
-        self._set(moved(live.ids, tail, head, places), words, live.segments, live.marks)
+        ids = self._space.grown(live.ids, tail, head, places)
+        self._live = self._with(self._live.slots, ids, words, live.segments, live.marks)
 
-    def _set(self, ids: Ints, learned: Ints, segments: Ints, marks: Ints) -> None:
-        slots = np.full(1 << (4 * len(ids) // 3 - 1).bit_length(), table.EMPTY, np.int32)
+    def _set_anew(self, ids: Ints, learned: Ints, segments: Ints, marks: Ints) -> None:
+        self._live = self._with(np.zeros(1, np.int32), ids, learned, segments, marks)
+        self._replace_index(self.waiting)
+
+    def _with(
+        self, slots: NDArray[np.int32], ids: Ints, learned: Ints, segments: Ints, marks: Ints
+    ) -> table.SpilledIds:
+        """With the index of before, and a larger one that is to replace it."""
+        size = 1 << (4 * len(ids) // 3 - 1).bit_length()
+        next_slots = np.zeros(size if size > len(slots) else 1, np.int32)
         pages = [new_pages(len(array)) for array in (ids, learned, segments)]
-        self._live = table.SpilledIds(slots, ids, pages[0], learned, pages[1], segments, pages[2], marks)
-        table.index_all(self._live)
+        begun = np.zeros(1, np.int64)
+        return table.SpilledIds(slots, next_slots, begun, ids, pages[0], learned, pages[1], segments, pages[2], marks)
+
+    def _replace_index(self, ids: int) -> None:
+        """Enter so many more ids in the index that is to come, if any; it replaces the other one once all are in."""
+        live = self._live
+        if len(live.next_slots) > 1 and table.move_ids(live, ids):
+            self._live = live._replace(
+                slots=live.next_slots, next_slots=np.zeros(1, np.int32), moved=np.zeros(1, np.int64)
+            )
 
     def _place(self, name: int) -> int | None:
         marks, segments = self.marks, self._live.segments

@@ -30,11 +30,16 @@ WORD = 64
 
 EMPTY = -1
 
+# Live ids are fewer: 32 bits of their numbers tell them apart.
+MOST_IDS = 2**31 - 1
+
 
 class SpilledIds(NamedTuple):
     """The rings as kernels take them: one argument."""
 
-    slots: NDArray[np.int32]  # of the index, a power of two of them: place in `ids`, or EMPTY; follows from the rest
+    slots: NDArray[np.int32]  # of the index, a power of two of them: `tag_of` a number, 0 where free; from the rest
+    next_slots: NDArray[np.int32]  # more of them, which are to replace those once all ids are in; else one
+    moved: Ints  # (1,): ids below this number were entered there; 0 where nothing is to be replaced
     ids: Ints  # (places,)
     id_pages: Bytes
     learned: Ints  # (places / WORD,): a bit an id
@@ -45,37 +50,50 @@ class SpilledIds(NamedTuple):
 
 
 @kernel
-def slot_of(spilled: SpilledIds, event_id: int) -> int:
-    """Slot in the index of the newest entry with this id, or the free slot where it belongs."""
-    slots, ids = spilled.slots, spilled.ids
+def tag_of(number: int) -> np.int32:
+    """What the index has of a number: 32 bits, of which the tail gives the rest; never 0."""
+    return np.int32(number % MOST_IDS + 1)
+
+
+@kernel
+def number_at(spilled: SpilledIds, tag: int) -> int:
+    """The live number of this tag."""
+    tail = spilled.marks[ID_TAIL]
+    return int(tail + (np.int64(tag) - 1 - tail) % MOST_IDS)
+
+
+@kernel
+def slot_of(slots: NDArray[np.int32], spilled: SpilledIds, event_id: int) -> int:
+    """Slot in an index of the newest entry with this id, or the free slot where it belongs."""
+    ids = spilled.ids
     mask = len(slots) - 1
     slot = home_of(mask, event_id)
-    while slots[slot] != EMPTY and ids[slots[slot]] != event_id:
+    while slots[slot] != 0 and ids[number_at(spilled, slots[slot]) % len(ids)] != event_id:
         slot = (slot + 1) & mask
     return int(slot)
 
 
 @kernel
-def empty_slot(spilled: SpilledIds, slot: int) -> None:
+def empty_slot(slots: NDArray[np.int32], spilled: SpilledIds, slot: int) -> None:
     """Empty a slot and shift later ones of its run back (Knuth 6.4, algorithm R)."""
-    slots, ids = spilled.slots, spilled.ids
+    ids = spilled.ids
     mask = len(slots) - 1
     hole = slot
     probe = (slot + 1) & mask
-    while slots[probe] != EMPTY:
-        home = home_of(mask, ids[slots[probe]])
+    while slots[probe] != 0:
+        home = home_of(mask, ids[number_at(spilled, slots[probe]) % len(ids)])
         if ((probe - home) & mask) >= ((probe - hole) & mask):
             slots[hole] = slots[probe]
             hole = probe
         probe = (probe + 1) & mask
-    slots[hole] = EMPTY
+    slots[hole] = 0
 
 
 @kernel
-def number_at(spilled: SpilledIds, place: int) -> int:
-    """The live number whose place this is."""
-    tail, places = spilled.marks[ID_TAIL], len(spilled.ids)
-    return int(tail + (place - tail) % places)
+def number_of(spilled: SpilledIds, event_id: int) -> int:
+    """Number of the newest entry with this id; EMPTY where there is none."""
+    tag = spilled.slots[slot_of(spilled.slots, spilled, event_id)]
+    return EMPTY if tag == 0 else number_at(spilled, tag)
 
 
 @kernel
@@ -120,10 +138,14 @@ def drop_segment(spilled: SpilledIds) -> None:
         end = segments[(oldest + 1) % len(segments), FIRST]
     is_waiting = segments[place, IS_LOST] == 0 and segments[place, LAST_TIME] + marks[HORIZON] >= marks[KEPT_TIME]
     for number in range(marks[ID_TAIL], end):
-        at = number % len(spilled.ids)
-        slot = slot_of(spilled, spilled.ids[at])
-        if spilled.slots[slot] == at:
-            empty_slot(spilled, slot)
+        event_id, tag = spilled.ids[number % len(spilled.ids)], tag_of(number)
+        slot = slot_of(spilled.slots, spilled, event_id)
+        if spilled.slots[slot] == tag:
+            empty_slot(spilled.slots, spilled, slot)
+        if number < spilled.moved[0]:
+            slot = slot_of(spilled.next_slots, spilled, event_id)
+            if spilled.next_slots[slot] == tag:
+                empty_slot(spilled.next_slots, spilled, slot)
         if is_waiting and not is_learned(spilled, number):
             marks[EVICTED] += 1
     marks[ID_TAIL] = end
@@ -149,9 +171,9 @@ def add_ids(spilled: SpilledIds, new: Ints) -> None:
         number = marks[ID_HEAD]
         place = number % len(spilled.ids)
         before_write(spilled.id_pages, place)
-        slot = slot_of(spilled, new[i])
+        slot = slot_of(spilled.slots, spilled, new[i])
         spilled.ids[place] = new[i]
-        spilled.slots[slot] = place
+        spilled.slots[slot] = tag_of(number)
         set_learned(spilled, number, 0)
         marks[ID_HEAD] = number + 1
 
@@ -160,9 +182,9 @@ def add_ids(spilled: SpilledIds, new: Ints) -> None:
 def replace_ids(spilled: SpilledIds, ids: Ints) -> None:
     """Events with these ids are kept anew: the next label is theirs, so that those that were spilled wait no more."""
     for i in range(len(ids)):
-        at = spilled.slots[slot_of(spilled, ids[i])]
-        if at != EMPTY:
-            set_learned(spilled, number_at(spilled, at), 1)
+        number = number_of(spilled, ids[i])
+        if number != EMPTY:
+            set_learned(spilled, number, 1)
 
 
 @kernel
@@ -179,11 +201,9 @@ def look(spilled: SpilledIds, ids: Ints, numbers: Ints, places: Ints) -> None:
     marks, segments = spilled.marks, spilled.segments
     for i in range(len(ids)):
         places[i] = NO_ROW
-        numbers[i] = NO_ROW
-        at = spilled.slots[slot_of(spilled, ids[i])]
-        if at == EMPTY:
+        numbers[i] = number_of(spilled, ids[i])
+        if numbers[i] == EMPTY:
             continue
-        numbers[i] = number_at(spilled, at)
         place = segment_with(spilled, numbers[i])
         is_over = segments[place, LAST_TIME] + marks[HORIZON] < marks[KEPT_TIME]
         if segments[place, IS_LOST] == 0 and not is_over and not is_learned(spilled, numbers[i]):
@@ -223,8 +243,15 @@ def take(spilled: SpilledIds, found: Ints, is_over: Bools, numbers: Ints) -> Non
 
 
 @kernel
-def index_all(spilled: SpilledIds) -> None:
-    """Enter all live ids into an empty index, oldest first, so that of two of one id the newer one stands."""
-    for number in range(spilled.marks[ID_TAIL], spilled.marks[ID_HEAD]):
-        place = number % len(spilled.ids)
-        spilled.slots[slot_of(spilled, spilled.ids[place])] = place
+def move_ids(spilled: SpilledIds, most: int) -> bool:
+    """Enter so many more live ids into `next_slots`; whether all are in.
+
+    Oldest first, so that of two of one id the newer one stands.
+    """
+    first = max(spilled.moved[0], spilled.marks[ID_TAIL])
+    end = min(first + most, spilled.marks[ID_HEAD])
+    for number in range(first, end):
+        event_id = spilled.ids[number % len(spilled.ids)]
+        spilled.next_slots[slot_of(spilled.next_slots, spilled, event_id)] = tag_of(number)
+    spilled.moved[0] = end
+    return end == spilled.marks[ID_HEAD]  # type: ignore[no-any-return]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from stream.errors import TaskCorrupted
 from stream.kernels.key_table import KeyTable
 from stream.kernels.pages import Paged
+from stream.kernels.reserved import reserved
 
 
 class KeyedRows:
@@ -15,11 +16,11 @@ class KeyedRows:
 
     def __init__(self, width: int, table_bytes: int, expiry_ms: int | None) -> None:
         self.table = KeyTable(table_bytes, 8 * width, expiry_ms)
-        self._rows = np.zeros((self.table.capacity, width), dtype=np.int64)
+        self._rows = reserved((self.table.max_rows, width))
 
     def reserve(self, new_keys: int) -> None:
         """Make room for so many more keys, as far as the budget allows."""
-        self._resize(self.table.reserve(new_keys))
+        self.table.reserve(new_keys)
 
     def kernel_arrays(self) -> tuple[object, ...]:
         """The table and the rows."""
@@ -47,11 +48,5 @@ class KeyedRows:
                 f"expected int64 ({len(arrays['entries'])}, {self._rows.shape[1]}); restore an older snapshot"
             )
         self.table.load({name: array for name, array in arrays.items() if name != "rows"})  # type: ignore[misc]
-        self._rows = np.zeros((self.table.capacity, rows.shape[1]), dtype=np.int64)
+        self._rows = reserved(self._rows.shape)
         self._rows[: len(rows)] = rows
-
-    def _resize(self, capacity: int) -> None:
-        if capacity > len(self._rows):
-            grown = np.zeros((capacity, self._rows.shape[1]), dtype=np.int64)
-            grown[: len(self._rows)] = self._rows
-            self._rows = grown

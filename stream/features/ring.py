@@ -9,9 +9,11 @@ from stream.errors import TaskCorrupted
 from stream.features.distinct import copy_occurrences
 from stream.features.state_layout import Reservoir
 from stream.kernels.pages import Paged, new_pages
+from stream.kernels.ring_space import RingSpace
 from stream.records import Ints
 
 _FIRST_EVENTS = 64
+_INT64 = np.dtype(np.int64)
 
 
 def first_events(most_events: int) -> int:
@@ -25,7 +27,9 @@ class Ring:
     def __init__(self, reservoir: Reservoir, most_events: int) -> None:
         self._reservoir = reservoir
         self.most_events = most_events
-        self._set(*self._empty(first_events(most_events)))
+        self._space = RingSpace(most_events, (reservoir.entry_width,))
+        first = first_events(most_events)
+        self._set(self._space.empty(first), self._no_occurrences(first))
 
     def kernel_arrays(self) -> tuple[object, ...]:
         """Entries, their page marks, latest occurrences, their page marks."""
@@ -37,11 +41,8 @@ class Ring:
         size = len(self._entries)
         if head - oldest < size or size >= self.most_events:
             return False
-        entries, distinct = self._empty(2 * size)
-        positions = np.arange(oldest, head)
-        entries[positions & (2 * size - 1)] = self._entries[positions & (size - 1)]
         before = self._distinct
-        self._set(entries, distinct)
+        self._set(self._space.grown(self._entries, oldest, head, 2 * size), self._no_occurrences(2 * size))
         if self._reservoir.has_distinct:
             copy_occurrences(before, self._distinct, self._distinct_pages)
         return True
@@ -65,23 +66,17 @@ class Ring:
         """
         entries, distinct = arrays["entries"], arrays["distinct"]
         size = len(entries)
-        expected = self._empty(size) if 0 < size <= self.most_events and size & (size - 1) == 0 else None
-        if expected is None or any(
-            saved.shape != own.shape or saved.dtype != own.dtype
-            for saved, own in zip((entries, distinct), expected, strict=True)
-        ):
+        is_size = 0 < size <= self.most_events and size & (size - 1) == 0
+        shapes = (size, self._reservoir.entry_width), self._no_occurrences(size if is_size else 1).shape
+        if not is_size or (entries.shape, distinct.shape) != shapes or {entries.dtype, distinct.dtype} != {_INT64}:
             raise TaskCorrupted(
                 f"features: a window's arrays are {entries.dtype}{entries.shape} and {distinct.dtype}{distinct.shape}: "
                 f"not those of a reservoir of up to {self.most_events} events"
             )
-        expected[0][...] = entries
-        expected[1][...] = distinct
-        self._set(*expected)
+        self._set(self._space.loaded(entries), np.array(distinct, np.int64, order="C"))
 
-    def _empty(self, events: int) -> tuple[Ints, Ints]:
-        places = 2 * events if self._reservoir.has_distinct else 1
-        entries = np.zeros((events, self._reservoir.entry_width), dtype=np.int64)
-        return entries, np.zeros((places, 2), dtype=np.int64)
+    def _no_occurrences(self, events: int) -> Ints:
+        return np.zeros((2 * events if self._reservoir.has_distinct else 1, 2), dtype=np.int64)
 
     def _set(self, entries: Ints, distinct: Ints) -> None:
         self._entries, self._distinct = entries, distinct

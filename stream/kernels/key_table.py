@@ -8,25 +8,28 @@ from numpy.typing import NDArray
 
 from stream.errors import TaskCorrupted
 from stream.kernels.pages import Paged, new_pages
+from stream.kernels.reserved import reserved
 from stream.kernels.table import (
-    EMPTY,
     EVICTIONS,
     EXPIRIES,
     FREE_ROW,
-    FREED,
     KEYS,
     NEVER_MS,
     QUEUE_LENGTH,
     ROWS,
     STATE_CELLS,
     TableArrays,
-    fill_slots,
+    move_rows,
 )
 
 MAX_ROWS: Final = 2**30  # slots are int32, and there are up to three for two rows
 _ENTRY_BYTES: Final = 16
 _SLOT_BYTES: Final = 4
-_FIRST_CAPACITY: Final = 1024
+_FIRST_ROWS: Final = 1024
+# Slots are replaced by more of them while rows are entered there, so many for each key that a batch may bring. It
+# begins when they are half full and must be over when two thirds are: three rows a key would do. Each takes 0.1 to
+# 0.5 µs, as caches go.
+_MOVED_A_KEY: Final = 4
 _QUEUE_SHARE: Final = 16  # one row in 16 is queued: 16 bytes of a queue's entry come to 1 byte a row
 
 
@@ -64,8 +67,9 @@ class KeyTable:
     """A keyed table within `budget_bytes`, of which the caller's own arrays take `row_bytes` a row.
 
     Keys not seen for more than `expiry_ms` of stream time are forgotten; None keeps them until the budget is used up.
-    Rows are taken in ascending order at first, so that arrays cut to `rows` hold all there is. The arrays grow by
-    doubling, in `reserve` alone; nothing that a kernel returns depends on when that happens.
+    Rows are taken in ascending order at first, so that arrays cut to `rows` hold all there is. The arrays have their
+    full length from the beginning, of which memory is taken as it is used (see reserved.py); the slots, which are used
+    all over, grow in `reserve` alone, some rows at a time: nothing that a kernel returns depends on when.
     """
 
     __slots__ = ("_live", "_max_rows")
@@ -74,32 +78,20 @@ class KeyTable:
         if expiry_ms is not None and not 0 <= expiry_ms < NEVER_MS:
             raise ValueError(f"expiry_ms must lie in 0 .. {NEVER_MS - 1}, not be {expiry_ms}")
         self._max_rows = rows_within(budget_bytes, row_bytes)
-        capacity = min(_FIRST_CAPACITY, self._max_rows)
         state = np.zeros(STATE_CELLS, dtype=np.int64)
         state[FREE_ROW] = -1
-        self._live = TableArrays(
-            slots=np.full(_slots_for(capacity), EMPTY, dtype=np.int32),
-            entries=_free_entries(capacity),
-            state=state,
-            limits=np.array([self._max_rows, NEVER_MS if expiry_ms is None else expiry_ms], dtype=np.int64),
-            queue=np.zeros((_queue_for(capacity), 2), dtype=np.int64),
-            pages=new_pages(capacity),
-        )
+        limits = np.array([self._max_rows, NEVER_MS if expiry_ms is None else expiry_ms], dtype=np.int64)
+        self._live = self._empty(state, limits)
 
     @property
     def live(self) -> TableArrays:
-        """What kernels take. Another one after `reserve` has grown the table or `load` has filled it."""
+        """What kernels take. Another one after `reserve` or `load`."""
         return self._live
 
     @property
     def max_rows(self) -> int:
-        """How many keys the budget holds."""
+        """How many keys the budget holds, and rows the caller's arrays must have."""
         return self._max_rows
-
-    @property
-    def capacity(self) -> int:
-        """How many rows the caller's arrays must have."""
-        return len(self._live.entries)
 
     @property
     def rows(self) -> int:
@@ -126,37 +118,17 @@ class KeyTable:
         """The entries with the marks of their pages, which the caller's rows share."""
         return Paged(self._live.entries, self._live.pages, self.rows)
 
-    @property
-    def state_bytes(self) -> int:
-        """Bytes that the table's own arrays take now."""
-        return sum(array.nbytes for array in self._live)
-
-    def reserve(self, new_keys: int) -> int:
-        """Make room for `new_keys` more keys, or as many as the budget allows; returns `capacity`.
-
-        To be called before every batch with the number of its events. Where the capacity has changed, the caller gives
-        its own arrays that many rows, keeping their content.
-        """
+    def reserve(self, new_keys: int) -> None:
+        """Make room for `new_keys` more keys, or as many as the budget allows: to be called before every batch."""
         wanted = min(self.rows + new_keys, self._max_rows)
-        if wanted > self.capacity:
-            capacity = self.capacity
-            while capacity < wanted:
-                capacity *= 2
-            self._grow(min(capacity, self._max_rows))
-        return self.capacity
-
-    def _grow(self, capacity: int) -> None:
-        old = self._live
-        entries = _free_entries(capacity)
-        entries[: len(old.entries)] = old.entries
-        queue = np.zeros((_queue_for(capacity), 2), dtype=np.int64)
-        self._place(old._replace(entries=entries, queue=queue, pages=new_pages(capacity)))
-
-    def _place(self, table: TableArrays) -> None:
-        """Make `table` the live one, with slots of the right number filled anew."""
-        slots = np.full(_slots_for(len(table.entries)), EMPTY, dtype=np.int32)
-        self._live = table._replace(slots=slots)
-        fill_slots(self._live)
+        live = self._live
+        if len(live.next_slots) == 1 and 2 * wanted > len(live.slots) and len(live.slots) < _slots_for(self._max_rows):
+            more = max(2 * len(live.slots), _slots_for(wanted))
+            self._live = live = live._replace(next_slots=np.zeros(more, dtype=np.int32))
+        if len(live.next_slots) > 1:
+            is_urgent = 3 * wanted > 2 * len(live.slots)
+            if move_rows(live, self.rows if is_urgent else _MOVED_A_KEY * new_keys):
+                self._live = _moved(live)
 
     def arrays(self) -> dict[str, NDArray[np.int64]]:
         """All that is needed to continue. The slots are not: they follow from the entries."""
@@ -179,15 +151,25 @@ class KeyTable:
                 f"keyed table: {len(entries)} entries and {len(queue)} queued rows do not fit the state, which says "
                 f"{rows} and {queued} of at most {self._max_rows}; restore an older snapshot"
             )
-        capacity = min(_FIRST_CAPACITY, self._max_rows)
-        while capacity < rows:
-            capacity = min(capacity * 2, self._max_rows)
-        held = _free_entries(capacity)
-        held[:rows] = entries
-        whole_queue = np.zeros((_queue_for(capacity), 2), dtype=np.int64)
-        whole_queue[:queued] = queue
-        pages = new_pages(capacity)
-        self._place(self._live._replace(entries=held, state=state.copy(), queue=whole_queue, pages=pages))
+        live = self._empty(state.copy(), self._live.limits)
+        live.entries[:rows] = entries
+        live.queue[:queued] = queue
+        self._live = live._replace(next_slots=np.zeros(_slots_for(max(rows, _FIRST_ROWS)), dtype=np.int32))
+        move_rows(self._live, rows)
+        self._live = _moved(self._live)
+
+    def _empty(self, state: NDArray[np.int64], limits: NDArray[np.int64]) -> TableArrays:
+        """Without rows, whatever the state says."""
+        return TableArrays(
+            slots=np.zeros(_slots_for(min(_FIRST_ROWS, self._max_rows)), dtype=np.int32),
+            next_slots=np.zeros(1, dtype=np.int32),
+            moved=np.zeros(1, dtype=np.int64),
+            entries=reserved((self._max_rows, 2)),
+            state=state,
+            limits=limits,
+            queue=reserved((_queue_for(self._max_rows), 2)),
+            pages=new_pages(self._max_rows),
+        )
 
     def _checked(self, arrays: Mapping[str, NDArray[np.int64]], name: str) -> NDArray[np.int64]:
         array = arrays.get(name)
@@ -199,7 +181,6 @@ class KeyTable:
         return array
 
 
-def _free_entries(capacity: int) -> NDArray[np.int64]:
-    entries = np.full((capacity, 2), FREED, dtype=np.int64)
-    entries[:, 0] = -1
-    return entries
+def _moved(table: TableArrays) -> TableArrays:
+    """The table whose next slots, in which all rows are, are its slots."""
+    return table._replace(slots=table.next_slots, next_slots=np.zeros(1, np.int32), moved=np.zeros(1, np.int64))

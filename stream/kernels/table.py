@@ -5,11 +5,11 @@ with linear probing and backward-shift deletion (no tombstones: Knuth, TAOCP 3, 
 evicts for years stays as quick as a new one. A key costs 16 bytes, 6 to 12 in the slots (which are at most two thirds
 full) and 1 in the eviction queue, beside the caller's row.
 
-The arrays belong to a KeyTable (key_table.py). Before a batch that may bring n new keys its owner calls `reserve(n)`
-and gives its own arrays `capacity` rows; in its kernel, for each event,
-`row, is_new = find_or_insert(live, hash, now_ms)`. Where `is_new`, the row's old content belongs to nobody and is to be
-overwritten (a generation count kept in the row and raised then tells what still refers to an earlier owner). A row
-number holds until the next find_or_insert. The page of the row is marked, for the caller's rows as well.
+The arrays belong to a KeyTable (key_table.py). Before a batch that may bring n new keys its owner calls `reserve(n)`;
+in its kernel, for each event, `row, is_new = find_or_insert(live, hash, now_ms)`. Where `is_new`, the row's old content
+belongs to nobody and is to be overwritten (a generation count kept in the row and raised then tells what still refers
+to an earlier owner). A row number holds until the next find_or_insert. The page of the row is marked, for the caller's
+rows as well.
 
 Two keys with one hash are one key: with a million keys the chance that any two meet is 3e-8.
 """
@@ -38,7 +38,7 @@ HASH: Final = 0  # cells of a row of TableArrays.entries
 SEEN_MS: Final = 1
 FREED: Final = -(2**63)  # in SEEN_MS of a row without a key
 
-EMPTY: Final = -1  # in a slot
+EMPTY: Final = -1  # in place of a row: the slot is free
 NEVER_MS: Final = 2**62  # expiry of a table whose keys do not expire
 SWEPT_PER_INSERT: Final = 2  # so that a sweep overtakes the growth of the table
 
@@ -46,8 +46,10 @@ SWEPT_PER_INSERT: Final = 2  # so that a sweep overtakes the growth of the table
 class TableArrays(NamedTuple):
     """A table as kernels take it: one argument."""
 
-    slots: NDArray[np.int32]  # a power of two of them: row number, or EMPTY
-    entries: NDArray[np.int64]  # (capacity, 2): HASH and SEEN_MS of each row
+    slots: NDArray[np.int32]  # a power of two of them: row number + 1, so that memory that is new is free slots
+    next_slots: NDArray[np.int32]  # more of them, which are to replace those once all rows are in; else one
+    moved: NDArray[np.int64]  # (1,): how many rows were entered there; 0 where nothing is to be replaced
+    entries: NDArray[np.int64]  # (max rows, 2): HASH and SEEN_MS of each row
     state: NDArray[np.int64]  # see above
     limits: NDArray[np.int64]  # (2,): most rows, expiry in ms
     queue: NDArray[np.int64]  # (rows / 16, 2): rows to evict next with the time they were last seen, oldest first
@@ -62,39 +64,50 @@ def _home(slots: NDArray[np.int32], key_hash: int) -> int:
 
 
 @kernel
-def _slot_of(table: TableArrays, key_hash: int) -> int:
-    """The slot that holds the key, or the empty one where it belongs."""
-    mask = len(table.slots) - 1
-    slot = _home(table.slots, key_hash)
+def _slot_of(slots: NDArray[np.int32], entries: NDArray[np.int64], key_hash: int) -> int:
+    """The slot that holds the key, or the free one where it belongs."""
+    mask = len(slots) - 1
+    slot = _home(slots, key_hash)
     while True:
-        row = table.slots[slot]
-        if row == EMPTY or table.entries[row, HASH] == key_hash:
+        row = slots[slot] - 1
+        if row == EMPTY or entries[row, HASH] == key_hash:
             return slot  # type: ignore[no-any-return]
         slot = (slot + 1) & mask
 
 
 @kernel
-def _empty_slot(table: TableArrays, slot: int) -> None:
+def _empty_slot(slots: NDArray[np.int32], entries: NDArray[np.int64], slot: int) -> None:
     """Take the key out of `slot` and move those behind it up, where they may."""
-    slots = table.slots
     mask = len(slots) - 1
     hole = slot
     while True:
         slot = (slot + 1) & mask
-        row = slots[slot]
+        row = slots[slot] - 1
         if row == EMPTY:
-            slots[hole] = EMPTY
+            slots[hole] = 0
             return
-        home = _home(slots, table.entries[row, HASH])
+        home = _home(slots, entries[row, HASH])
         if (slot - home) & mask >= (slot - hole) & mask:
-            slots[hole] = row
+            slots[hole] = row + 1
             hole = slot
+
+
+@kernel
+def _enter(table: TableArrays, row: int) -> None:
+    """Let the slots lead to a row whose key is new."""
+    key_hash = table.entries[row, HASH]
+    table.slots[_slot_of(table.slots, table.entries, key_hash)] = row + 1
+    if row < table.moved[0]:
+        table.next_slots[_slot_of(table.next_slots, table.entries, key_hash)] = row + 1
 
 
 @kernel
 def _free_row(table: TableArrays, row: int) -> None:
     before_write(table.pages, row)
-    _empty_slot(table, _slot_of(table, table.entries[row, HASH]))
+    key_hash = table.entries[row, HASH]
+    _empty_slot(table.slots, table.entries, _slot_of(table.slots, table.entries, key_hash))
+    if row < table.moved[0]:
+        _empty_slot(table.next_slots, table.entries, _slot_of(table.next_slots, table.entries, key_hash))
     table.entries[row, HASH] = table.state[FREE_ROW]
     table.entries[row, SEEN_MS] = FREED
     table.state[FREE_ROW] = row
@@ -131,8 +144,8 @@ def _take_row(table: TableArrays) -> int:
         state[FREE_ROW] = table.entries[row, HASH]
     else:
         row = state[ROWS]
-        if row >= len(table.entries):
-            raise IndexError("the table has no row left: call KeyTable.reserve before the batch")
+        if row + 1 >= len(table.slots):
+            raise IndexError("the table has no slot left: call KeyTable.reserve before the batch")
         state[ROWS] = row + 1
     state[KEYS] += 1
     return row  # type: ignore[no-any-return]
@@ -146,8 +159,7 @@ def find_or_insert(table: TableArrays, key_hash: np.uint64, now_ms: int) -> tupl
     longest makes room.
     """
     signed = np.int64(key_hash)
-    slot = _slot_of(table, signed)
-    row = np.int64(table.slots[slot])
+    row = np.int64(table.slots[_slot_of(table.slots, table.entries, signed)]) - 1
     if row != EMPTY:
         before_write(table.pages, row)
         expired = _is_expired(table, row, now_ms)
@@ -160,21 +172,21 @@ def find_or_insert(table: TableArrays, key_hash: np.uint64, now_ms: int) -> tupl
     before_write(table.pages, row)
     table.entries[row, HASH] = signed
     table.entries[row, SEEN_MS] = now_ms
-    table.slots[_slot_of(table, signed)] = row  # anew: rows freed above may have moved the slot
+    _enter(table, row)
     return row, True
 
 
 @kernel
 def find(table: TableArrays, key_hash: np.uint64, now_ms: int) -> int:
     """The row of a key, -1 where it is unknown or expired. Changes nothing: the key does not count as seen."""
-    row = np.int64(table.slots[_slot_of(table, np.int64(key_hash))])
+    row = np.int64(table.slots[_slot_of(table.slots, table.entries, np.int64(key_hash))]) - 1
     return -1 if row == EMPTY or _is_expired(table, row, now_ms) else row  # type: ignore[return-value]
 
 
 @kernel
 def remove(table: TableArrays, key_hash: np.uint64) -> bool:
     """Forget a key; whether it was there. Its row goes to the next new key."""
-    row = np.int64(table.slots[_slot_of(table, np.int64(key_hash))])
+    row = np.int64(table.slots[_slot_of(table.slots, table.entries, np.int64(key_hash))]) - 1
     if row == EMPTY:
         return False
     _free_row(table, row)
@@ -182,12 +194,13 @@ def remove(table: TableArrays, key_hash: np.uint64) -> bool:
 
 
 @kernel
-def fill_slots(table: TableArrays) -> None:
-    """Put every row into the (empty) slots."""
-    mask = len(table.slots) - 1
-    for row in range(table.state[ROWS]):
+def move_rows(table: TableArrays, most_rows: int) -> bool:
+    """Enter so many more rows into `next_slots`; whether all are in."""
+    first = table.moved[0]
+    end = min(first + most_rows, table.state[ROWS])
+    for row in range(first, end):
         if table.entries[row, SEEN_MS] != FREED:
-            slot = _home(table.slots, table.entries[row, HASH])
-            while table.slots[slot] != EMPTY:
-                slot = (slot + 1) & mask
-            table.slots[slot] = row
+            slot = _slot_of(table.next_slots, table.entries, table.entries[row, HASH])
+            table.next_slots[slot] = row + 1
+    table.moved[0] = end
+    return end == table.state[ROWS]  # type: ignore[no-any-return]

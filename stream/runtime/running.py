@@ -1,6 +1,5 @@
 """The composition root: a worker's process, which runs every stage of its app."""
 
-import gc
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,6 +12,7 @@ from stream.engine.output_format import OutputFormat
 from stream.engine.plan import LAST, Plan
 from stream.kafka.reader import Reader
 from stream.resources import schema_text
+from stream.runtime import interpreter
 from stream.runtime.cluster_checks import check_cluster
 from stream.runtime.free_memory import FreeMemory
 from stream.runtime.health import WorkerHealth
@@ -120,9 +120,7 @@ def request_stop(loops: Iterable[WorkerLoop]) -> None:
 
 
 def _started(app: str, began: float) -> None:
-    # Messages come by the thousand and set the garbage collector off, which would then look through all that
-    # numba and River hold, again and again: half of a busy worker's processor time (docs/benchmarks.md).
-    gc.freeze()
+    interpreter.settle()
     _log.info("started", app=app, seconds=round(time.perf_counter() - began, 2))
 
 

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any, BinaryIO, TypeVar
 
 from fsspec.implementations.local import LocalFileSystem
@@ -124,14 +125,25 @@ class Files:
 
     def for_each(self, items: Iterable[_Item], act: Callable[[_Item], None]) -> None:
         """Do the same with many files at once; the first error is raised, when those begun are over."""
-        at_once = _AT_ONCE_HERE if self._is_local else _AT_ONCE_AWAY
-        with ThreadPoolExecutor(at_once, thread_name_prefix="stream-files") as threads:
-            futures = [threads.submit(act, item) for item in items]
-            try:
-                for future in futures:
-                    future.result()
-            finally:
-                threads.shutdown(cancel_futures=True)
+        # A future for each of thousands of files would be work for the garbage collector, which holds all threads up.
+        every = list(items)
+        waiting, has_failed = iter(every), Event()
+
+        def work() -> None:
+            for item in waiting:
+                if has_failed.is_set():
+                    return
+                try:
+                    act(item)
+                except BaseException:
+                    has_failed.set()
+                    raise
+
+        at_once = min(_AT_ONCE_HERE if self._is_local else _AT_ONCE_AWAY, len(every))
+        with ThreadPoolExecutor(max(1, at_once), thread_name_prefix="stream-files") as threads:
+            workers = [threads.submit(work) for _ in range(at_once)]
+        for worker in workers:
+            worker.result()
 
     def remove_folder(self, name: str) -> None:
         """Delete a folder with all that is in it, if it is there."""

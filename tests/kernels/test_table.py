@@ -76,11 +76,46 @@ def test_batches_and_restarts_do_not_show(events: list[tuple[int, int]], cut: in
 
 
 def test_growth_keeps_every_key() -> None:
-    """From 1,024 rows to 5,000 keys: each is found where it was put."""
+    """From a batch of 100 keys to 5,000 keys in one: each is found where it was put."""
     table = KeyTable(1_000_000, 8)
+    first = [row for row, _ in fed(table, [(key, 0) for key in range(100)])]
     rows = [row for row, _ in fed(table, [(key, 0) for key in range(5000)])]
-    assert table.capacity == 8192
+    assert rows[:100] == first
     assert fed(table, [(key, 1) for key in range(5000)]) == [(row, False) for row in rows]
+
+
+def test_slots_are_replaced_step_by_step() -> None:
+    """No batch of 100 keys enters more than 400 rows in the slots to come, and all keys are found on the way."""
+    table = KeyTable(10_000_000, 8)
+    moved = [0]
+    for first in range(0, 40_000, 100):
+        rows = fed(table, [(key, 0) for key in range(first, first + 100)])
+        assert rows == [(row, True) for row in range(first, first + 100)]
+        before, now = moved[-1], int(table.live.moved[0])
+        assert now == 0 or now - before == 400
+        moved.append(now)
+    assert max(moved) > 10_000
+    assert fed(table, [(key, 0) for key in range(40_000)]) == [(row, False) for row in range(40_000)]
+
+
+def test_keys_that_come_and_go_while_slots_are_replaced() -> None:
+    """Of rows that were entered in the slots to come, some are forgotten and given to other keys: none is lost."""
+    table = KeyTable(10_000_000, 8)
+    first = 0
+    while table.live.moved[0] < 6000:
+        fed(table, [(key, 0) for key in range(first, first + 100)])
+        first += 100
+    for key in range(0, 1000, 2):
+        assert remove(table.live, np.uint64(key * 0x9E3779B97F4A7C15 % 2**64))
+    others = fed(table, [(key, 1) for key in range(1_000_000, 1_000_400)])
+    assert all(row < 1000 and is_new for row, is_new in others)
+    assert 6000 < table.live.moved[0] < first
+    while table.live.moved[0]:
+        table.reserve(100)
+    assert np.count_nonzero(table.live.slots) == table.keys == first - 100
+    assert fed(table, [(key, 2) for key in range(1_000_000, 1_000_400)]) == [(row, False) for row, _ in others]
+    held = [*range(1, 1000, 2), *range(1000, first)]
+    assert fed(table, [(key, 2) for key in held]) == [(key, False) for key in held]
 
 
 def test_finding_changes_nothing_and_removing_forgets() -> None:

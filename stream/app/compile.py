@@ -59,7 +59,7 @@ def compile_carrying(
     events: Events,
     schemas: Mapping[str, str],
     carried: Sequence[str],
-    sent_back: Mapping[str, str],
+    counted_by: Mapping[str, str],
 ) -> Plan:
     """Compile the stage that predicts.
 
@@ -68,7 +68,7 @@ def compile_carrying(
         events: its events, with the features that this stage computes.
         schemas: text of each schema that the app names.
         carried: names of numbers that events bring along, columns like those of the schema.
-        sent_back: topics to which labels go once they are learned, and the column that each is keyed by.
+        counted_by: topics to which labels go once they are learned, and the column that each is keyed by.
 
     Raises:
         ConfigError: what is wrong, where, and what was expected.
@@ -78,7 +78,7 @@ def compile_carrying(
     if not events.declared:
         raise ConfigError(f"{events.topic!r} has no features: declare events.features(NAME=expression, ...)")
     schema = _schema(events.schema, schemas)
-    wanted = _wanted(events, schema, carried, tuple(sent_back.values()))
+    wanted = _wanted(events, schema, carried, tuple(counted_by.values()))
     columns = _with_carried({column.name: column for column in avro.columns_of(schema, wanted)}, carried)
     event_id = id_column(columns, events.id, events.topic) if events.id else None
     labels = _labels(app, app.label_stream, schemas) if app.label_stream else None
@@ -106,8 +106,8 @@ def compile_carrying(
         carried=tuple(columns[name] for name in carried),
     )
     parts = _parts(event_plan, computed, labels, model_plans, monitors, truth)
-    if sent_back and "labels" in parts:
-        parts["labels"] = _sha(parts["labels"], *sent_back.values())
+    if counted_by and "labels" in parts:
+        parts["labels"] = _sha(parts["labels"], *counted_by.values())
     return Plan(
         app=app.name,
         events=event_plan,
@@ -121,7 +121,7 @@ def compile_carrying(
         rejection_limit=app.rejection_limit,
         digest=_digest(app, event_plan, labels, parts, truth),
         parts=parts,
-        sent_back=tuple(SentBack(topic, columns[name]) for topic, name in sent_back.items()),
+        sent_back=tuple(SentBack(topic, columns[name]) for topic, name in counted_by.items()),
     )
 
 
@@ -147,10 +147,10 @@ def _framing(name: str) -> avro.Framing:
     return avro.Framing[name.replace("-", "_").upper()]
 
 
-def _wanted(events: Events, schema: avro.Schema, carried: Sequence[str], sent_back: Sequence[str]) -> frozenset[str]:
+def _wanted(events: Events, schema: avro.Schema, carried: Sequence[str], counted_by: Sequence[str]) -> frozenset[str]:
     """The columns that are read at all; the decoder skips the others."""
     every = _with_carried({column.name: column for column in avro.columns_of(schema)}, carried)
-    named = [name for name in (*events.key, events.time, events.id, events.target, *sent_back) if name is not None]
+    named = [name for name in (*events.key, events.time, events.id, events.target, *counted_by) if name is not None]
     read = feature_plan(events, events.declared, tuple(every.values())).wanted
     return frozenset(read).difference(carried) | {one_of(name, every, events.topic, "column") for name in named}
 

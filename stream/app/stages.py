@@ -75,7 +75,7 @@ def _by_keys(app: App, events: Events, schemas: Mapping[str, str], whole: Plan, 
     back = {
         plan.arrives.topic: by[0]
         for plan, by in zip(plans[1:], split.by_key, strict=True)
-        if plan.label_inputs and plan.arrives
+        if plan.counts_labels and plan.arrives
     }
     last = compile_carrying(app, replace(events, declared=split.own), schemas, carried, back)
     return [*plans, replace(last, arrives=plans[-1].leaves)]

@@ -141,6 +141,11 @@ class Plan:
     sent_back: tuple[SentBack, ...] = ()  # of the last stage
 
     @property
+    def counts_labels(self) -> bool:
+        """True for a stage before the last one whose features learn from labels: they come back to it."""
+        return self.leaves is not None and self.features.label_inputs > 0
+
+    @property
     def label_inputs(self) -> int:
         """Numbers to keep for each event until its label comes: features learn from it by them."""
         return self.features.label_inputs + len(self.sent_back)

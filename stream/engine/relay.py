@@ -26,7 +26,7 @@ class Relay(Forwarding):
     the last stage writes its dead letter, and no sequence has a gap.
 
     Where features count labels by this stage's key, the last stage sends those back that it has learned. They lie among
-    the events, and are learned where they lie.
+    the events, and are learned where they lie; those that are left of a feature that is no more are passed over.
 
     Args:
         plan: of the stage.
@@ -41,7 +41,7 @@ class Relay(Forwarding):
         self._opener = Opener(plan.events.topic, plan.arrives) if plan.arrives else None
         self._sealer = Sealer(plan.leaves)
         self._key = plan.leaves.key
-        self._labels = LabelReader() if plan.label_inputs else None
+        self._labels = LabelReader()
 
     def process(self, batch: RecordBatch, now_ms: int, emit_from_ms: int | None) -> Outputs:
         """Send on the events of the records up to the first whose writer's schema is unknown."""
@@ -65,7 +65,7 @@ class Relay(Forwarding):
 
     def _go_on(self, opener: Opener, batch: RecordBatch, now_ms: int) -> Outputs:
         """Records of another stage: add the features by this one's key."""
-        are_labels = self._labels.are_labels(batch) if self._labels else np.zeros(len(batch), np.bool_)
+        are_labels = self._labels.are_labels(batch)
         others = np.flatnonzero(~are_labels)
         opened = opener.open(batch.chosen(others))
         arrived, places = opened.travellers, others[opened.rows]
@@ -75,7 +75,7 @@ class Relay(Forwarding):
         strange = [replace(each, row=int(others[each.row])) for each in opened.rejections]
         times = event_times(self._plan.events, arrived.batch, columns)
         features = np.full((count, len(self._plan.features.layout.dense)), np.nan)
-        if self._labels:
+        if self._plan.counts_labels:
             labels = self._labels.open(batch, np.flatnonzero(are_labels[:taken]))
             features[columns.rows] = self._computed_among(labels, columns, times, places[columns.rows])
             strange += labels.rejections

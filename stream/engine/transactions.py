@@ -46,6 +46,7 @@ class _InFlight:
     cycles: list[ClosedCycle]
     sent: list[_Sent]
     refusals: int = 0
+    stale: int = 0  # of those, the last ones that came without a reason
     apart: deque[ClosedCycle] | None = None  # cycles that wait for a transaction of their own; None: all go in one
     heard: set[tuple[int, int]] = field(default_factory=set)  # partition and epoch of the tasks that those are of
 
@@ -151,12 +152,12 @@ class Transactions:
         return [*(self._sends(unheard) if in_flight.apart is not None else []), *self.produce_held()]
 
     def is_stale(self, reason: str) -> bool:
-        """Rule 16: whether this refusal says that the group has expelled the worker.
+        """Rule 16: whether this is one more refusal in a row without a reason than a member meets.
 
-        Then it is refused for as long as it holds what was asked back of it: it becomes a member again behind that.
+        Whom the group has expelled is refused for as long as it holds what was asked back of it.
         """
         assert self._in_flight is not None
-        return not reason and self._in_flight.refusals >= _REFUSALS_OF_A_MEMBER
+        return not reason and self._in_flight.stale >= _REFUSALS_OF_A_MEMBER
 
     def send_again(self, reason: str) -> list[Instruction]:
         """Rule 9: the same effects, of the tasks still owned, in a new transaction; nothing if none is owned.
@@ -169,6 +170,7 @@ class Transactions:
         if in_flight.refusals >= _REFUSALS_AT_MOST:
             raise RetriableError(f"{in_flight.refusals} commits in a row were refused, the last with: {reason}")
         in_flight.refusals += 1
+        in_flight.stale = 0 if reason else in_flight.stale + 1
         in_flight.cycles = self._owned(in_flight.cycles)
         # Stale membership, which is ordinary and comes without a reason, says nothing about what left at once.
         sent = self._sent_before(in_flight) if reason else []

@@ -59,7 +59,7 @@ def warm_up(plan: Plan, format: OutputFormat) -> None:
         labels = task.state.labels
         if plan.labels is not None and plan.labels.spilled_bytes and not spilled and labels and labels.waiting:
             spilled = labels.seal(0)
-    if plan.leaves is not None and plan.label_inputs:
+    if plan.counts_labels:
         task.process(_label_that_came_back(plan), 0)
     task.close_cycle()
     task.load(task.checkpoint(0))

@@ -357,8 +357,8 @@ class Worker:
         """What follows from the outcome for what was in flight."""
         if returned.outcome is CommitOutcome.REFUSED:
             is_stale = self._releasing and self._transactions.is_stale(returned.message)
-            given_up = [*self._release(), *self._drop_outputs()] if is_stale else []
-            return given_up + self._transactions.send_again(returned.message)
+            release = [*self._release(), *self._drop_outputs()] if is_stale else []
+            return release + self._transactions.send_again(returned.message)
         if returned.outcome is CommitOutcome.UNSENDABLE:
             return self._unsendable(returned.message)
         cycles = self._transactions.committed()

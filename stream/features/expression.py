@@ -212,7 +212,7 @@ class Expression:
         window. Categories are hashed into `buckets`; 16 bytes each. Null before the first label and for null.
 
         `local=False`, for a column: of the labels of all partitions, kept in a stage keyed by it, to which each label
-        goes back once it is learned (docs/guarantees.md, "Stages"); "all labels" are those in that stage's partition.
+        goes back once it is learned (docs/guarantees.md, "Stages"); "all labels" are those that lie there with a key.
         """
         if not smoothing >= 0:
             raise ConfigError(f"target_mean: smoothing must be 0 or more, got {smoothing!r}")

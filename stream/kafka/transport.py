@@ -292,7 +292,7 @@ class Transport:
         """Ask the worker, and wait here until it has committed and released (rule 16).
 
         However long that takes: to release while a commit may still succeed would let it come behind the next owner's
-        look at the offsets. Who needs longer than max.poll.interval.ms is expelled, and its commits are refused.
+        look at the offsets. Whom another one waits for longer than max.poll.interval.ms is expelled, and refused.
         """
         if self._is_closing or self.stopped:
             self._release(partitions)

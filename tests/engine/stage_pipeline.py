@@ -81,7 +81,7 @@ class Pipeline:
         self.out += [*outputs.predictions, *outputs.transactional]
         if outputs.measured is not None:
             self.measured.append((outputs.measured.topic, outputs.measured.offsets.tolist()))
-        elif outputs.taken and not outputs.sent_on:
+        elif outputs.taken and task._plan.leaves is None:
             self.measured.append((place[0], batch.offsets[: outputs.taken].tolist()))
 
     def append(self, sent: OutputBatch) -> None:

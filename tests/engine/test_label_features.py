@@ -140,6 +140,8 @@ def test_rule_34_each_label_that_is_learned_goes_back_once(has_label_topic: bool
         run.tasks["by-text", number].state.arrays()["features/categories"].sum(axis=0) for number in range(PARTITIONS)
     )
     assert kept.tolist() == [len(learned), sum(each["target"] for each in learned)]
+    running = [run.tasks["by-text", number].state.arrays()["features/running"] for number in range(PARTITIONS)]
+    assert sum(each[0] for each in running) == len(learned)
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
@@ -216,3 +218,22 @@ def test_only_a_column_is_a_key_for_labels(expression: Expression) -> None:
     """Told where it is written."""
     with pytest.raises(ConfigError, match=r"target_mean\(local=False\): .* is no column .*: give it one"):
         expression.target_mean(local=False)
+
+
+def test_labels_that_are_left_of_a_feature_that_is_no_more_are_passed_over() -> None:
+    """The other features of that key stay: nobody counts what comes back, and nothing is a dead letter."""
+    app = declare()
+    assert app.event_stream is not None
+    app.event_stream.features(alike=col("amount").count("1m", by="text"))
+    plan, run = compile_stages(app, {}, PARTITIONS)[1], finished()
+    log, at, sent = joined(run.logs[TOPIC, 0]), 0, 0
+    task = Task(plan, 0, 1, FORMAT)
+    while at < len(log):
+        outputs = task.process(log.part(at, len(log)), T0)
+        at += outputs.taken
+        sent += sum(len(each) for each in outputs.sent_on)
+        assert outputs.transactional == ()
+        if outputs.needs_schema is not None:
+            task.answer_schema(SchemaFetched(outputs.needs_schema, SCHEMAS[outputs.needs_schema]))
+    assert sent == sum(not is_label(value) for value in values(run, TOPIC, 0))
+    assert task.state.arrays()["features/running"][0] == 0

@@ -7,9 +7,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pytest
 
-from stream.features import FeatureState, col, lit, udf, when
-from tests.features.events import Event, dense_of, plan_of, random_events, run
+from stream.features import FeatureState, col, key_hashes, lit, udf, when
+from tests.features.events import Event, dense_of, plan_of, random_events, run, to_batch
 
 nan = math.nan
 SCALE = 3.0
@@ -187,6 +188,29 @@ def test_equal_subexpressions_are_computed_once() -> None:
     )
     assert plan.source.text.count("log1p(v") == 1
     assert len(plan.state.reservoirs) == 1
+
+
+@pytest.mark.parametrize("name", ["merchant", "terminal", "amount", "country", "is_online"])
+def test_labels_of_other_tasks_are_counted_where_a_task_s_own_are(name: str) -> None:
+    """By hash, for each kind of column, and for several means of one column: bit for bit as by the event's places."""
+    plan = plan_of({f"m{buckets}": col(name).target_mean(smoothing=1.0, buckets=buckets) for buckets in (64, 1000)})
+    values: dict[str, list[Any]] = {
+        "merchant": ["a", "b", "", None, "a"],
+        "terminal": [0, 7, -1, None, 7],
+        "amount": [0.0, -0.0, 1.5, None, float("inf")],
+        "country": ["DE", "FR", "PL", None, "DE"],
+        "is_online": [True, False, True, None, False],
+    }
+    events: list[Event] = [{"time": t, name: value} for t, value in enumerate(values[name])]
+    labels = np.array([1.0, 0.0, 1.0, 1.0, 0.0])
+    own, by_hash = FeatureState(plan), FeatureState(plan)
+    own.learn_labels(run(own, events).label_inputs, labels)
+    columns = to_batch(events)
+    (column,) = (each for each in columns.columns if each.name == name)
+    run(by_hash, events)
+    by_hash.learn_labels_of_keys(key_hashes(column, columns), labels)
+    assert own.arrays()["categories"].sum() > 0
+    assert all(array.tobytes() == by_hash.arrays()[key].tobytes() for key, array in own.arrays().items())
 
 
 def test_label_learning_features_know_labels_only_after_them() -> None:

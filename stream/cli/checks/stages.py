@@ -44,7 +44,7 @@ def hops_text(plans: Sequence[Plan]) -> str:
             f"{len(passed) - 1} hops: {' > '.join(plan.stage or LAST for plan in passed)}. Each takes about a commit "
             "interval before a prediction is seen (rule 35); events keyed by it, one partition, or local=True take none"
         )
-    if back := [plan.stage for plan in passed if plan.leaves is not None and plan.label_inputs]:
+    if back := [plan.stage for plan in passed if plan.counts_labels]:
         told.append(f"labels go back, once they are learned, to {', '.join(back)} (rule 34)")
     if len(passed) < len(plans):
         told.append("labels take one hop, to the partitions of their events (rule 19)")

@@ -8,6 +8,7 @@ stay in hand till then, and are sent again, for the tasks still owned, when the 
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from stream.engine.commit_schedule import CommitSchedule
 from stream.engine.failures import Failures
 from stream.engine.lifecycle import TaskState
 from stream.engine.metrics import CycleMetrics
@@ -65,7 +66,7 @@ class Worker:
         self._slots: dict[int, Slot] = {}
         self._epochs: dict[int, int] = {}
         self._transactions = Transactions(self._owns)
-        self._committed_ms = 0
+        self.schedule = CommitSchedule(settings.commit_interval_ms)
         self._releasing: tuple[int, ...] = ()
         self._served = 0
         self._handled: RecordBatch | None = None
@@ -281,8 +282,7 @@ class Worker:
         elif slot is None:
             self.taken, replayed = self._standbys.work(now_ms, records)
             instructions += replayed
-        # A clock that was set back commits at once: otherwise nothing would be until it is where it was.
-        if not 0 <= now_ms - self._committed_ms < self._settings.commit_interval_ms:
+        if self.schedule.is_due(now_ms, lambda: self.has_work(now_ms)):
             instructions += self._close(now_ms)
         return instructions
 
@@ -326,7 +326,7 @@ class Worker:
         slots = [slot for slot in self._slots.values() if slot.has_open_cycle and slot.ready_after <= over]
         if self._transactions.is_committing or not slots:
             return []
-        self._committed_ms = now_ms
+        self.schedule.began(now_ms)
         return self._transactions.commit([self._close_cycle(slot, now_ms) for slot in slots])
 
     def _close_cycle(self, slot: Slot, now_ms: int) -> ClosedCycle:

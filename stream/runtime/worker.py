@@ -10,6 +10,7 @@ import structlog
 
 from stream import kernels
 from stream.config import InputTopics
+from stream.engine.lifecycle import TaskState
 from stream.engine.loading import load_ahead
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
@@ -37,6 +38,7 @@ from stream.engine.worker_settings import WorkerSettings
 from stream.kafka.broker_probe import BrokerProbe
 from stream.kafka.transport import Transport
 from stream.runtime.copy_pace import CopyPace
+from stream.runtime.gathering import rest_s
 from stream.runtime.health import WorkerHealth
 from stream.runtime.metrics import WorkerMetrics
 from stream.runtime.settings import Settings
@@ -144,7 +146,9 @@ class WorkerLoop:
             open_store=snapshot_store(plan.name, settings),
             prepare=lambda found: load_ahead(found, plan),
         )
-        self._slice = _FIRST_SLICE
+        # One stage that rests would hold up the others, and what leaves at once must not wait.
+        self._gathers = not self._is_immediate and stages == 1
+        self._slice, self._taken = _FIRST_SLICE, 0
         self._copying = CopyPace()
         self._is_stop_wanted = False
         self._stop: StopLimit | None = None
@@ -189,9 +193,9 @@ class WorkerLoop:
             self._health.stopping()
             _log.info("stopping: the last commit and snapshots follow")
             self._perform(self._told(StopRequested()))
-        for event in self._transport.poll(0.0 if self._worker.has_work(now_ms()) else _IDLE_POLL_S / self._stages):
+        for event in self._transport.poll(self._wait_s()):
             self._perform(self._told(event))
-        until = time.perf_counter() + _SLICE_S / self._stages
+        until, self._taken = time.perf_counter() + _SLICE_S / self._stages, 0
         self._work()
         while self._worker.taken and self._worker.has_work(now_ms()) and time.perf_counter() < until:
             self._work()
@@ -199,6 +203,22 @@ class WorkerLoop:
         self._copying.turn(self._worker.copy_ahead)
         if time.monotonic() - self._looked_s > _LOOK_EVERY_S:
             self._look()
+
+    def _wait_s(self) -> float:
+        """How long to wait for what happens next, behind a rest where records may come together."""
+        if self._worker.has_work(now_ms()):
+            return 0.0
+        if self._gathers and all(slot.state is TaskState.RUNNING for slot in self._worker.slots):
+            time.sleep(rest_s(self._taken, self._left_s))
+        idle_s, left_s = _IDLE_POLL_S / self._stages, self._left_s
+        if left_s > 0:
+            return min(idle_s, left_s)
+        return 0.0 if self._taken else idle_s  # what was handled last may be due since
+
+    @property
+    def _left_s(self) -> float:
+        """Until the next commit is due; not above 0 where it is already, or there was nothing to commit."""
+        return self._worker.schedule.due_ms / 1000 - time.time()
 
     def _alive(self) -> None:
         """The loop turns, or waits inside a revocation; a stop that nobody answers ends here."""
@@ -218,6 +238,7 @@ class WorkerLoop:
             if handled.topic == self._event_topic:
                 self._scored(handled.timestamps_ms)
         taken = self._worker.taken
+        self._taken += taken
         if taken and (taken == self._slice or took_s > _SLICE_S / self._stages):
             fitting = taken * _SLICE_S / self._stages / max(took_s, 1e-6)
             self._slice = int(max(1, min(_LARGEST_SLICE, 2 * self._slice, fitting)))

@@ -59,7 +59,7 @@ def test_rule_22_a_snapshot_of_a_cycle_that_was_never_committed_is_dropped(memor
     running = Running(memory, commit_interval_ms=1_000_000, snapshot_interval_ms=0)
     running.tell(Assigned((0,)))
     running.step()
-    running.worker._committed_ms = 0
+    running.worker.schedule.due_ms = 0
     instructions = running.worker.work(running.now_ms, 20)
     (commit,) = (instruction for instruction in instructions if isinstance(instruction, Commit))
 
@@ -133,7 +133,7 @@ def test_a_refusal_sends_again_what_the_next_cycle_sent_meanwhile(memory: Memory
     running = Running(memory, is_immediate=True, commit_interval_ms=1_000_000)
     running.tell(Assigned((0,)))
     running.step()
-    running.worker._committed_ms = 0
+    running.worker.schedule.due_ms = 0
     instructions = running.worker.work(running.now_ms, 20)
     (commit,) = (instruction for instruction in instructions if isinstance(instruction, Commit))
     (first,) = (instruction for instruction in instructions if isinstance(instruction, Send))
@@ -150,7 +150,7 @@ def test_what_is_lost_in_a_revocation_and_assigned_again_stays(memory: MemoryBro
     running = Running(memory, commit_interval_ms=1_000_000)
     running.tell(Assigned((0,)))
     running.step()
-    running.worker._committed_ms = running.now_ms
+    running.worker.schedule.began(running.now_ms)
     running.worker.work(running.now_ms, 20)
     revoked = running.worker.on(Revoked((0,)), running.now_ms)
     (commit,) = (instruction for instruction in revoked if isinstance(instruction, Commit))
@@ -169,7 +169,7 @@ def test_only_committed_cycles_are_told_to_the_metrics(memory: MemoryBroker) -> 
     running.tell(Assigned((0,)))
     running.step()
     running.worker.take_committed()
-    running.worker._committed_ms = 0
+    running.worker.schedule.due_ms = 0
     instructions = running.worker.work(running.now_ms, 20)
     (commit,) = (instruction for instruction in instructions if isinstance(instruction, Commit))
 

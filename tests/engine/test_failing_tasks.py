@@ -127,7 +127,7 @@ def test_nothing_leaves_beside_a_task_that_is_sent_apart(both: MemoryBroker) -> 
     running.tell(Assigned((0, 1)))
     while not {0, 1} <= {slot.task.partition for slot in running.worker.slots if slot.has_open_cycle}:
         running.step(5)
-    running.worker._committed_ms = 0
+    running.worker.schedule.due_ms = 0
     instructions = running.worker.work(running.now_ms, 5)
     (commit,) = (each for each in instructions if isinstance(each, Commit))
     assert running.worker.has_work(running.now_ms)
@@ -201,7 +201,7 @@ def test_a_corrupt_task_is_looked_for_once_its_commit_is_known(
     running.tell(Assigned((0,)))
     while not running.worker.slots[0].task.next_offsets[LABELS]:
         running.step(10)
-    running.worker._committed_ms = 0
+    running.worker.schedule.due_ms = 0
     instructions = running.worker.work(running.now_ms, 30)
     (commit,) = (each for each in instructions if isinstance(each, Commit))
     running.perform(instructions, but_the_last=1)

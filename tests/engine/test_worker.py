@@ -105,7 +105,7 @@ def test_a_revocation_commits_before_it_releases(memory: MemoryBroker) -> None:
     first = Running(memory, commit_interval_ms=1_000_000)
     first.tell(Assigned((0,)))
     first.step()
-    first.worker._committed_ms = first.now_ms
+    first.worker.schedule.began(first.now_ms)
     first.step()
     first.tell(Revoked((0,)))
 
@@ -122,7 +122,7 @@ def test_a_lost_partition_leaves_nothing_behind(memory: MemoryBroker) -> None:
     """What was computed for a lost task never reaches a transaction that commits."""
     first = Running(memory, commit_interval_ms=1_000_000)
     first.tell(Assigned((0,)))
-    first.worker._committed_ms = first.now_ms
+    first.worker.schedule.began(first.now_ms)
     first.step()
     first.tell(Lost((0,)))
     first.step()
@@ -151,7 +151,7 @@ def test_a_stop_in_the_middle_commits_what_was_handled(memory: MemoryBroker) -> 
     """SIGTERM: the open cycle is committed and a snapshot taken; what was only fetched is left for the next run."""
     running = Running(memory, commit_interval_ms=1_000_000)
     running.tell(Assigned((0,)))
-    running.worker._committed_ms = running.now_ms
+    running.worker.schedule.began(running.now_ms)
     running.step(20)
     running.step(20)
     running.tell(StopRequested())
@@ -195,3 +195,23 @@ def test_outputs_of_the_next_cycle_wait_for_the_commit_before_them(memory: Memor
     meanwhile = running.worker.work(running.now_ms, 20)
 
     assert not any(isinstance(instruction, Produce | Commit) for instruction in meanwhile)
+
+
+def test_what_was_fetched_in_time_is_committed_together(memory: MemoryBroker) -> None:
+    """A commit that is due waits for the records at hand, for a tenth of its interval."""
+    running = Running(memory, commit_interval_ms=100)
+    running.tell(Assigned((0,)))
+    for event in running.connection.fetch(100):
+        running.tell(event)
+    running.step(20)
+    while running.worker.is_committing:
+        running.step(20)
+    began_ms = running.worker.schedule.due_ms - 100
+
+    running.now_ms = began_ms + 100
+    while running.worker.has_work(running.now_ms):
+        last = running.worker.work(running.now_ms, 20)
+        assert any(isinstance(each, Commit) for each in last) == (not running.worker.has_work(running.now_ms))
+
+    assert isinstance(last[-1], Commit)
+    assert running.worker.schedule.due_ms == began_ms + 200

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stream.engine.commit_schedule import CommitSchedule
 from stream.engine.lifecycle import TaskState
 from stream.engine.protocol import Assigned, Commit, CommitOutcome, CommitReturned, Lost, Revoked, SnapshotPublished
 from stream.kafka.input_margins import InputReport
@@ -25,6 +26,12 @@ class Worker:
         self.slots: list[Any] = []
         self.handled: RecordBatch | None = None
         self.taken = 0
+        self.is_behind = False
+        self.schedule = CommitSchedule(100)
+
+    def has_work(self, now_ms: int) -> bool:
+        """As a test says."""
+        return self.is_behind
 
     def work(self, now_ms: int, records: int) -> list[Any]:
         """Nothing to do."""
@@ -44,11 +51,11 @@ class Worker:
         return []
 
 
-def make_loop(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tuple[WorkerLoop, Worker, Any]:
+def make_loop(monkeypatch: pytest.MonkeyPatch, stages: int = 1, **settings: Any) -> tuple[WorkerLoop, Worker, Any]:
     """A loop with a scripted worker and transport."""
     plan, worker = plan_with_labels(), Worker()
     health, metrics = WorkerHealth(), WorkerMetrics(plan.app, ["champion"], [])
-    loop = WorkerLoop(plan, Settings(**settings), FORMAT, health, metrics)
+    loop = WorkerLoop(plan, Settings(**settings), FORMAT, health, metrics, stages)
     transport = SimpleNamespace(
         has_joined=False, stopped=None, lags=dict, loading=dict, watch=SimpleNamespace(report=InputReport())
     )

@@ -33,6 +33,7 @@ BANS = (
             "stream/kafka/task_finder.py": "markers become visible some time after their commit: ask again",
             "stream/kafka/admin.py": "a topic becomes visible some time after its creation: ask again, with a deadline",
             "stream/kafka/reader.py": "a new topic takes a moment to be known: ask again, with a deadline",
+            "stream/runtime/worker.py": "records come together for a stated time: there is no condition to wait for",
         },
     ),
     Ban(("print",), "log with structlog", unless={"stream/cli": "the command line prints"}),

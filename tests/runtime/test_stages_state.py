@@ -16,6 +16,7 @@ from stream.kafka.admin import Admin
 from stream.kafka.task_reset import TaskReset
 from tests.cli.commands import run
 from tests.runtime.app import NAME
+from tests.runtime.processes import APP
 from tests.runtime.staged import Staged
 from tests.runtime.truth import check_outputs, predicted
 from tests.runtime.waiting import wait_until
@@ -150,7 +151,7 @@ def end_between_the_steps(staged: Staged, state: State, monkeypatch: pytest.Monk
 def test_an_app_that_gets_stages_is_refused_until_it_is_reset(staged: Staged, state: State) -> None:
     """Its tasks stop with the way out; all is predicted once more behind it."""
     staged.traffic.send(100)
-    alone = staged.start()
+    alone = staged.start(target=APP)
     staged.wait_until_predicted()
     staged.stop(alone)
     before = sorted(predicted(staged))

@@ -26,7 +26,7 @@ INSTALL = $(UV) pip install --python $(BIN)/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check lint types walls unit brokers slow docs lock eval-streams simulate
+.PHONY: help install demo test check lint types walls unit docs lock eval-streams simulate
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -36,8 +36,8 @@ demo: $(STAMP) ## a real Kafka, a worker and a stream of events (make demo ARGS=
 
 test: $(STAMP) ## everything: lint, types, walls and all tests, real Kafka included
 	@$(MAKE) --no-print-directory lint types walls
-	@$(MAKE) --no-print-directory unit
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line brokers slow
+	$(PYTEST) -n 2 -m "not kafka" --durations 10
+	$(PYTEST) -n 3 -m kafka --durations 10
 
 check: $(STAMP) ## the quick loop: lint, types, walls and the tests that need no Kafka and are not slow
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target unit types lint walls
@@ -64,14 +64,7 @@ walls: $(STAMP)
 	$(BIN)/lint-imports
 
 unit: $(STAMP)
-	$(PYTEST) -n 2 -m "not kafka and not slow" --durations 10
-
-brokers: $(STAMP)
-	$(PYTEST) -n 3 -m kafka --durations 10
-
-# Beside the tests with brokers, in the processor time that those leave. `unit` came first: it has compiled most kernels.
-slow: $(STAMP)
-	nice -n 10 $(PYTEST) -n 2 -m "slow and not kafka" --durations 10
+	$(PYTEST) -n 2 -m "not kafka and not slow"
 
 bench-engine: $(STAMP) ## the engine without Kafka beside a loop of fastavro and River (make bench-engine ARGS=--profile)
 	@$(BIN)/python -m benchmarks.engine $(ARGS)

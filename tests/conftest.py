@@ -26,6 +26,9 @@ ADMIN_TIMEOUT_S = 30
 # Modules of more than some ten seconds, the longest first, as `make test` showed them. Each runs in one process, beside
 # what its tests share; where the order is wrong, a run is longer and nothing else.
 LONGEST = (
+    "demo/test_fraud_offline",
+    "demo/test_fraud_stages",
+    "testing/test_simulation",
     "runtime/test_rebalances",
     "runtime/test_chaos",
     "runtime/test_crashes",

@@ -217,7 +217,7 @@ class Expression:
         if not smoothing >= 0:
             raise ConfigError(f"target_mean: smoothing must be 0 or more, got {smoothing!r}")
         if not local and self.operator != "column":
-            raise ConfigError(f"target_mean(local=False): {self.operator} is no column to key a topic by: give it one")
+            raise ConfigError('target_mean(local=False) is of a column, as in col("shop").target_mean(local=False)')
         options = {"smoothing": float(smoothing), "buckets": _bounded("target_mean: buckets", buckets)}
         return apply("target_mean", self, **options, **({} if local else {"by": (self.option("name"),)}))
 

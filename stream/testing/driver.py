@@ -95,11 +95,15 @@ class Driver:
             key: of all of them; None makes it of the key fields of an event.
 
         Raises:
-            ConfigError: the app does not read this topic.
+            ConfigError: the app does not read this topic, it has no such partition, or nobody can say where this label
+                belongs: on several partitions its event was not sent yet.
             InvalidValue: a value does not fit the schema.
         """
         if topic not in self._inputs:
             raise ConfigError(f"the app reads {', '.join(self._inputs)}, not {topic}")
+        count = self._run.broker.partitions
+        if partition is not None and not 0 <= partition < count:
+            raise ConfigError(f"{topic} has partitions 0 to {count - 1}, not {partition}: see Driver(..., partitions=)")
         for value in values:
             data = value if isinstance(value, bytes) else self._encoded(topic, value)
             record_key = key if key is not None or isinstance(value, bytes) else self._key_of(topic, value)
@@ -158,9 +162,19 @@ class Driver:
 
     def _place(self, topic: str, value: Mapping[str, Any] | bytes, key: bytes | None) -> int:
         """The partition of a record for which none was given."""
-        event_id = self._id_of(topic, value)
-        if isinstance(self._inputs[topic], LabelPlan) and event_id in self._sent_to:
+        event_id, read = self._id_of(topic, value), self._inputs[topic]
+        if not isinstance(read, LabelPlan) or isinstance(value, bytes):
+            return self._by_key(key)
+        if event_id in self._sent_to:
             return self._sent_to[event_id]
+        if key is None and self._run.broker.partitions > 1 and not read.is_handed_on:
+            raise ConfigError(
+                f"{topic}: no event {event_id!r} was sent yet, and a label lies where its event does: send that first, "
+                "or say send(..., partition=NUMBER) or send(..., key=BYTES), the key of its event"
+            )
+        return self._by_key(key)
+
+    def _by_key(self, key: bytes | None) -> int:
         return 0 if key is None else partition_of(key, self._run.broker.partitions)
 
     def _note(self, topic: str, value: Mapping[str, Any] | bytes, partition: int) -> None:

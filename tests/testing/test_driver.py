@@ -169,3 +169,17 @@ def test_mistakes_are_named() -> None:
         driver.send("payment", payment(1))
     with pytest.raises(InvalidValue, match="amount: expected"):
         driver.send("payments", payment(1, amount="much"))
+    with pytest.raises(ConfigError, match="payments has partitions 0 to 0, not 1"):
+        driver.send("payments", payment(1), partition=1)
+
+
+def test_a_label_before_its_event_says_where_it_belongs() -> None:
+    """On several partitions nobody else knows: it would wait where its event never comes."""
+    driver = Driver(declare(), partitions=4, start_ms=T0)
+    with pytest.raises(ConfigError, match="chargebacks: no event 'p0' was sent yet"):
+        driver.send("chargebacks", {"id": "p0", "fraud": True})
+    with pytest.raises(ConfigError, match="chargebacks has partitions 0 to 3, not -1"):
+        driver.send("chargebacks", {"id": "p0", "fraud": True}, partition=-1)
+    driver.send("chargebacks", {"id": "p0", "fraud": True}, key=b"c1")
+    driver.send("payments", payment(0), payment(1))
+    assert driver.predictions()[1]["score"] != 0.5

@@ -121,14 +121,20 @@ class KeyTable:
     def reserve(self, new_keys: int) -> None:
         """Make room for `new_keys` more keys, or as many as the budget allows: to be called before every batch."""
         wanted = min(self.rows + new_keys, self._max_rows)
+        while len(self._live.slots) < _slots_for(wanted):  # those on their way may be too few: they were for less
+            self._begin_more_slots(wanted)
+            move_rows(self._live, self.rows)
+            self._live = _moved(self._live)
+        self._begin_more_slots(wanted)
+        if len(self._live.next_slots) > 1 and move_rows(self._live, _MOVED_A_KEY * new_keys):
+            self._live = _moved(self._live)
+
+    def _begin_more_slots(self, wanted: int) -> None:
+        """Once they are half full, unless more are on their way or no key can ever need them."""
         live = self._live
         if len(live.next_slots) == 1 and 2 * wanted > len(live.slots) and len(live.slots) < _slots_for(self._max_rows):
             more = max(2 * len(live.slots), _slots_for(wanted))
-            self._live = live = live._replace(next_slots=np.zeros(more, dtype=np.int32))
-        if len(live.next_slots) > 1:
-            is_urgent = 3 * wanted > 2 * len(live.slots)
-            if move_rows(live, self.rows if is_urgent else _MOVED_A_KEY * new_keys):
-                self._live = _moved(live)
+            self._live = live._replace(next_slots=np.zeros(more, dtype=np.int32))
 
     def arrays(self) -> dict[str, NDArray[np.int64]]:
         """All that is needed to continue. The slots are not: they follow from the entries."""

@@ -98,6 +98,18 @@ def test_slots_are_replaced_step_by_step() -> None:
     assert fed(table, [(key, 0) for key in range(40_000)]) == [(row, False) for row in range(40_000)]
 
 
+def test_a_large_batch_after_a_small_one_has_slots() -> None:
+    """More slots that are on their way for a small batch may be too few for the next: they are replaced once more."""
+    table = KeyTable(100_000_000, 8)
+    first = 0
+    while len(table.live.next_slots) == 1:
+        fed(table, [(key, 0) for key in range(first, first + 100)])
+        first += 100
+    assert len(table.live.next_slots) < 50_000
+    assert fed(table, [(key, 1) for key in range(50_000)]) == [(key, key >= first) for key in range(50_000)]
+    assert fed(table, [(key, 2) for key in range(50_000)]) == [(key, False) for key in range(50_000)]
+
+
 def test_keys_that_come_and_go_while_slots_are_replaced() -> None:
     """Of rows that were entered in the slots to come, some are forgotten and given to other keys: none is lost."""
     table = KeyTable(10_000_000, 8)

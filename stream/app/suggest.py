@@ -11,6 +11,11 @@ def one_of(name: str, known: Iterable[str], where: str, what: str) -> str:
     names = list(known)
     if name in names:
         return name
-    near = get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
-    raise ConfigError(f"{where}: there is no {what} {name!r}; {hint}")
+    hint = did_you_mean(name, names) or f"; there are {', '.join(names)}"
+    raise ConfigError(f"{where}: there is no {what} {name!r}{hint}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What goes behind an error about `name`: which of those known is near; "" where none is."""
+    near = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

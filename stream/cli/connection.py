@@ -59,14 +59,14 @@ def existing_topic(admin: Admin, name: str, what_to_do: str) -> TopicState:
     Raises:
         ConfigError: there is none of that name; the text says which is near, and what to do.
     """
-    from difflib import get_close_matches
+    from stream.app.suggest import did_you_mean
 
     state = admin.describe([name])[name]
     if state is not None:
         return state
-    near = get_close_matches(name, admin.topics(), n=1)
-    hint = f"did you mean {near[0]!r}? Otherwise {what_to_do}" if near else what_to_do
-    raise ConfigError(f"there is no topic {name!r}; {hint}")
+    near = did_you_mean(name, admin.topics())
+    hint = f"{near} Otherwise {what_to_do}" if near else f"; {what_to_do}"
+    raise ConfigError(f"there is no topic {name!r}{hint}")
 
 
 def quick_registry(settings: KafkaSettings) -> Registry:

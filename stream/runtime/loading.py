@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from stream.app import App, compile_app, compile_stages, schema_names
-from stream.app.suggest import one_of
+from stream.app.suggest import did_you_mean, one_of
 from stream.engine.plan import Plan
 from stream.errors import ConfigError, StreamError
 
@@ -116,4 +116,7 @@ def read_schema(name: str, folder: Path) -> str:
     for path in [*candidates, *versions[-1:]]:
         if path.exists():
             return path.read_text()
-    raise ConfigError(f"schema {name!r} was not found: looked for {', '.join(map(str, candidates))}")
+    known = [path.stem for path in (*folder.glob("*.avsc"), *(folder / "schemas").glob("*.avsc"))]
+    known += [path.parent.name for path in (folder / "schemas").glob("*/v*.avsc")]
+    near = did_you_mean(name, known)
+    raise ConfigError(f"schema {name!r} was not found: looked for {', '.join(map(str, candidates))}{near}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stream.cli.dead_letters.letters import parse_offsets
+from stream.cli.producing.schemas import find_schema
 from stream.cli.templates import orders
 from stream.errors import ConfigError
 from tests.cli.commands import run
@@ -238,7 +239,11 @@ def test_offsets_that_are_none_are_told(text: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--schema", "ordr"], "schema 'ordr' was not found: looked for ordr, ordr.avsc, schemas/ordr.avsc"),
+        (
+            ["--schema", "ordr"],
+            "schema 'ordr' was not found: looked for ordr, ordr.avsc, schemas/ordr.avsc; did you mean 'order'?",
+        ),
+        (["--schema", "./odrer.avsc"], "odrer.avsc.avsc; did you mean 'order.avsc'?"),
         (["--schema", "order", "--key", "custmer"], "--key: there is no field 'custmer'; did you mean 'customer'?"),
         (["--schema", "order", "--framing", "avro"], "--framing: there is no format 'avro'"),
     ],
@@ -248,6 +253,21 @@ def test_wrong_options_of_produce_are_told(options: list[str], said: str, projec
     framing = [] if "--framing" in options else ["--framing", "json"]
     done = run("produce", "orders.csv", "--topic", "t", *options, *framing, "--preview")
     assert (done.exit_code, said in str(done.exception)) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [
+        ("order-value", ", and asked the registry for that subject; did you mean 'orders-value'?"),
+        ("oder", ", and asked the registry for that subject; did you mean 'order'?"),
+        ("refunds-value.avsc", "schemas/refunds-value.avsc.avsc"),
+    ],
+)
+def test_a_misspelt_schema_is_told_with_the_one_that_is_near(name: str, end: str, project: Path) -> None:
+    """Files of the folder and subjects of the registry; the name of a file is no subject."""
+    with pytest.raises(ConfigError) as caught:
+        find_schema(name, lambda subject: None, lambda: ["orders-value", "refunds-value"])
+    assert str(caught.value).endswith(end)
 
 
 def test_a_project_that_cannot_be_written_is_not_left_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

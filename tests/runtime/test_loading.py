@@ -58,7 +58,12 @@ def test_a_target_that_is_not_there_is_one_error(folder: Path, target: str, told
 
 
 def test_a_schema_that_is_not_there_says_where_it_was_looked_for(folder: Path) -> None:
-    """The error names the files that would have been taken."""
-    (folder / "sale.avsc").unlink()
-    with pytest.raises(ConfigError, match=r"schema 'sale' was not found: looked for .*sale.avsc"):
+    """The error names the files that would have been taken, and one that is near."""
+    (folder / "sale.avsc").rename(folder / "sales.avsc")
+    with pytest.raises(ConfigError, match=r"schema 'sale' was not found: looked for .*sale.avsc; .* mean 'sales'\?$"):
+        load_app("shop_app.py")
+    (folder / "sales.avsc").unlink()
+    (folder / "schemas" / "sales").mkdir(parents=True)
+    (folder / "schemas" / "sales" / "v1.avsc").write_text(SCHEMA)
+    with pytest.raises(ConfigError, match=r"sale.avsc; did you mean 'sales'\?$"):
         load_app("shop_app.py")

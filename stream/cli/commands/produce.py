@@ -77,7 +77,8 @@ def entry(
     rows_file = open_rows(file, format)
     settings = kafka_settings(config)
     uses_registry = framing == "confluent"
-    found = find_schema(schema, (lambda subject: _latest(settings, subject)) if uses_registry else None)
+    latest = (lambda subject: _latest(settings, subject)) if uses_registry else None
+    found = find_schema(schema, latest, lambda: _subjects(settings))
     encoder = RowEncoder(found, rows_file, parse_columns(columns))
     fields = key_fields(key, found)
     key_type = _key_schema(key_encoding, framing, fields, found)
@@ -110,6 +111,13 @@ def _latest(settings: "KafkaSettings", subject: str) -> str | None:
     with answering_registry(settings) as registry:
         latest = registry.latest(subject)
     return latest.schema if latest else None
+
+
+def _subjects(settings: "KafkaSettings") -> list[str]:
+    from stream.cli.connection import answering_registry
+
+    with answering_registry(settings) as registry:
+        return registry.subjects()
 
 
 def _key_schema(encoding: str, framing: str, fields: tuple[str, ...], schema: "Schema") -> "Schema | None":

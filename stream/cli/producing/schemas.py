@@ -10,9 +10,7 @@ from stream.errors import ConfigError, SchemaError
 FetchLatest = Callable[[str], str | None]
 
 
-def find_schema(
-    name: str, fetch_latest: FetchLatest | None, subjects: Callable[[], Iterable[str]] = tuple
-) -> Schema:
+def find_schema(name: str, fetch_latest: FetchLatest | None, subjects: Callable[[], Iterable[str]] = tuple) -> Schema:
     """Parse the schema of this name.
 
     Args:

@@ -1,5 +1,6 @@
 """The deployment's files, as the tests read them."""
 
+import json
 import re
 import shlex
 from collections.abc import Mapping
@@ -10,6 +11,8 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
+DASHBOARD = json.loads((DEPLOY / "grafana/dashboards/stream.json").read_text())
+QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
 
 
 def compose(variables: Mapping[str, str]) -> dict[str, Any]:

@@ -99,6 +99,9 @@ def test_topics_of_all_stages_are_created_and_looked_at(
     """A feature by another key over two partitions: what is missing, the hops, and what stages need of settings."""
     text = (project / "shop.py").read_text().replace('amount.count("7d")', 'amount.count("7d", by="country")')
     (project / "shop.py").write_text(text)
+    before = json.loads(run("check", "shop.py:app", "--json").stdout)["findings"]
+    several = "where the event topic has several partitions, 2 hops: entry > by-country > last"
+    assert len([each for each in before if each["status"] == "note" and each["text"].startswith(several)]) == 1
     created = run("topics", "create", "shop.py:app", "--inputs", "--partitions", "2").stdout
     assert f"created {shop}.by-country.repartition, 2 partitions" in created
     assert f"created {shop}.entry.journal, 2 partitions" in created

@@ -1,6 +1,7 @@
 """What `stream check` and `stream topics create` say of an app with stages, before there is a broker (rules 34, 35)."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,34 @@ def test_each_stage_has_its_own_budget_of_state(by_country: Path) -> None:
     assert (shop["stage"], shop["event_bytes"], last["stage"]) == ("by-country", 24, "last")
     assert min(shop["keys_at_most"], last["keys_at_most"]) > 0
     said = run("check", "shop.py:app", "--offline").stdout
-    assert f"stage by-country takes {shop['key_bytes']} bytes a key and 24 an event, and has room for" in said
+    kept = f"takes {shop['key_bytes']} bytes a key, 24 an event and {shop['fixed_bytes']} a partition, and has room for"
+    assert f"stage by-country {kept}" in said
+
+
+def test_a_share_by_category_is_state_of_the_stage_that_counts_it(project: Path) -> None:
+    """16 bytes a bucket, in any case; a stage without keys has no room to tell of."""
+    text = (project / "shop.py").read_text()
+    declared = 'country_risk=col("country").target_mean(local=False),\n    items_risk=col("items").target_mean(),'
+    (project / "shop.py").write_text(text.replace('orders_7d=amount.count("7d"),', declared))
+    costs = check()["costs"]
+    by_feature = {cost["feature"]: cost["fixed_bytes"] for cost in costs["features"]}
+    assert (by_feature["country_risk"], by_feature["items_risk"]) == (16 * 2**14, 16 * 2**14)
+    first = costs["stages"][0]
+    assert (first["stage"], first["fixed_bytes"], first["keys_at_most"]) == ("by-country", 262_144, None)
+    assert costs["fixed_bytes"] == sum(by_feature.values())
+    said = run("check", "shop.py:app", "--offline").stdout
+    assert re.search(r"^state +bytes a key +bytes an event +bytes a partition$", said, re.MULTILINE)
+    assert re.search(r"^country_risk +0 +0 +262144$", said, re.MULTILINE)
+    assert "stage by-country takes 0 bytes a key, 0 an event and 262,144 a partition\n" in said
+
+
+def test_rules_that_are_cited_are_found(by_country: Path) -> None:
+    """A number alone says nothing; where none is cited, no page is."""
+    said = run("check", "shop.py:app", "--offline").stdout.splitlines()
+    assert "(rule 35)" in said[-3]
+    assert said[-2:] == ["rules are those of docs/guarantees.md", "nothing is wrong"]
+    (by_country / "shop.py").write_text((by_country / "shop.py").read_text().replace(', by="country"', ""))
+    assert "docs/guarantees.md" not in run("check", "shop.py:app", "--offline").stdout
 
 
 def test_the_plan_of_topics_has_those_of_all_stages(by_country: Path) -> None:

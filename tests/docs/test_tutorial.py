@@ -47,7 +47,7 @@ def test_the_sections_without_a_broker(tmp_path: Path, monkeypatch: pytest.Monke
     (checked,), (evaluated,) = terminal.type(check), terminal.type(evaluate)
     assert checked.status == 0
     assert "nothing is wrong" in checked.text
-    assert re.search(r"^orders_7d +\d+ +24$", checked.text, re.MULTILINE)
+    assert re.search(r"^orders_7d +\d+ +24 +\d+$", checked.text, re.MULTILINE)
     assert evaluated.status == 0
     rows = re.findall(r"^\(?([a-z-]+)\)? +(?:0\.|-)", evaluated.text, re.MULTILINE)
     assert rows == ["champion", "challenger", "no-change", "majority", "prior"]

@@ -5,7 +5,7 @@ from collections.abc import Container
 from stream import avro
 from stream.avro import Framing, parse_schema
 from stream.cli.checks.findings import Findings
-from stream.cli.checks.stages import hops_text, note_left_behind
+from stream.cli.checks.stages import hops_text, note_hops_of_several, note_left_behind
 from stream.cli.connection import quick_registry, reachable_admin
 from stream.engine.plan import Plan
 from stream.errors import ConfigError, StreamError
@@ -50,7 +50,9 @@ def _stages(app: LoadedApp, settings: Settings, admin: Admin, findings: Findings
     except ConfigError as error:
         findings.wrong("features", app.plan.app, str(error))
         return (app.plan,)
-    if state is not None:  # otherwise nobody knows which stages there will be
+    if state is None:
+        note_hops_of_several(app, settings, findings)
+    else:
         note_left_behind(plans, settings, admin.topics(), findings)
     return plans
 

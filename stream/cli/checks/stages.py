@@ -23,8 +23,8 @@ def stages_of_several(app: LoadedApp, settings: Settings) -> tuple[Plan, ...]:
     return app.stages(_SEVERAL, settings.topic_prefix)
 
 
-def check_hops_offline(app: LoadedApp, settings: Settings, findings: Findings) -> None:
-    """Say what would be, since nobody knows how many partitions there are."""
+def note_hops_of_several(app: LoadedApp, settings: Settings, findings: Findings) -> None:
+    """Say what would be, where nobody knows how many partitions there are: without a broker, or an event topic."""
     where = "where the event topic has several partitions"
     try:
         plans = stages_of_several(app, settings)

@@ -1,6 +1,7 @@
 """`stream check`: what is wrong with an app, before anything runs."""
 
 import json
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -9,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from stream.cli.checks.costs import Costs
     from stream.cli.checks.findings import Findings
     from stream.runtime.loading import LoadedApp
     from stream.runtime.settings import LoadedSettings, Settings
 
 _STYLES = {"ok": "green", "note": "cyan", "wrong": "bold red", "skipped": "dim"}
+# How state grows: the fields of costs, and what they are called.
+_COSTS = {"key_bytes": "bytes a key", "event_bytes": "bytes an event", "fixed_bytes": "bytes a partition"}
+_RULE = re.compile(r"\brules? \d")
 _SECRET = ("password", "secret", "userinfo", "user.info", "token", "key.pem")
 
 
@@ -52,7 +54,7 @@ def entry(
     from stream.cli.checks.declaration import check_declaration, check_task
     from stream.cli.checks.findings import Findings
     from stream.cli.checks.label_costs import check_label_rate
-    from stream.cli.checks.stages import check_hops_offline
+    from stream.cli.checks.stages import note_hops_of_several
     from stream.errors import StreamError
     from stream.runtime.loading import LoadedApp, find_app, read_schema
     from stream.runtime.settings import Settings, load_settings, misspelt_variables
@@ -83,7 +85,7 @@ def entry(
 
             check_plan_reproducible(plan, findings)
         if offline:
-            check_hops_offline(whole, loaded.values if loaded else Settings(), findings)
+            note_hops_of_several(whole, loaded.values if loaded else Settings(), findings)
         elif loaded is not None:
             _check_settings(plan.app, loaded, findings)
             check_cluster(whole, loaded.values, target, findings)
@@ -155,25 +157,22 @@ def _print(findings: "Findings", loaded: "LoadedSettings | None", costs: "Costs 
         if settings:
             print("\n".join([*("\t".join(row) for row in settings), ""]))
         if costs is not None:
-            print("\n".join(plain_table(["state", "bytes a key", "bytes an event"], _cost_rows(costs))))
+            print("\n".join(plain_table(["state", *_COSTS.values()], _cost_rows(costs))))
             print("\n".join([*_budget_lines(costs), ""]))
         for row in found:
             print("\t".join(row))
     noun = "problem" if findings.problems == 1 else "problems"
+    if any(_RULE.search(each.text) for each in findings.found):
+        print("rules are those of docs/guarantees.md")
     print(f"{findings.problems} {noun}" if findings.problems else "nothing is wrong")
 
 
 def _cost_rows(costs: "Costs | None") -> list[list[str]]:
     if costs is None:
         return []
-    rows = [
-        [cost["feature"], str(cost["key_bytes"]), str(cost["event_bytes"])] for cost in costs.features if _is_kept(cost)
-    ]
-    return [*rows, ["all features", str(costs.key_bytes), str(costs.event_bytes)]]
-
-
-def _is_kept(cost: "Mapping[str, Any]") -> bool:
-    return bool(cost["key_bytes"] or cost["event_bytes"])
+    kept = [cost for cost in costs.features if any(cost[sort] for sort in _COSTS)]
+    rows = [[cost["feature"], *(str(cost[sort]) for sort in _COSTS)] for cost in kept]
+    return [*rows, ["all features", *(str(getattr(costs, sort)) for sort in _COSTS)]]
 
 
 def _budget_lines(costs: "Costs") -> list[str]:
@@ -193,9 +192,10 @@ def _budget_lines(costs: "Costs") -> list[str]:
     for stage in costs.stages:
         events = stage["window_events_at_most"]
         in_windows = "" if events is None else f" and {events:,} events in windows"
+        room = f", and has room for {stage['keys_at_most']:,} keys{in_windows}" if stage["keys_at_most"] else ""
         lines.append(
-            f"where there are several partitions, stage {stage['stage']} takes {stage['key_bytes']} bytes a key and "
-            f"{stage['event_bytes']} an event, and has room for {stage['keys_at_most']:,} keys{in_windows} a partition"
+            f"where there are several partitions, stage {stage['stage']} takes {stage['key_bytes']} bytes a key, "
+            f"{stage['event_bytes']} an event and {stage['fixed_bytes']:,} a partition{room}"
         )
     return lines
 
@@ -213,8 +213,8 @@ def _print_tables(found: list[list[str]], settings: list[list[str]], costs: "Cos
         console.print(table)
     if costs is not None:
         table = Table("state", title="kept in memory")
-        table.add_column("bytes a key", justify="right")
-        table.add_column("bytes an event", justify="right")
+        for name in _COSTS.values():
+            table.add_column(name, justify="right")
         for row in _cost_rows(costs):
             table.add_row(*row)
         console.print(table)

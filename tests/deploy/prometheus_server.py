@@ -26,14 +26,14 @@ class Prometheus:
     def is_ready(self) -> bool:
         """True once it answers queries."""
         try:
-            return urllib.request.urlopen(f"{self._url}/-/ready", timeout=5).status == 200  # type: ignore[no-any-return]
+            return urllib.request.urlopen(f"{self._url}/-/ready", timeout=30).status == 200  # type: ignore[no-any-return]
         except OSError:
             return False
 
     def query(self, expression: str) -> list[float]:
         """Values of an instant query, NaN left out."""
         text = urllib.parse.urlencode({"query": expression})
-        with urllib.request.urlopen(f"{self._url}/api/v1/query?{text}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self._url}/api/v1/query?{text}", timeout=30) as answer:
             found: Any = json.load(answer)
         assert found["status"] == "success", found
         values = [float(series["value"][1]) for series in found["data"]["result"]]
@@ -56,7 +56,7 @@ def prometheus_of(worker_port: int, folder: Path) -> Iterator[Prometheus]:
         yield running
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def _run(folder: Path, port: int) -> subprocess.Popen[bytes]:

@@ -1,7 +1,8 @@
 """The system that docker-compose.yml describes, at work: topics, worker, health, an alert from its cause to its end,
 and its figures on a real Prometheus.
 
-All in one module: a second system on the same broker would go on where the first was.
+All in one module, on a broker of its own: topics of the file have its names, which the demos' tests have too, with other
+partitions, and a second system on the same broker would go on where the first was.
 """
 
 import signal
@@ -20,16 +21,23 @@ from tests.deploy.prometheus_server import Prometheus, prometheus_of
 from tests.deploy.system import PREFIX, System, warm_command
 from tests.runtime.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 # Within so many events of where the fraud pattern changes, an alert is to place it.
 PLACED_WITHIN = 2_000
 
 
 @pytest.fixture(scope="module")
-def system(broker: LocalBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
+    """The broker of the system."""
+    with LocalBroker(tmp_path_factory.mktemp("kafka")) as local:
+        yield local
+
+
+@pytest.fixture(scope="module")
+def system(kafka: LocalBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Kernels compiled as the image's build does, topics made, worker and control plane started: in Compose's order."""
-    whole = System(broker, tmp_path_factory.mktemp("compose"))
+    whole = System(kafka, tmp_path_factory.mktemp("compose"))
     built = subprocess.run(
         warm_command(), env=whole.environment("worker"), capture_output=True, text=True, timeout=300, check=False
     )
@@ -48,9 +56,9 @@ def system(broker: LocalBroker, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture(scope="module")
-def feeder(system: System, broker: LocalBroker) -> Iterator[Feeder]:
+def feeder(system: System, kafka: LocalBroker) -> Iterator[Feeder]:
     """Payments, from the moment when a first test asks for them."""
-    feeding = Feeder(broker)
+    feeding = Feeder(kafka)
     feeding.start()
     yield feeding
     feeding.end()
@@ -63,10 +71,10 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, system: System, feeder:
         yield running
 
 
-def test_on_an_empty_kafka_all_topics_are_made(system: System, broker: LocalBroker) -> None:
+def test_on_an_empty_kafka_all_topics_are_made(system: System, kafka: LocalBroker) -> None:
     """Those that the app reads and those that it writes; a second time changes nothing."""
     names = TopicNames.of("card-fraud", PREFIX)
-    admin = Admin(KafkaSettings("test", "test", broker.bootstrap_servers, broker.registry_url))
+    admin = Admin(KafkaSettings("test", "test", kafka.bootstrap_servers, kafka.registry_url))
 
     wanted = ["payments", "verdicts", names.predictions, names.alerts, names.dead_letters, names.journal]
     assert all(state is not None and state.partitions == 1 for state in admin.describe(wanted).values())

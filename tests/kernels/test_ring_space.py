@@ -1,6 +1,9 @@
 """Rings that grow in place hold what rings that were copied would."""
 
+import mmap
+
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,3 +48,21 @@ def test_reserved_memory_is_zero(rows: int) -> None:
     assert array.shape == (rows, 3) and not array.any()
     array[-1] = 1
     assert array.sum() == 3
+
+
+def test_a_reserved_array_that_stays_small_takes_little_memory() -> None:
+    """A row in each of 32 arrays of 64 MB: some KB each, and not the 2 MB of a large page."""
+    before = psutil.Process().memory_info().rss
+    arrays = [reserved((1 << 20, 8)) for _ in range(32)]
+    for array in arrays:
+        array[0] = 1
+    assert psutil.Process().memory_info().rss - before < 8 << 20
+
+
+def test_a_system_without_large_pages_reserves_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It refuses the advice, which is all."""
+    monkeypatch.setattr(mmap, "MADV_HUGEPAGE", 9999, raising=False)
+    monkeypatch.setattr(mmap, "MADV_NOHUGEPAGE", 9999, raising=False)
+    array = reserved((1 << 20, 8))
+    array[-1] = 1
+    assert array.sum() == 8

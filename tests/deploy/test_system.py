@@ -1,8 +1,8 @@
 """The system that docker-compose.yml describes, at work: topics, worker, health, an alert from its cause to its end,
 and its figures on a real Prometheus.
 
-All in one module, on a broker of its own: topics of the file have its names, which the demos' tests have too, with other
-partitions, and a second system on the same broker would go on where the first was.
+All in one module, on a broker of its own: topics of the file have its names, which tests of the demos have too, with
+other partitions, and a second system on the same broker would go on where the first was.
 """
 
 import signal

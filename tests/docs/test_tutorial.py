@@ -1,6 +1,7 @@
 """The tutorial works: its commands are typed as they stand, and say what the text says that they do."""
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -9,8 +10,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -20,6 +24,7 @@ from stream.cli.broker.local import LocalBroker
 from stream.cli.guard import Guard
 from stream.engine.snapshot_format import FORMAT
 from tests.conftest import ROOT
+from tests.control.processes import free_port
 from tests.docs.terminal import Said, Terminal, sections
 from tests.runtime.waiting import wait_until
 
@@ -30,7 +35,8 @@ ADDRESSES = 'bootstrap_servers = "{0.bootstrap_servers}"\nregistry_url = "{0.reg
 
 def test_the_blocks_are_those_that_are_typed_here() -> None:
     """A further section or block wants a test; the first block makes the environment, as `make install` says."""
-    assert {name: len(blocks) for name, blocks in SECTIONS.items()} == {"1.": 1, "2.": 3, "3.": 5, "4.": 3, "5.": 1}
+    blocks = {name: len(blocks) for name, blocks in SECTIONS.items()}
+    assert blocks == {"1.": 1, "2.": 3, "3.": 5, "4.": 3, "5.": 1, "6.": 7, "7.": 4, "Before": 0}
     assert "make install " in TUTORIAL.partition("## ")[0]
     assert re.search(r"^install:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
@@ -194,3 +200,78 @@ def test_tail_makes_sense_of_every_topic_of_an_app(followed: Followed) -> None:
     manifest, line = tail(followed, "shop.snapshots")
     assert manifest["key"] in ("manifest-a", "manifest-b")
     assert f"stream-snapshot {FORMAT} " in line
+
+
+@pytest.fixture
+def shop(broker: LocalBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """A reader in the project of section 1, on the tests' Kafka."""
+    monkeypatch.setenv("STREAM_METRICS_PORT", str(free_port()))
+    terminal = Terminal(tmp_path, monkeypatch)
+    terminal.type(SECTIONS["1."][0])
+    Path("stream.toml").write_text(ADDRESSES.format(broker))
+    return terminal
+
+
+def metric(name: str, **labels: str) -> float:
+    """What the worker says of a metric with these labels, all others summed; 0 while it says nothing."""
+    try:
+        with urlopen(f"http://127.0.0.1:{os.environ['STREAM_METRICS_PORT']}/metrics", timeout=20) as answer:
+            text = answer.read().decode()
+    except URLError:
+        return 0
+    wanted = [f'{label}="{value}"' for label, value in labels.items()]
+    lines = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
+    return sum(float(line.rpartition(" ")[2]) for line in lines if all(each in line for each in wanted))
+
+
+@pytest.mark.slow
+def test_the_sections_about_labels_and_other_keys(shop: Terminal) -> None:
+    """Orders, outcomes later, and a model that has learned from them; then features by country, over three stages."""
+    files, topics, run, first, outcomes, later, judged = SECTIONS["6."]
+    judged = judged.replace("9464", os.environ["STREAM_METRICS_PORT"])
+    said = shop.type(files + topics.replace("stream broker up\n", ""))
+    assert [each.status for each in said] == [0] * len(said)
+    assert "labels: 5,000 joined" in said[2].text
+    with worker(run) as log:
+        shop.type(first)
+        wait_until(lambda: metric("stream_events_total") == 2_000, "the first orders are handled", log.read_text)
+        (untaught,) = shop.type(first.splitlines()[-1])
+        shop.type(outcomes)
+        wait_until(lambda: metric("stream_learned_total") == 2_000, "the outcomes are learned", log.read_text)
+        shop.type(later)
+        wait_until(lambda: metric("stream_events_total") == 5_000, "the other orders are handled", log.read_text)
+        (taught,) = shop.type(later.splitlines()[-1])
+        sent, _ = shop.type(judged)
+        wait_until(lambda: metric("stream_labels_total") == 5_000, "the other outcomes are handled", log.read_text)
+        (counted,) = shop.type(judged.splitlines()[-1])
+    assert scores(untaught) == [0.5]
+    assert len(set(scores(taught))) == 3
+    assert taught.text.count('"contributions":[{"feature":') == 3
+    assert sent.status == 0
+    assert 'stream_labels_total{outcome="joined"} 4440.0' in counted.text
+    assert 'stream_labels_total{outcome="late"} 560.0' in counted.text
+    assert counted.text.count('metric="roc_auc"') == 4
+
+    declared, topics, run, looked = SECTIONS["7."]
+    _, checked = shop.type(declared)
+    told = re.search(r"^note +features +countries +(.*) \.\.\.$", TUTORIAL, re.MULTILINE)
+    assert told
+    assert f"note\tfeatures\tcountries\t{told[1]}" in checked.text
+    (created,) = shop.type(topics)
+    assert created.text.count("created countries.") == 11
+    for name in re.findall(r"`(countries\.[a-z.-]+)`", TUTORIAL):
+        assert f"created {name}, 4 partitions\n" in created.text
+    with worker(run) as log:
+        handled = partial(metric, "stream_events_total", stage="last")
+        wait_until(lambda: handled() == 5_000, "the orders have passed the stages", log.read_text)
+        (predicted, shown) = shop.type(looked)
+    assert len(scores(predicted)) == 1
+    assert re.findall(r"^(\S+) +\d+ .* countries\.", shown.text, re.MULTILINE)
+    assert [line.split()[0] for line in shown.text.splitlines()[1:13]] == ["entry"] * 4 + ["by-country"] * 4 + [
+        "last"
+    ] * 4
+
+
+def scores(said: Said) -> list[float]:
+    """Of the predictions that a command has shown."""
+    return [float(score) for score in re.findall(r'"score":([0-9.]+),"decision"', said.text)]

@@ -19,6 +19,11 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
+def shown() -> list[str]:
+    """The commands of the README, one after the other."""
+    return "".join(blocks(README, "console")).splitlines()
+
+
 def dead_links(file: Path) -> list[str]:
     """Links of a document to files that are not there."""
     return [target for target in LINK.findall(file.read_text()) if not (file.parent / target).exists()]
@@ -35,17 +40,34 @@ def test_the_app_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run = CliRunner().invoke
     assert run(make_app("init"), ["init", "shop"]).exit_code == 0
-    (app,) = blocks(README, "python")
+    (app,), (schema,) = blocks(README, "python"), blocks(README, "json")
     assert len(app.strip().splitlines()) <= 25
     monkeypatch.chdir(tmp_path / "shop")
     Path("returns.py").write_text(app.replace("n_models=3", "n_models=1"))  # a smaller forest: this is a test
-    sentence = next(line for line in re.sub(r"\s+", " ", README).split("`") if line.startswith("stream eval returns"))
-    result = run(make_app("eval"), [*sentence.split()[1:], "--json"])
+    Path("outcome.avsc").write_text(schema)
+    (evaluate,) = [line for line in shown() if line.startswith("stream eval returns")]
+    result = run(make_app("eval"), [*evaluate.split()[1:], "--json"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert found["evaluated"] == 5_000
     assert found["models"]["champion"]["roc_auc"] > 0.6
     assert set(found["models"]) == {"champion", "challenger"}
+
+
+def test_labels_go_where_their_events_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given the two schemas and the lines with `stream produce`, orders and outcomes have the same keys."""
+    monkeypatch.chdir(tmp_path)
+    run = CliRunner().invoke
+    run(make_app("init"), ["init", "shop"])
+    monkeypatch.chdir(tmp_path / "shop")
+    (schema,) = blocks(README, "json")
+    Path("outcome.avsc").write_text(schema)
+    sent = [line.split()[1:] for line in shown() if line.startswith("stream produce")]
+    orders, outcomes = (run(make_app("produce"), [*words, "--preview", "--limit", "50"]) for words in sent)
+    assert (orders.exit_code, outcomes.exit_code) == (0, 0), outcomes.output
+    keys = [[line.split("\t")[1] for line in said.stdout.splitlines()[1:]] for said in (orders, outcomes)]
+    assert keys[0] == keys[1]
+    assert len(set(keys[1])) > 40
 
 
 def test_every_command_that_is_named_exists() -> None:

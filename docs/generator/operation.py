@@ -14,7 +14,7 @@ from docs.generator.docstrings import markdown_of
 from docs.generator.python_api import field_comments, member_comments
 from stream.cli.main import COMMANDS, make_app
 from stream.config import FIXED_BY_PROTOCOL, TopicNames
-from stream.engine.metrics import CycleMetrics, DriftStatistic, LabelOutcome, Losses
+from stream.engine.metrics import CycleMetrics, DriftStatistic, LabelOutcome, Losses, Standing
 from stream.kafka.topic_plan import topics_of_app
 from stream.runtime import settings as runtime_settings
 from stream.runtime.metrics import WorkerMetrics
@@ -225,7 +225,8 @@ def _sample_metrics() -> WorkerMetrics:
     """A worker's metrics with a series of each, so that all labels are there."""
     metrics = WorkerMetrics("app", ["champion"], ["error"])
     drift = (DriftStatistic("champion", "error", "ADWIN", 0.0),)
-    metrics.record_cycle(0, CycleMetrics(0, 0, {}, {}, {}, 0, Losses(), {"champion": {"roc_auc": 0.5}}, drift, 0, 0))
+    metrics.record_cycle(0, CycleMetrics(0, 0, {}, {}, {}, 0, Losses()))
+    metrics.record_standing(0, Standing({"champion": {"roc_auc": 0.5}}, drift, 0, 0))
     metrics.record_lag(0, 0)
     metrics.record_snapshot(0, 0)
     metrics.record_restore(0, 1.0, 0.0)

@@ -8,7 +8,7 @@ from stream.engine.counts import CycleCounts, losses
 from stream.engine.dead_letters import dead_letters
 from stream.engine.effects import Observed, OutputBatch
 from stream.engine.encoded import output_batch
-from stream.engine.metrics import CycleMetrics
+from stream.engine.metrics import CycleMetrics, Standing
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.rows_at_hand import RowsAtHand
@@ -55,7 +55,7 @@ class Forwarding:
 
     def end_cycle(self) -> CycleMetrics:
         """What the cycle did; the next one begins."""
-        counts, keyed = self._counts, self.state.features.metrics
+        counts = self._counts
         metrics = CycleMetrics(
             events=counts.events,
             undecided=0,
@@ -63,14 +63,14 @@ class Forwarding:
             labels={},
             learned={},
             alerts=counts.alerts,
-            losses=losses(keyed, None).since(counts.losses_before),
-            models={},
-            drift=(),
-            state_bytes=self.state.state_bytes,
-            state_keys=keyed.keys,
+            losses=losses(self.state.features.metrics, None).since(counts.losses_before),
         )
         self._counts = self._counts_from_here()
         return metrics
+
+    def standing(self) -> Standing:
+        """How it stands now: it has no models and no detectors."""
+        return Standing({}, (), self.state.state_bytes, self.state.features.metrics.keys)
 
     def _counts_from_here(self) -> CycleCounts:
         return CycleCounts(losses_before=losses(self.state.features.metrics, None))

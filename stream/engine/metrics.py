@@ -45,7 +45,7 @@ class Losses:
 
 @dataclass(frozen=True, slots=True)
 class CycleMetrics:
-    """What one cycle of one task did. Counts are of this cycle alone; the rest is how things stand at its end.
+    """What one cycle of one task did: counts of this cycle alone.
 
     It holds no time and no partition: the engine reads no clock, and whoever records a cycle knows its partition.
     """
@@ -57,6 +57,12 @@ class CycleMetrics:
     learned: Mapping[str, int]  # by model: events it learned from
     alerts: int
     losses: Losses
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a task stands, its open cycle included: asked for now and then, since it takes longer than a small batch."""
+
     models: Mapping[str, Mapping[str, float]]  # by model, by metric (roc_auc, ...): its value since the task began
     drift: tuple[DriftStatistic, ...]
     state_bytes: int

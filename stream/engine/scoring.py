@@ -13,7 +13,7 @@ from stream.engine.dead_letters import RECORD_OVERHEAD_BYTES, dead_letters
 from stream.engine.effects import Observed, OutputBatch, Outputs
 from stream.engine.encoded import EncodedRecord, output_batch
 from stream.engine.learned_labels import LabelsBack
-from stream.engine.metrics import CycleMetrics
+from stream.engine.metrics import CycleMetrics, Standing
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.predictions import PredictionEncoder
@@ -96,6 +96,19 @@ class Scoring:
         self._counts = self._counts_from_here()
         self.rows.end_cycle()
         return metrics
+
+    def standing(self) -> Standing:
+        """How it stands now."""
+        state, figures = self.state, self.state.evaluation.figures()
+        return Standing(
+            models={
+                item.name: {**model.metrics(), **figures.get(item.name, {})}
+                for item, model in zip(self._plan.models, state.models, strict=True)
+            },
+            drift=state.monitoring.statistics(),
+            state_bytes=state.state_bytes,
+            state_keys=state.features.metrics.keys,
+        )
 
     # --- events --------------------------------------------------------------------------------------------------
 
@@ -220,24 +233,15 @@ class Scoring:
         return CycleCounts(labels_before=labels, losses_before=losses(self.state.features.metrics, labels))
 
     def _metrics(self) -> CycleMetrics:
-        counts, state, names = self._counts, self.state, [item.name for item in self._plan.models]
-        keyed, figures = state.features.metrics, state.evaluation.figures()
-        labels = state.labels.counts if state.labels else None
+        counts, labels = self._counts, self.state.labels.counts if self.state.labels else None
         return CycleMetrics(
             events=counts.events,
             undecided=counts.undecided,
             rejections=dict(counts.rejections),
             labels=label_outcomes(counts.labels_before, labels, counts.invalid_labels),
-            learned=dict.fromkeys(names, counts.learned),
+            learned={item.name: counts.learned for item in self._plan.models},
             alerts=counts.alerts,
-            losses=losses(keyed, labels).since(counts.losses_before),
-            models={
-                name: {**model.metrics(), **figures.get(name, {})}
-                for name, model in zip(names, state.models, strict=True)
-            },
-            drift=state.monitoring.statistics(),
-            state_bytes=state.state_bytes,
-            state_keys=keyed.keys,
+            losses=losses(self.state.features.metrics, labels).since(counts.losses_before),
         )
 
 

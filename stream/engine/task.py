@@ -11,6 +11,7 @@ from stream.engine.image import StateImage
 from stream.engine.input_topics import facts_of_topics
 from stream.engine.journal import Backfill, JournalRecord, LostRows, Range, SchemaAnswer
 from stream.engine.label_relay import LabelRelay
+from stream.engine.metrics import Standing
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.protocol import RowsFetched, SchemaFetched, SchemaRefused, TopicIdentity
@@ -112,6 +113,10 @@ class Task:
     def next_offsets(self) -> Mapping[TopicPartition, int]:
         """Where each input partition goes on."""
         return dict(self._next_offsets)
+
+    def standing(self) -> Standing:
+        """How it stands, its open cycle included."""
+        return self._work.standing()
 
     # --- a cycle -------------------------------------------------------------------------------------------------
 

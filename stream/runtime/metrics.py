@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from stream.engine.metrics import CycleMetrics, LabelOutcome
+from stream.engine.metrics import CycleMetrics, LabelOutcome, Standing
 from stream.kafka.input_margins import InputReport
 from stream.records import RejectReason
 from stream.runtime.histogram import ArrayHistogram
@@ -66,18 +66,21 @@ class WorkerMetrics:
         self._late_events.labels(partition).inc(cycle.losses.late_events)
         self._window_events_dropped.labels(partition).inc(cycle.losses.window_events_dropped)
         self._label_rows_evicted.labels(partition).inc(cycle.losses.label_rows_evicted)
-        self._state_bytes.labels(partition).set(cycle.state_bytes)
-        self._state_keys.labels(partition).set(cycle.state_keys)
         for reason, count in cycle.rejections.items():
             self._rejections.labels(reason.value).inc(count)
         for outcome, count in cycle.labels.items():
             self._labels.labels(outcome.value).inc(count)
         for model, count in cycle.learned.items():
             self._learned.labels(self._model(model)).inc(count)
-        for model, values in cycle.models.items():
+
+    def record_standing(self, partition: int, standing: Standing) -> None:
+        """Set how a task stands."""
+        self._state_bytes.labels(partition).set(standing.state_bytes)
+        self._state_keys.labels(partition).set(standing.state_keys)
+        for model, values in standing.models.items():
             for metric, value in values.items():
                 self._model_metric.labels(partition, self._model(model), metric).set(value)
-        for statistic in cycle.drift:
+        for statistic in standing.drift:
             if statistic.signal in self._signals:
                 labels = (partition, self._model(statistic.model), statistic.signal, statistic.detector)
                 self._drift.labels(*labels).set(statistic.value)

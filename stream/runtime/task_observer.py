@@ -90,6 +90,7 @@ class TaskObserver:
                 self._look_at_restore(slot, loading.get(partition, 0.0))
             elif slot.state is not TaskState.FAILED:
                 self._restored(partition)
+                self._metrics.record_standing(partition, slot.task.standing())
             self._metrics.record_failed(partition, slot.state is TaskState.FAILED)
             if slot.waiting_for_order is not None:
                 self._metrics.record_order(partition, slot.waiting_for_order)

@@ -95,7 +95,7 @@ def test_errors_are_distances_to_the_truth() -> None:
     np.testing.assert_allclose(several, [[0.7]])
 
 
-def test_metrics_of_a_cycle_say_what_models_are_worth() -> None:
+def test_how_a_task_stands_says_what_models_are_worth() -> None:
     """Labelled events show up in each model's metrics beside its baseline."""
     task = task_of(plan_with_label_field())
     draw = np.random.default_rng(3)
@@ -103,14 +103,15 @@ def test_metrics_of_a_cycle_say_what_models_are_worth() -> None:
     task.process(batch("payments", [event(n, amount=float(a), fraud=bool(a > 40)) for n, a in enumerate(amounts)]), T0)
     task.close_cycle()
 
-    figures = task.metrics.models["champion"]
+    now = task.standing()
+    figures = now.models["champion"]
     assert figures["labelled"] == 3000
     assert figures["roc_auc"] > 0.9
     assert figures["log_loss"] < figures["prior_log_loss"]
     assert task.metrics.events == 3000
-    assert task.metrics.state_bytes > 10_000
-    assert task.metrics.state_keys == 1
+    assert now.state_bytes > 10_000
+    assert now.state_keys == 1
     assert task.metrics.learned == {"champion": 3000}
-    standing = {statistic.signal: statistic.value for statistic in task.metrics.drift}
+    standing = {statistic.signal: statistic.value for statistic in now.drift}
     assert standing["feature:amount"] == pytest.approx(np.log1p(amounts).mean(), rel=0.05)
     assert 0.0 < standing["error"] < 0.5

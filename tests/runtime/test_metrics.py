@@ -4,11 +4,12 @@ import math
 import socket
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from stream.engine.metrics import CycleMetrics, DriftStatistic, LabelOutcome, Losses
+from stream.engine.metrics import CycleMetrics, DriftStatistic, LabelOutcome, Losses, Standing
 from stream.errors import ConfigError
 from stream.records import RejectReason
 from stream.runtime.health import WorkerHealth
@@ -27,12 +28,14 @@ def cycle(**changed: object) -> CycleMetrics:
         "learned": {"champion": 4},
         "alerts": 1,
         "losses": Losses(3, 4, 5, 6, 7),
-        "models": {"champion": {"roc_auc": 0.9}},
-        "drift": (DriftStatistic("champion", "error", "ADWIN", 0.25),),
-        "state_bytes": 4096,
-        "state_keys": 7,
     }
     return CycleMetrics(**{**values, **changed})  # type: ignore[arg-type]
+
+
+def standing(keys: int = 7, drift: Sequence[DriftStatistic] = ()) -> Standing:
+    """Of a task whose champion has a figure, and a detector on its errors."""
+    detectors = (DriftStatistic("champion", "error", "ADWIN", 0.25), *drift)
+    return Standing({"champion": {"roc_auc": 0.9}}, detectors, state_bytes=4096, state_keys=keys)
 
 
 def series_of(metrics: WorkerMetrics) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
@@ -45,11 +48,13 @@ def series_of(metrics: WorkerMetrics) -> set[tuple[str, tuple[tuple[str, str], .
 
 
 def test_counts_of_cycles_add_up_and_states_replace() -> None:
-    """Counters grow by what each cycle did; state and model metrics are those of the last one."""
+    """Counters grow by what each cycle did; state and model metrics are those of the last look."""
     metrics = WorkerMetrics("fraud", ["champion"], ["error"])
 
     metrics.record_cycle(3, cycle())
-    metrics.record_cycle(3, cycle(events=5, state_keys=9))
+    metrics.record_cycle(3, cycle(events=5))
+    metrics.record_standing(3, standing())
+    metrics.record_standing(3, standing(keys=9))
 
     value = metrics.registry.get_sample_value
     assert value("stream_events_total", {"partition": "3"}) == 15
@@ -74,11 +79,13 @@ def test_metric_label_cardinality_does_not_grow_with_the_traffic() -> None:
     """A thousand undeclared models and signals add no series beyond `other`."""
     metrics = WorkerMetrics("fraud", ["champion"], ["error"])
     metrics.record_cycle(0, cycle(learned={"champion": 1, "intruder": 1}))
+    metrics.record_standing(0, standing())
     before = series_of(metrics)
 
     for number in range(1_000):
         noise = (DriftStatistic("", f"feature:{number}", "ADWIN", 1.0),)
-        metrics.record_cycle(0, cycle(learned={f"model-{number}": 1}, drift=noise))
+        metrics.record_cycle(0, cycle(learned={f"model-{number}": 1}))
+        metrics.record_standing(0, standing(drift=noise))
 
     assert series_of(metrics) == before
     assert metrics.registry.get_sample_value("stream_learned_total", {"model": "other"}) == 1_001
@@ -89,7 +96,7 @@ def test_an_app_with_too_many_signals_shows_the_first_and_says_how_many_it_hides
     names = [f"feature:{number}" for number in range(SIGNALS_MAX + 6)]
     metrics = WorkerMetrics("fraud", [], names)
 
-    metrics.record_cycle(0, cycle(drift=tuple(DriftStatistic("", name, "ADWIN", 0.0) for name in names)))
+    metrics.record_standing(0, standing(drift=[DriftStatistic("", name, "ADWIN", 0.0) for name in names]))
 
     shown = [name for name, _ in series_of(metrics) if name == "stream_drift_statistic"]
     assert len(shown) == SIGNALS_MAX
@@ -101,6 +108,7 @@ def test_a_partition_that_was_given_back_leaves_no_series() -> None:
     metrics = WorkerMetrics("fraud", ["champion"], ["error"])
     for partition in (1, 2):
         metrics.record_cycle(partition, cycle())
+        metrics.record_standing(partition, standing())
         metrics.record_lag(partition, 5)
         metrics.record_snapshot(partition, 0)
         metrics.record_restore(partition, 0.5, 3.0)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from stream.engine.lifecycle import TaskState
+from stream.engine.metrics import Standing
 from stream.engine.protocol import FindTask, StopTask
 from stream.errors import StreamError, TaskCorrupted
 from stream.runtime.health import WorkerHealth
@@ -36,7 +37,7 @@ class Observed:
     ) -> None:
         """Look at one task, at this time."""
         self.clock.now_s = 100.0 + at_s
-        task = SimpleNamespace(partition=3)
+        task = SimpleNamespace(partition=3, standing=lambda: Standing({}, (), state_bytes=4096, state_keys=7))
         slot: Any = SimpleNamespace(task=task, state=state, restored_share=share, waiting_for_order=waiting)
         self.observer.look([slot], {3: loaded} if loaded else {})
 
@@ -55,8 +56,10 @@ def test_a_restore_says_how_far_it_is_and_how_long_it_takes() -> None:
 
     assert seen.health.sentence() == "restoring 50 %, 2 s left"
     assert (seen.metric("stream_restore_share"), seen.metric("stream_restore_seconds_left")) == (0.5, 2.0)
+    assert seen.metric("stream_state_keys") is None
     seen.look(4.0, TaskState.RUNNING, 1.0)
     assert (seen.health.is_ready, seen.health.sentence()) == (True, "running")
+    assert (seen.metric("stream_state_keys"), seen.metric("stream_state_bytes")) == (7, 4096)
     assert (seen.metric("stream_restore_share"), seen.metric("stream_restore_seconds_left")) == (1.0, 0.0)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from stream.engine.commit_schedule import CommitSchedule
 from stream.engine.lifecycle import TaskState
+from stream.engine.metrics import Standing
 from stream.engine.protocol import Assigned, Commit, CommitOutcome, CommitReturned, Lost, Revoked, SnapshotPublished
 from stream.kafka.input_margins import InputReport
 from stream.records import RecordBatch, TopicPartition
@@ -67,7 +68,7 @@ def make_loop(monkeypatch: pytest.MonkeyPatch, stages: int = 1, **settings: Any)
 
 def slot(partition: int, state: TaskState) -> SimpleNamespace:
     """A task in this state."""
-    task = SimpleNamespace(partition=partition)
+    task = SimpleNamespace(partition=partition, standing=lambda: Standing({}, (), 0, 0))
     return SimpleNamespace(task=task, state=state, restored_share=0.5, waiting_for_order=None)
 
 

@@ -155,7 +155,7 @@ class OfflineRun:
         if self._task.has_open_cycle:
             self._task.close_cycle()
             self._labels.update({outcome.value: count for outcome, count in self._task.metrics.labels.items()})
-            self._state_bytes = self._task.metrics.state_bytes
+            self._state_bytes = self._task.state.state_bytes
         self._in_cycle = 0
 
 

@@ -152,7 +152,8 @@ class KeyTable:
         """
         entries, state, queue = (self._checked(arrays, name) for name in ("entries", "state", "queue"))
         rows, queued = int(state[ROWS]), int(state[QUEUE_LENGTH])
-        if rows != len(entries) or queued != len(queue) or not 0 <= state[KEYS] <= rows <= self._max_rows:
+        is_within = 0 <= state[KEYS] <= rows <= self._max_rows and queued <= _queue_for(self._max_rows)
+        if rows != len(entries) or queued != len(queue) or not is_within:
             raise TaskCorrupted(
                 f"keyed table: {len(entries)} entries and {len(queue)} queued rows do not fit the state, which says "
                 f"{rows} and {queued} of at most {self._max_rows}; restore an older snapshot"

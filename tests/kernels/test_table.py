@@ -1,15 +1,13 @@
-"""The keyed table against a dictionary that forgets by looking at every key."""
+"""The keyed table: what it finds, forgets, marks and refuses. What it makes of any stream: test_growing_table.py."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from stream.errors import TaskCorrupted
 from stream.kernels import kernel
 from stream.kernels.key_table import KeyTable, rows_within, table_bytes
 from stream.kernels.pages import PAGE_ROWS
-from stream.kernels.table import TableArrays, find, find_or_insert, remove
+from stream.kernels.table import QUEUE_LENGTH, TableArrays, find, find_or_insert, remove
 
 
 @kernel
@@ -19,60 +17,25 @@ def seen(table: TableArrays, hashes: np.ndarray, times: np.ndarray, rows: np.nda
         rows[i], new[i] = find_or_insert(table, hashes[i], times[i])
 
 
+def hash_of(key: int) -> np.uint64:
+    return np.uint64(key * 0x9E3779B97F4A7C15 % 2**64)
+
+
 def fed(table: KeyTable, events: list[tuple[int, int]]) -> list[tuple[int, bool]]:
     """Feed (key, time) pairs as one batch; rows and whether they were new."""
-    rows, new = np.empty(len(events), dtype=np.int64), np.empty(len(events), dtype=np.bool_)
     table.reserve(len(events))
-    hashes = np.array([key * 0x9E3779B97F4A7C15 % 2**64 for key, _ in events], dtype=np.uint64)
+    return fed_where_there_is_room(table, events)
+
+
+def fed_where_there_is_room(table: KeyTable, events: list[tuple[int, int]]) -> list[tuple[int, bool]]:
+    rows, new = np.empty(len(events), dtype=np.int64), np.empty(len(events), dtype=np.bool_)
+    hashes = np.array([hash_of(key) for key, _ in events], dtype=np.uint64)
     seen(table.live, hashes, np.array([time for _, time in events], dtype=np.int64), rows, new)
     return list(zip(rows.tolist(), new.tolist(), strict=True))
 
 
-EVENTS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 3)), max_size=400).map(
-    lambda steps: [(key, sum(step for _, step in steps[: i + 1])) for i, (key, _) in enumerate(steps)]
-)
-
-
 def state_of(table: KeyTable) -> dict[str, bytes]:
     return {name: array.tobytes() for name, array in table.arrays().items()}
-
-
-@settings(deadline=None, max_examples=60)
-@given(EVENTS, st.sampled_from([None, 5, 40]), st.sampled_from([1, 3, 20, 100]))
-def test_a_table_remembers_what_a_dictionary_would(
-    events: list[tuple[int, int]], expiry_ms: int | None, max_rows: int
-) -> None:
-    """New exactly where unknown, expired or evicted; whoever is evicted was unseen for longest."""
-    table = KeyTable(table_bytes(max_rows, 8), 8, expiry_ms)
-    assert table.max_rows == max_rows
-    held: dict[int, tuple[int, int]] = {}  # key: row, last seen
-    for key, now in events:
-        evictions = table.evictions
-        ((row, is_new),) = fed(table, [(key, now)])
-        known = held.pop(key, None)
-        assert is_new == (known is None or (expiry_ms is not None and now - known[1] > expiry_ms))
-        losers = [other for other, (other_row, _) in held.items() if other_row == row]
-        for loser in losers:
-            if table.evictions > evictions:
-                assert held[loser][1] == min(time for _, time in held.values())
-            else:
-                assert expiry_ms is not None and now - held[loser][1] > expiry_ms
-            del held[loser]
-        held[key] = (row, now)
-        assert table.keys <= max_rows and row < table.rows
-
-
-@settings(deadline=None, max_examples=40)
-@given(EVENTS, st.integers(0, 400), st.sampled_from([None, 40]))
-def test_batches_and_restarts_do_not_show(events: list[tuple[int, int]], cut: int, expiry_ms: int | None) -> None:
-    """One batch, two batches, or two with a save and load between them: the same rows and the same bytes."""
-    whole, parts, saved, loaded = (KeyTable(table_bytes(20, 8), 8, expiry_ms) for _ in range(4))
-    expected = fed(whole, events)
-    assert fed(parts, events[:cut]) + fed(parts, events[cut:]) == expected
-    first = fed(saved, events[:cut])
-    loaded.load({name: array.copy() for name, array in saved.arrays().items()})
-    assert first + fed(loaded, events[cut:]) == expected
-    assert state_of(whole) == state_of(parts) == state_of(loaded)
 
 
 def test_growth_keeps_every_key() -> None:
@@ -118,7 +81,7 @@ def test_keys_that_come_and_go_while_slots_are_replaced() -> None:
         fed(table, [(key, 0) for key in range(first, first + 100)])
         first += 100
     for key in range(0, 1000, 2):
-        assert remove(table.live, np.uint64(key * 0x9E3779B97F4A7C15 % 2**64))
+        assert remove(table.live, hash_of(key))
     others = fed(table, [(key, 1) for key in range(1_000_000, 1_000_400)])
     assert all(row < 1000 and is_new for row, is_new in others)
     assert 6000 < table.live.moved[0] < first
@@ -133,7 +96,7 @@ def test_keys_that_come_and_go_while_slots_are_replaced() -> None:
 def test_finding_changes_nothing_and_removing_forgets() -> None:
     """find does not count as seen; a removed key is new, in the same row."""
     table = KeyTable(10_000, 8, expiry_ms=10)
-    key = np.uint64(0x9E3779B97F4A7C15)
+    key = hash_of(1)
     assert find(table.live, key, 0) == -1
     fed(table, [(1, 0)])
     before = state_of(table)
@@ -170,5 +133,9 @@ def test_a_damaged_state_is_refused() -> None:
     arrays = table.arrays()
     with pytest.raises(TaskCorrupted, match="do not fit"):
         table.load(arrays | {"entries": arrays["entries"][:1]})
+    state = arrays["state"].copy()
+    state[QUEUE_LENGTH] = 1000  # of a table with a larger budget
+    with pytest.raises(TaskCorrupted, match="1000 queued rows do not fit"):
+        table.load(arrays | {"state": state, "queue": np.zeros((1000, 2), np.int64)})
     with pytest.raises(TaskCorrupted, match="queue must be int64"):
         table.load({name: array for name, array in arrays.items() if name != "queue"})

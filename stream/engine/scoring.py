@@ -214,9 +214,9 @@ class Scoring:
 
     def _sent_back(self, keys: Ints, targets: Floats, offsets: Ints, timestamps_ms: Ints) -> tuple[OutputBatch, ...]:
         """What was learned (NaN: nothing) for the stages that count labels."""
-        known = np.flatnonzero(~np.isnan(targets))
-        if self.is_replaying or not len(known):
+        if self.is_replaying or not self._plan.sent_back:
             return ()
+        known = np.flatnonzero(~np.isnan(targets))
         return self._back.seal(keys[known], targets[known], offsets[known], timestamps_ms[known])
 
     def _lost_label_alerts(self, batch: RecordBatch, usable_rows: Ints, now_ms: int) -> list[tuple[int, EncodedRecord]]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stream.engine.journal import JournalRecord
-from stream.records import Bools, Bytes, Floats, Ints, RecordBatch, TopicPartition
+from stream.records import Bools, Bytes, FeatureBatch, Floats, Ints, RecordBatch, TopicPartition
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,9 @@ class Outputs:
 class Observed:
     """What a batch of events gave, for whoever evaluates: one row per accepted event."""
 
-    rows: Ints  # (n,): index in the batch
+    offsets: Ints  # (n,): in the event topic
     times_ms: Ints  # (n,)
+    features: FeatureBatch
     scores: Floats  # (n, models * scores per model)
     targets: Floats  # (n,): NaN where no label is known yet
 

@@ -132,7 +132,7 @@ class Scoring:
             inputs = np.concatenate([computed.label_inputs, keys], axis=1)
             sealed = state.labels.keep(registered, computed.batch, inputs, scores, offsets, times)
             self.rows.seal(sealed)
-        self.observed = Observed(columns.rows, times, scores, labels)
+        self.observed = Observed(offsets, times, computed.batch, scores, labels)
         state.evaluation.observe(scores, labels)
         self._count(len(columns), labels)
         self._counts.undecided += int(np.isnan(scored[plan.decision.model].scores).any(axis=1).sum())

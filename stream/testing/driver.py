@@ -2,18 +2,24 @@
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from stream import avro
 from stream.app import App, compile_stages
+from stream.app.suggest import one_of
+from stream.avro.schema import Record, Type, Union
+from stream.engine.metrics import LabelOutcome
 from stream.engine.plan import EventPlan, KeyEncoding, LabelPlan
 from stream.engine.small_avro import decode_small
+from stream.engine.task import Task
 from stream.errors import ConfigError
 from stream.features.duration import duration_ms
 from stream.headers import unpack
 from stream.records import TopicPartition
 from stream.testing.faults import NO_FAULTS
+from stream.testing.feature_values import values_of
 from stream.testing.partition_log import Stored, partition_of
 from stream.testing.simulation import Simulation
 
@@ -64,6 +70,8 @@ class Driver:
             self._inputs[app.label_stream.topic] = labels
             registry[_SCHEMA_IDS["labels"]] = labels.schema.text
         self._sent_to: dict[Any, int] = {}  # partition of each event that was sent, by its id
+        self._layout = stages[-1].features.layout
+        self._computed: dict[tuple[int, int], dict[str, Any]] = {}  # by partition and offset of the event
         is_immediate = delivery == "immediate"
         self._run = Simulation(
             stages,
@@ -75,6 +83,7 @@ class Driver:
             is_immediate=is_immediate,
             faults=NO_FAULTS,
             start_ms=time.time_ns() // 1_000_000 if start_ms is None else start_ms,
+            watch=self._note_features,
         ).run()
 
     @property
@@ -96,7 +105,8 @@ class Driver:
 
         Raises:
             ConfigError: the app does not read this topic, it has no such partition, or nobody can say where this label
-                belongs: on several partitions its event was not sent yet.
+                belongs: on several partitions its event was not sent yet. Or a value has a field that the schema has
+                not, which a producer would leave out without a word.
             InvalidValue: a value does not fit the schema.
         """
         if topic not in self._inputs:
@@ -126,6 +136,27 @@ class Driver:
         """All committed predictions, by the fields of `schemas/prediction/v1.avsc`."""
         return self._decoded("prediction", self._run.stages[-1].format.topics.predictions)
 
+    def features(self) -> list[dict[str, Any]]:
+        """What the features were when the event of each prediction came, in the order of `predictions`.
+
+        By name: a number, NaN where it is missing. Of a sparse feature (`one_hot`, `hash`, texts) its entries, value by
+        index among those of the feature.
+        """
+        return [self._computed[each["partition"], each["offset"]] for each in self.predictions()]
+
+    def labels(self) -> dict[str, int]:
+        """What became of all labels (`joined`, `early`, `duplicate`, `late`, `unknown`, `invalid`), and how many events
+        were `learned` from.
+
+        The words are those of `stream_labels_total` (docs/reference/prometheus.md). A label that came before its event
+        is `early`, and `learned` with it. Where events carry their label there are `learned` and `invalid` alone.
+        """
+        counts: Counter[str] = Counter()
+        for done in self._run.committed:
+            counts.update({outcome.value: count for outcome, count in done.labels.items()})
+            counts["learned"] += max(done.learned.values(), default=0)
+        return {name: counts[name] for name in ("learned", *(outcome.value for outcome in LabelOutcome))}
+
     def alerts(self) -> list[dict[str, Any]]:
         """All committed alerts, by the fields of `schemas/alert/v1.avsc`."""
         return self._decoded("alert", self._run.stages[-1].format.topics.alerts)
@@ -151,8 +182,16 @@ class Driver:
     def _decoded(self, subject: str, topic: str) -> list[dict[str, Any]]:
         return [decode_small(subject, value[_HEADER_BYTES:]) for value in self._run.broker.values(topic) if value]
 
+    def _note_features(self, task: Task) -> None:
+        if (seen := task.observed) is not None:
+            values = values_of(self._layout, seen.features)
+            self._computed.update(
+                {(task.partition, offset): each for offset, each in zip(seen.offsets.tolist(), values, strict=True)}
+            )
+
     def _encoded(self, topic: str, value: Mapping[str, Any]) -> bytes:
         read = self._inputs[topic]
+        _check_fields(read.schema.type, value, topic)
         if read.framing is avro.Framing.JSON:
             return avro.json_text(read.schema, avro.encode_one(read.schema, value))
         schema_id = _SCHEMA_IDS["events" if isinstance(read, EventPlan) else "labels"]
@@ -194,6 +233,16 @@ class Driver:
             raise ConfigError(f"keys of {topic} are {read.key_encoding.value}: give send(..., key=BYTES)")
         parts = [_at(value, column.name) for column in read.key]
         return None if None in parts else "|".join(map(str, parts)).encode()
+
+
+def _check_fields(of: Type, value: Any, where: str) -> None:
+    """Refuse fields that a record does not have, those of records in it too; of several records one may have any."""
+    records = [each for each in (of.branches if isinstance(of, Union) else (of,)) if isinstance(each, Record)]
+    if len(records) != 1 or not isinstance(value, Mapping) or list(value) == [records[0].name]:
+        return  # the last: in the wrapper that JSON has for unions
+    types = {field.name: field.type for field in records[0].fields}
+    for name, each in value.items():
+        _check_fields(types[one_of(name, types, where, "field")], each, f"{where}, {name}")
 
 
 def _at(value: Any, path: str) -> Any:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from stream.engine.effects import Outputs
 from stream.engine.journal import Backfill
 from stream.engine.lifecycle import TaskState
+from stream.engine.metrics import CycleMetrics
 from stream.engine.output_format import OutputFormat
 from stream.engine.plan import Plan
 from stream.engine.protocol import CommittedOffset, InputsWatched
@@ -57,15 +58,23 @@ class _CorruptibleTask(Task):
     """Notices that its state is wrong, when it is: a slice is learned and never told."""
 
     def __init__(
-        self, plan: Plan, partition: int, epoch: int, format: OutputFormat, is_corrupt: Callable[[], bool]
+        self,
+        plan: Plan,
+        partition: int,
+        epoch: int,
+        format: OutputFormat,
+        is_corrupt: Callable[[], bool],
+        watch: Callable[[Task], None],
     ) -> None:
         super().__init__(plan, partition, epoch, format)
         self._is_corrupt = is_corrupt
+        self._watch = watch
         self.patience_ms = _PATIENCE_MS
 
     def process(self, batch: RecordBatch, now_ms: int) -> Outputs:
         """As any task, or not."""
         outputs = super().process(batch, now_ms)
+        self._watch(self)
         if self._is_corrupt():
             raise TaskCorrupted(f"partition {self.partition}: told so by the simulation")
         return outputs
@@ -85,6 +94,7 @@ class Simulation:
         faults: how often what goes wrong.
         start_ms: where the clock begins, in milliseconds since 1970.
         unsendable: keys of records whose outputs the broker refuses, until the others are handled and it is put right.
+        watch: is called with each task behind each batch that it has handled, for the first time or in a restore.
     """
 
     session_ms = 200
@@ -107,6 +117,7 @@ class Simulation:
         faults: Faults | None = None,
         start_ms: int = _STARTED_MS,
         unsendable: Iterable[bytes] = (),
+        watch: Callable[[Task], None] = lambda task: None,
     ) -> None:
         self.seed = seed
         self.is_immediate = is_immediate
@@ -117,6 +128,8 @@ class Simulation:
         self.now_ms = self._started_ms = start_ms
         self.faults = faults or Faults()
         self.happened: list[str] = []
+        self.committed: list[CycleMetrics] = []  # what the cycles of the last stage did, as far as workers know of it
+        self._watch = watch
         self._draw = random.Random(seed)
         self._to_come = list(reversed(list(records)))
         self._unsendable = set(unsendable)
@@ -188,6 +201,7 @@ class Simulation:
             if process.paused_until_ms <= self.now_ms:
                 self._look_at_inputs(process)
                 process.turn(self._draw, self.now_ms)
+                self.committed += [done for _, done in process.stages[-1].worker.take_committed()]
                 if process.is_over:
                     self._ended(process)
 
@@ -217,9 +231,9 @@ class Simulation:
             copied_bytes=COPIED_BYTES,
             backfill=self.backfill,
         )
+        told = self._is_corrupt, self._watch
         worker = Worker(
-            lambda partition, epoch: _CorruptibleTask(stage.plan, partition, epoch, stage.format, self._is_corrupt),
-            settings,
+            lambda partition, epoch: _CorruptibleTask(stage.plan, partition, epoch, stage.format, *told), settings
         )
         name, chances = f"{stage.plan.name}-{slot}", self.faults.clients
         connection = self.connection(stage, name, self._draw, chances, lambda: self.now_ms, self._unsendable)

@@ -1,5 +1,6 @@
 """An app as its users test it: records in, predictions, alerts and dead letters out, crashes between."""
 
+import math
 import time
 
 import pytest
@@ -83,6 +84,58 @@ def test_a_crash_of_all_stages_changes_nothing() -> None:
     by_id = [{each["event_id"]: each["score"] for each in driver.predictions()} for driver in (calm, crashing)]
     assert by_id[0] == by_id[1]
     assert max(by_id[0].values()) > 0.5  # labels have taught
+
+
+def test_what_became_of_labels_is_counted() -> None:
+    """In time, twice, before its event and behind its horizon of an hour; a crash counts nothing twice."""
+    driver = Driver(declare(), start_ms=T0)
+    driver.send("payments", payment(0), payment(1))
+    for label in ("p0", "p0", "p2"):
+        driver.send("chargebacks", {"id": label, "fraud": True})
+    driver.send("payments", payment(2))
+    driver.advance("2h")
+    driver.send("payments", payment(3, at=T0 + 2 * 3_600_000))
+    driver.crash()
+    driver.send("chargebacks", {"id": "p1", "fraud": True})
+    counted = {"learned": 2, "joined": 1, "early": 1, "duplicate": 1, "late": 1, "unknown": 0, "invalid": 0}
+    assert driver.labels() == counted
+
+    in_events = Driver(declare(has_label_topic=False), start_ms=T0)
+    in_events.send("payments", payment(0, fraud=True), payment(1))
+    assert {name: count for name, count in in_events.labels().items() if count} == {"learned": 1}
+
+
+def test_the_features_of_each_prediction_are_shown() -> None:
+    """As they were before the event, and after a crash; a rejected event has none."""
+    app = declare()
+    assert app.event_stream is not None
+    app.event_stream.features(whole=col("text").hash(8))
+    driver = Driver(app, start_ms=T0)
+    driver.send("payments", payment(0), b"\0\0\0\0\1", payment(1, amount=20.0, text="taxi taxi bar"))
+    first, second = driver.features()
+    assert first["amount"] == pytest.approx(math.log1p(12.5))
+    assert math.isnan(first["unusual"])
+    assert (first["spend"], second["spend"], second["unusual"]) == (0.0, 12.5, 20.0 / 12.5)
+    assert [sorted(each["words"].values()) for each in (first, second)] == [[1.0], [1.0, 2.0]]
+    assert all(0 <= bucket < 64 for bucket in second["words"])
+    assert [0 <= bucket < 8 for bucket in second["whole"]] == [True]
+
+    driver.crash()
+    driver.send("payments", payment(2))
+    assert driver.features()[1] == second
+    assert driver.features()[2]["spend"] == 32.5
+
+
+def test_features_by_another_key_are_those_of_the_last_stage() -> None:
+    """By name, in the order of the predictions, wherever they were computed."""
+    driver = Driver(declare_by_text(), partitions=4, start_ms=T0)
+    for number in range(6):
+        driver.send("payments", payment(number, card=f"c{number}"))
+    alike = {
+        each["event_id"]: found["alike"] for each, found in zip(driver.predictions(), driver.features(), strict=True)
+    }
+    assert alike == {f"p{number}": float(number) for number in range(6)}
+    assert len({each["partition"] for each in driver.predictions()}) > 1
 
 
 def test_labels_of_another_key_find_their_events() -> None:
@@ -171,6 +224,25 @@ def test_mistakes_are_named() -> None:
         driver.send("payments", payment(1, amount="much"))
     with pytest.raises(ConfigError, match="payments has partitions 0 to 0, not 1"):
         driver.send("payments", payment(1), partition=1)
+
+
+def test_a_field_that_the_schema_has_not_is_refused() -> None:
+    """A producer leaves it out without a word; in a test it is a mistake, in records within a record too."""
+    driver = Driver(declare(), start_ms=T0)
+    with pytest.raises(ConfigError, match=r"payments: there is no field 'amuont'; did you mean 'amount'\?"):
+        driver.send("payments", payment(0, amuont=3.0))
+
+    shop = {"type": "record", "name": "Shop", "fields": [{"name": "city", "type": ["null", "string"], "default": None}]}
+    fields = [{"name": "sum", "type": "double"}, {"name": "shop", "type": ["null", shop], "default": None}]
+    app = App("transfers")
+    schema = {"type": "record", "name": "Transfer", "fields": fields}
+    app.events("transfers", schema=schema).features(sum=col("sum"))
+    app.model("outliers", models.HalfSpaceTrees(seed=1))
+    nested = Driver(app)
+    with pytest.raises(ConfigError, match="transfers, shop: there is no field 'town'; there are city"):
+        nested.send("transfers", {"sum": 2.5, "shop": {"town": "Ulm"}})
+    nested.send("transfers", {"sum": 2.5, "shop": {"city": "Ulm"}}, {"sum": 2.5, "shop": {"Shop": {"city": "Ulm"}}})
+    assert nested.features() == [{"sum": 2.5}, {"sum": 2.5}]
 
 
 def test_a_label_before_its_event_says_where_it_belongs() -> None:

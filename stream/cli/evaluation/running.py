@@ -134,9 +134,8 @@ class OfflineRun:
     def _note(self, batch: RecordBatch, told: tuple[OutputBatch, ...]) -> None:
         observed = self._task.observed
         if batch.topic == self._plan.events.topic and observed is not None:
-            places = batch.offsets[observed.rows]
-            self._scores[places] = observed.scores
-            self._targets[places] = observed.targets
+            self._scores[observed.offsets] = observed.scores
+            self._targets[observed.offsets] = observed.targets
         for output in told:
             data = output.data.tobytes()
             if output.topic == self._names.alerts:

@@ -1,5 +1,7 @@
 """librdkafka's configuration of every client that a worker makes."""
 
+from socket import gethostname
+
 from stream.config import KafkaSettings
 
 Config = dict[str, object]
@@ -71,7 +73,15 @@ def idempotent_producer(settings: KafkaSettings) -> Config:
 
 def admin_client(settings: KafkaSettings) -> Config:
     """For topics and groups."""
-    return {"bootstrap.servers": settings.bootstrap_servers, **settings.librdkafka}
+    return {**_client(settings), **settings.librdkafka}
+
+
+def _client(settings: KafkaSettings) -> Config:
+    """Where it goes, and by which name operators see it in groups, quotas and the brokers' logs: `APP-SLOT@HOST`."""
+    return {
+        "bootstrap.servers": settings.bootstrap_servers,
+        "client.id": f"{settings.transactional_id}@{gethostname()}",
+    }
 
 
 def _share(settings: KafkaSettings, partitions: int) -> int:
@@ -86,7 +96,7 @@ def _queued_records(settings: KafkaSettings) -> int:
 def _reading(settings: KafkaSettings, partition_bytes: int) -> Config:
     # The consumer has one queue for all its partitions, and librdkafka holds the budget against that queue.
     return {
-        "bootstrap.servers": settings.bootstrap_servers,
+        **_client(settings),
         "group.id": settings.group_id,
         "queued.min.messages": _queued_records(settings),
         "fetch.queue.backoff.ms": _FETCH_BACKOFF_MS,
@@ -104,7 +114,7 @@ def _reading(settings: KafkaSettings, partition_bytes: int) -> Config:
 
 def _producing(settings: KafkaSettings) -> Config:
     return {
-        "bootstrap.servers": settings.bootstrap_servers,
+        **_client(settings),
         "linger.ms": settings.linger_ms,
         "compression.type": settings.compression,
         "queue.buffering.max.messages": 1_000_000,

@@ -18,7 +18,9 @@ def to_follow(
         replicas: how many follow each task.
         followed: by this member, until now: those that nobody has stay, for their owner may just have died.
     """
-    ring = sorted(members)
+    # From its end an id is a random number: classic groups begin it with the client's name, by which workers of one
+    # machine, which die together, would stand beside each other.
+    ring = sorted(members, key=lambda member: member[::-1])
     owned = {partition for partitions in members.values() for partition in partitions}
     kept = set(followed) - owned
     if this_member not in members:

@@ -1,20 +1,23 @@
 """What `stream state` says of tasks, without a broker."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from stream.app import compile_stages
 from stream.cli.state import verifying
 from stream.cli.state.comparing import Difference, differences
 from stream.cli.state.holdings import Position, bytes_by_part, holdings_of, members_by_partition
-from stream.cli.state.tables import print_holdings
+from stream.cli.state.tables import PARTS, print_holdings
 from stream.engine import journal
 from stream.engine.journal import JournalRecord
 from stream.engine.protocol import FindTask, TaskFound
 from stream.engine.slot import Slot
 from stream.engine.snapshot import Checkpoint
+from stream.engine.state import LearnedState
 from stream.engine.task import Task
 from stream.errors import TaskCorrupted
 from stream.records import Array
@@ -22,6 +25,7 @@ from tests.engine.build import FORMAT, T0, plan_with_labels
 from tests.engine.conftest import memory
 from tests.engine.memory_broker import MemoryBroker
 from tests.engine.running import EVENTS, LABELS, Running
+from tests.runtime.staged_app import declare_staged
 
 __all__ = ["memory"]
 
@@ -196,16 +200,25 @@ def test_lag_follows_the_journal_where_the_group_has_forgotten(memory: MemoryBro
 def test_holdings_are_told_with_what_is_wrong(memory: MemoryBroker, capsys: pytest.CaptureFixture[str]) -> None:
     """Plain lines: damaged snapshots, a missing one, another version, events that wait for labels."""
     found = found_after(memory, 4)
-    fine = holdings_of(found, PLAN.digest, "rdkafka /127.0.0.1 id", found.checkpoints[0].created_ms + 7_300_000)
+    fine = holdings_of(found, PLAN.digest, "shop-0@desk /127.0.0.1 id", found.checkpoints[0].created_ms + 7_300_000)
     bad = holdings_of(replace(found, partition=1, checkpoints=(), damaged=("its checksum",)), "another", "", T0)
     print_holdings([fine, bad])
     told = capsys.readouterr().out
     assert "2 h ago" in told
-    assert "rdkafka" in told
+    assert re.search(r" shop-0@desk$", told, re.MULTILINE)
+    assert re.search(r"^features: [\d,]+ bytes, keyed statistics, windows, categories$", told, re.MULTILINE)
+    assert re.search(r"^model/champion: [\d,]+ bytes, what a model has learned$", told, re.MULTILINE)
     assert "partition 1: damaged: its checksum" in told
     assert "partition 1: no usable snapshot: a restart replays all of its journal" in told
     assert "partition 1: its last cycle was written by another version" in told
     assert "events wait for their label" in told
+
+
+def test_every_part_is_explained() -> None:
+    """Of an app with all that has state: labels, models, monitors, and stages."""
+    states = [LearnedState(plan) for plan in (PLAN, *compile_stages(declare_staged("x"), {}, 2))]
+    parts = {part.partition("/")[0] for state in states for part in bytes_by_part(state.arrays())}
+    assert parts == PARTS.keys()
 
 
 def test_parts_and_members_are_told_by_name() -> None:

@@ -5,6 +5,7 @@ import pkgutil
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from socket import gethostname
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
@@ -110,6 +111,20 @@ def test_settings_of_consumers_and_of_producers_reach_only_these() -> None:
     admin = client_config.admin_client(settings)
     assert [config["socket.timeout.ms"] for config in (*consumers, *producers, admin)] == ["2", "2", "3", "3", "1"]
     assert all(config["client.rack"] == "a" for config in (*consumers, *producers, admin))
+
+
+def test_a_client_is_named_by_its_worker_and_machine() -> None:
+    """`stream state show` has the name of each task's worker, as brokers have it; one of the user's own counts."""
+    settings = KafkaSettings("group", "shop-3")
+    make = (
+        lambda of: client_config.event_consumer(of, "classic", 1),
+        client_config.reader,
+        client_config.transactional_producer,
+        client_config.admin_client,
+    )
+    assert {config(settings)["client.id"] for config in make} == {f"shop-3@{gethostname()}"}
+    chosen = replace(settings, librdkafka={"client.id": "desk"})
+    assert {config(chosen)["client.id"] for config in make} == {"desk"}
 
 
 def test_rule_17_every_consumer_reads_committed_records_and_never_commits_by_itself() -> None:

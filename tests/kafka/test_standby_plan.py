@@ -22,6 +22,13 @@ def test_the_next_members_of_the_ring_follow_each_one(this_member: str, replicas
     assert to_follow(THREE, this_member, replicas, ()) == wanted
 
 
+def test_members_of_one_machine_do_not_stand_beside_each_other() -> None:
+    """Classic groups begin ids with the client's name: the machine would take the only follower along."""
+    members = {"shop-0@a-01": [0], "shop-1@a-03": [1], "shop-2@b-02": [2], "shop-3@b-04": [3]}
+    assert to_follow(members, "shop-2@b-02", 1, ()) == (0,)
+    assert to_follow(members, "shop-1@a-03", 1, ()) == (2,)
+
+
 def test_a_member_alone_follows_nobody() -> None:
     """There is nobody to follow."""
     assert to_follow({"a": [0, 1]}, "a", 1, ()) == ()

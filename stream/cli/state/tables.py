@@ -7,6 +7,16 @@ from stream.cli.evaluation.report import plain_table
 from stream.cli.state.holdings import Holdings, SnapshotHeld
 from stream.cli.state.naming import task_name
 
+# What is in each part of the state (docs/state.md, "Show").
+PARTS = {
+    "features": "keyed statistics, windows, categories",
+    "labels": "events that wait for their label, and labels that wait for their event",
+    "model": "what a model has learned",
+    "monitor": "detectors of change on signals",
+    "evaluation": "how good the models were: ROC-AUC and the like",
+    "share": "shares of rejected records, lost labels and other keys, for alerts",
+    "stage": "what is counted, or waits for its order, between stages",
+}
 _HEADER = ("partition", "keys", "bytes", "newest snapshot", "older snapshot", "journal", "lag", "worker")
 
 
@@ -58,7 +68,11 @@ def _part_lines(tasks: Sequence[Holdings]) -> list[str]:
             name = f"{held.stage}, {part}" if held.stage else part
             parts[name] = parts.get(name, 0) + size
     largest_first = sorted(parts.items(), key=lambda item: -item[1])
-    return [f"{name}: {size:,} bytes" for name, size in largest_first]
+    return [f"{name}: {size:,} bytes, {PARTS[_kind(name)]}" for name, size in largest_first]
+
+
+def _kind(part: str) -> str:
+    return part.rpartition(", ")[2].partition("/")[0]
 
 
 def _notes(tasks: Sequence[Holdings]) -> list[str]:

@@ -132,7 +132,10 @@ class Connection:
         for source in sorted(self._positions.keys() - self._paused):
             if source not in self._positions:
                 continue
-            batch = self.broker.read(source, self._positions[source], self.draw.randint(0, records))
+            most = self.draw.randint(0, records)
+            if self._positions[source] >= self.broker.logs[source].end:
+                continue  # as it is most of the time
+            batch = self.broker.read(source, self._positions[source], most)
             if len(batch):
                 self._positions[source] = int(batch.offsets[-1]) + 1
                 yield Fetched(batch)

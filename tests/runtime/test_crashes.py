@@ -26,7 +26,7 @@ def test_kills_at_random_moments_lose_nothing_and_repeat_nothing(deploy: Deploy)
     seed = random.randrange(1000)
     print(f"seed {seed}")
     draw = random.Random(seed)
-    with SteadyTraffic(app.traffic, per_second=1500):
+    with SteadyTraffic(app.traffic, per_second=500):
         for _ in range(4):
             kill_after_some_commits(app, draw)
     last = app.start()
@@ -42,7 +42,7 @@ def test_kills_at_random_moments_lose_nothing_and_repeat_nothing(deploy: Deploy)
 
 def test_immediate_predictions_leave_before_their_commit_and_repeat_under_the_same_id(deploy: Deploy) -> None:
     """delivery="immediate": a kill between prediction and commit repeats predictions, and learning is exactly-once."""
-    app = deploy(delivery="immediate", commit_interval_ms="4000")
+    app = deploy(delivery="immediate", commit_interval_ms="6000", transaction_timeout_ms="20000")
     app.traffic.send(500)
     worker = app.start()
     app.wait_until_handled()  # the first commit follows at once: the interval counts from it

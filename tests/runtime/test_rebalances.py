@@ -135,7 +135,7 @@ def test_a_stop_while_the_broker_hangs_ends_within_the_patience_of_service_manag
     try:
         asked_at = time.monotonic()
         assert worker.end(signal.SIGTERM) == 1
-        assert time.monotonic() - asked_at < 25
+        assert time.monotonic() - asked_at < 30
     finally:
         os.kill(brisk_broker.pid, signal.SIGCONT)
     assert "no broker has answered" in worker.log

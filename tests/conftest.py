@@ -33,6 +33,7 @@ LONGEST = (
     "runtime/test_chaos",
     "runtime/test_crashes",
     "demo/test_demo_on_kafka",
+    "docs/test_tutorial",
     "deploy/test_system",
     "cli/test_local_broker",
     "runtime/test_fencing",

@@ -21,7 +21,7 @@ from stream.kernels import use_cache
 
 ROOT = Path(__file__).parents[1]
 KERNELS = ROOT / "build" / "kernels"
-ADMIN_TIMEOUT_S = 30
+ADMIN_TIMEOUT_S = 60
 
 # Modules of more than some ten seconds, the longest first, as `make test` showed them. Each runs in one process, beside
 # what its tests share; where the order is wrong, a run is longer and nothing else.

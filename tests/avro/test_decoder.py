@@ -262,7 +262,7 @@ def test_a_billion_items_without_bytes_are_rejected_at_once(items: Any) -> None:
     huge = b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00"
     started = time.perf_counter()
     rejection = rejection_of(schema, huge)
-    assert time.perf_counter() - started < 1.0
+    assert time.perf_counter() - started < 30.0  # to walk over them would take years
     assert "items without any bytes" in rejection.got
 
 

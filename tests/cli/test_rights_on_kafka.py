@@ -172,7 +172,7 @@ def committed(broker: LocalBroker) -> int:
     """How many of the orders are."""
     consumer = Consumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": "shop"})
     try:
-        places = consumer.committed([TopicPartition("shop-orders", number) for number in range(2)], timeout=20)
+        places = consumer.committed([TopicPartition("shop-orders", number) for number in range(2)], timeout=60)
         return sum(max(0, place.offset) for place in places)
     finally:
         consumer.close()

@@ -55,7 +55,7 @@ class Control:
         assert self.process is not None
         if self.process.poll() is None:
             os.kill(self.process.pid, how)
-        return self.process.wait(30)
+        return self.process.wait(90)
 
     def wait(self, is_so: Callable[[], bool], what: str) -> None:
         """Until a condition holds; fails with the log if the process ends or the time is over."""

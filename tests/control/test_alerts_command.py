@@ -45,7 +45,7 @@ def stream_alerts(folder: Path, *arguments: str, **variables: str) -> subprocess
     kept: Mapping[str, str] = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_")}
     environment = {**kept, "HOME": str(folder), "XDG_STATE_HOME": str(folder / "state"), **variables}
     command = [sys.executable, "-m", "stream.cli.main", "alerts", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_an_operator_lists_acknowledges_and_resolves(control: Control, folder: Path) -> None:
@@ -109,7 +109,7 @@ def test_stream_control_makes_a_token_and_the_next_command_uses_it(
         resolved = stream_alerts(tmp_path, "resolve", alert_at(1).id, "--reason", "over", "--json", **environment)
         assert json.loads(resolved.stdout)["history"][0]["by"] == getpass.getuser()
         assert stat.S_IMODE((tmp_path / "state/stream-learn/control-tokens").stat().st_mode) == 0o600
-        second = subprocess.run(command, env=home, capture_output=True, text=True, timeout=60, check=False)
+        second = subprocess.run(command, env=home, capture_output=True, text=True, timeout=240, check=False)
         assert (second.returncode, f"port {port} on 127.0.0.1 is in use" in second.stderr) == (1, True)
         assert "Traceback" not in second.stderr
     finally:
@@ -126,7 +126,7 @@ def test_without_a_broker_the_control_plane_says_so_once(tmp_path: Path) -> None
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 
@@ -161,6 +161,6 @@ def test_without_a_token_the_error_says_where_one_would_be(folder: Path) -> None
 def test_the_list_of_alerts_does_not_import_faust() -> None:
     """Faust is the control plane's alone: other commands do not wait for it."""
     probe = "import sys, stream.cli.commands.alerts, stream.cli.commands.control; print('faust' in sys.modules)"
-    ended = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, check=True)
+    ended = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=240, check=True)
 
     assert ended.stdout.strip() == "False"

@@ -67,7 +67,7 @@ def check(result: dict[str, Any], events: range) -> None:
 def test_it_ends_with_one_json_object(tmp_path: Path) -> None:
     """Ten seconds of payments, as a user starts them: one line on stdout, and nothing is left."""
     demo = start(tmp_path, ["fraud", "--seconds", "10", "--rate", "1000", "--json"])
-    out, progress = demo.communicate(timeout=240)
+    out, progress = demo.communicate(timeout=480)
     assert demo.returncode == 0, progress
     (line,) = out.splitlines()
     result = json.loads(line)
@@ -115,7 +115,7 @@ def test_fraud_on_four_partitions_goes_through_its_stages(
     places = Places(None, KERNELS)
     result = run_demo("fraud", places, seconds=6, rate=1_000, seed=1, keep=False, as_json=True, partitions=4)
     check(result.as_json(), range(5_001, 6_101))
-    topics = AdminClient({"bootstrap.servers": broker.bootstrap_servers}).list_topics(timeout=20).topics
+    topics = AdminClient({"bootstrap.servers": broker.bootstrap_servers}).list_topics(timeout=60).topics
     assert len(topics["card-fraud.by-terminal_id.repartition"].partitions) == 4
     assert left_in(tmp_path) == []
 
@@ -130,7 +130,7 @@ def test_ctrl_c_stops_everything_it_started_and_only_that(tmp_path: Path, moment
         said = next((line for line in demo.stderr if moment in line), None)
         assert said is not None
         demo.send_signal(signal.SIGINT)
-        _, rest = demo.communicate(timeout=120)
+        _, rest = demo.communicate(timeout=240)
         assert demo.returncode == 130, rest
         assert "Traceback" not in rest
         assert left_in(tmp_path) == []

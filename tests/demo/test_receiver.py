@@ -42,7 +42,7 @@ def test_only_what_was_committed_is_received(broker: LocalBroker) -> None:
     settings = KafkaSettings("view", "view", broker.bootstrap_servers, broker.registry_url)
     Admin(settings).create(topics_of_app(topics, 1))
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "transactional.id": topics.predictions})
-    producer.init_transactions(20)
+    producer.init_transactions(60)
     with Registry(settings) as registry:
         schema_id = registry.register(f"{topics.predictions}-value", schema_text("prediction"))
         scores = Heard()
@@ -52,10 +52,10 @@ def test_only_what_was_committed_is_received(broker: LocalBroker) -> None:
             headers = [(f"stream.{name}", str(offset).encode()) for name in ("offset", "error", "got")]
             producer.produce(topics.dead_letters, b"bytes", headers=headers, partition=0)
             producer.produce(topics.predictions, prediction(schema_id, offset), partition=0)
-            assert producer.flush(20) == 0
+            assert producer.flush(60) == 0
             ended_ns = time.perf_counter_ns()
-            end(20)
-        deadline = time.monotonic() + 20
+            end(60)
+        deadline = time.monotonic() + 60
         while not (receiver.dead_letters and hasattr(scores, "offsets")) and time.monotonic() < deadline:
             receiver.receive(0.1)
         receiver.close()

@@ -20,7 +20,7 @@ from tests.deploy.files import DEPLOY, compose, dockerfile, image_environment
 from tests.runtime.waiting import wait_until
 
 TOKEN = "alice-token-0123456789"
-START_LIMIT_S = 120.0  # two Python processes start at once, on a machine that may be busy
+START_LIMIT_S = 240.0  # two Python processes start at once, on a machine that may be busy
 PREFIX = "compose-"  # of the app's topics, so that they are nobody else's
 
 
@@ -86,7 +86,7 @@ class System:
         assert program == "python"
         command = [sys.executable, *arguments]
         return subprocess.run(
-            command, env=self.environment(service), capture_output=True, timeout=30, check=False
+            command, env=self.environment(service), capture_output=True, timeout=90, check=False
         ).returncode
 
     def wait_until_ready(self, service: str) -> None:
@@ -99,7 +99,7 @@ class System:
         def is_ready() -> bool:
             assert self.running[service].poll() is None, self.log(service)
             try:
-                with urllib.request.urlopen(request, timeout=10):
+                with urllib.request.urlopen(request, timeout=60):
                     return True
             except OSError:
                 return False
@@ -114,7 +114,7 @@ class System:
         }
         command = [_entry_point(), "alerts", *arguments, "--json"]
         ended = subprocess.run(
-            command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
+            command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False
         )
         assert ended.returncode == 0, ended.stderr + self.log("control")
         answer: dict[str, Any] = json.loads(ended.stdout)

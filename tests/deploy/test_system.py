@@ -83,7 +83,7 @@ def test_on_an_empty_kafka_all_topics_are_made(system: System, kafka: LocalBroke
 
 def test_a_worker_of_the_image_compiles_nothing_at_its_start(system: System) -> None:
     """The build's warm-up has compiled what the worker needs."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{system.worker_port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{system.worker_port}/metrics", timeout=60) as answer:
         assert "\nstream_compile_seconds 0.0\n" in answer.read().decode()
 
 

@@ -17,7 +17,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
     """Run a program of Python's with the tests' own cache of kernels."""
     environment = {**os.environ, "STREAM_CACHE": str(cache_folder()), "PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        [sys.executable, *command], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
+        [sys.executable, *command], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
     )
 
 

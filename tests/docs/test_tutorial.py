@@ -121,7 +121,7 @@ def worker(command: str) -> Iterator[Path]:
     try:
         yield log
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0, log.read_text()
+        assert process.wait(120) == 0, log.read_text()
     finally:
         process.kill()
         process.wait()
@@ -132,8 +132,8 @@ def is_handled(broker: LocalBroker) -> bool:
     """Whether the worker's group has committed all orders that were sent."""
     with closing(Consumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": "shop"})) as consumer:
         places = [TopicPartition("shop-orders", number) for number in range(2)]
-        ends = [consumer.get_watermark_offsets(place, timeout=20)[1] for place in places]
-        return [place.offset for place in consumer.committed(places, timeout=20)] == ends
+        ends = [consumer.get_watermark_offsets(place, timeout=60)[1] for place in places]
+        return [place.offset for place in consumer.committed(places, timeout=60)] == ends
 
 
 def test_the_sections_with_a_broker(followed: Followed) -> None:
@@ -215,7 +215,7 @@ def shop(broker: LocalBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def metric(name: str, **labels: str) -> float:
     """What the worker says of a metric with these labels, all others summed; 0 while it says nothing."""
     try:
-        with urlopen(f"http://127.0.0.1:{os.environ['STREAM_METRICS_PORT']}/metrics", timeout=20) as answer:
+        with urlopen(f"http://127.0.0.1:{os.environ['STREAM_METRICS_PORT']}/metrics", timeout=60) as answer:
             text = answer.read().decode()
     except URLError:
         return 0

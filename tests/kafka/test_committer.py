@@ -23,7 +23,7 @@ from tests.kafka.scripted import output
 EVENTS, LABELS = TopicPartition("events", 0), TopicPartition("labels", 0)
 WANTED = {EVENTS: OffsetAndMetadata(70, "7:digest"), LABELS: OffsetAndMetadata(30, "7:digest")}
 SETTINGS = KafkaSettings(bootstrap_servers="nowhere:9092", group_id="group", transactional_id="app-0")
-WITHIN_S = 10.0
+WITHIN_S = 60.0
 
 Step = Callable[[], None]
 

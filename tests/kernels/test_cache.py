@@ -41,7 +41,7 @@ def started(folder: Path) -> subprocess.Popen[str]:
 
 def ran(folder: Path) -> tuple[float, int]:
     """The result of outer(3.0) in a new process, and how many kernels it compiled."""
-    output, _ = started(folder).communicate(timeout=60)
+    output, _ = started(folder).communicate(timeout=240)
     result, compiled = json.loads(output)
     return result, compiled
 
@@ -74,7 +74,7 @@ def test_torn_entries_are_compiled_again(tmp_path: Path) -> None:
 def test_processes_that_start_together_compile_once(tmp_path: Path) -> None:
     """Two at once: each kernel is compiled by one of them and loaded by the other."""
     written(tmp_path)
-    results = [json.loads(process.communicate(timeout=60)[0]) for process in (started(tmp_path), started(tmp_path))]
+    results = [json.loads(process.communicate(timeout=240)[0]) for process in (started(tmp_path), started(tmp_path))]
     assert [result for result, _ in results] == [7.0, 7.0]
     assert sum(compiled for _, compiled in results) == 2
 
@@ -110,7 +110,7 @@ def test_processes_that_wait_for_each_other_go_on(tmp_path: Path) -> None:
                 pass
     finally:
         use_cache(None)
-    other.communicate(timeout=60)
+    other.communicate(timeout=240)
     assert other.returncode == 0
 
 

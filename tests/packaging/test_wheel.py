@@ -1,6 +1,7 @@
 """The wheel is whole: installed outside the checkout it has its commands, its schemas and its terms."""
 
 import json
+import os
 import subprocess
 import sys
 import sysconfig
@@ -40,7 +41,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(command: list[str], folder: Path) -> str:
     """The output of a command that has to succeed."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # the checkout, it may be
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -147,7 +147,7 @@ class Deployment:
         def is_answered() -> bool:
             """False while a broker that just came back still looks for its coordinators."""
             try:
-                found[:] = consumer.committed(self.inputs, timeout=20)
+                found[:] = consumer.committed(self.inputs, timeout=60)
             except KafkaException as error:
                 if error.args[0].code() not in (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS):
                     raise
@@ -161,21 +161,21 @@ class Deployment:
         """End of every input partition."""
         with self._consumer() as consumer:
             return {
-                (each.topic, each.partition): consumer.get_watermark_offsets(each, timeout=20)[1]
+                (each.topic, each.partition): consumer.get_watermark_offsets(each, timeout=60)[1]
                 for each in self.inputs
             }
 
     def end_of(self, topic: str) -> int:
         """Committed records and markers of a topic, of all partitions together."""
         with self._consumer() as consumer:
-            partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
+            partitions = consumer.list_topics(topic, timeout=60).topics[topic].partitions
             places = [TopicPartition(topic, number) for number in partitions]
-            return sum(consumer.get_watermark_offsets(place, timeout=20)[1] for place in places)
+            return sum(consumer.get_watermark_offsets(place, timeout=60)[1] for place in places)
 
     def records(self, topic: str, isolation: str = "read_committed") -> list[Message]:
         """All records of a topic, by partition and offset."""
         with self._consumer(isolation) as consumer:
-            partitions = range(len(consumer.list_topics(topic, timeout=20).topics[topic].partitions))
+            partitions = range(len(consumer.list_topics(topic, timeout=60).topics[topic].partitions))
             consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
             found, unfinished = [], set(partitions)
             while unfinished:

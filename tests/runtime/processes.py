@@ -111,7 +111,7 @@ class WorkerProcess:
         self.wait_for_log("metrics")
         try:
             with urllib.request.urlopen(
-                f"http://127.0.0.1:{self.said('metrics')[0]['port']}{path}", timeout=10
+                f"http://127.0.0.1:{self.said('metrics')[0]['port']}{path}", timeout=60
             ) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:

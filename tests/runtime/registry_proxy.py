@@ -65,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
         request = urllib.request.Request(self.origin + self.path, data=body, method=self.command)
         request.add_header("Content-Type", self.headers.get("Content-Type", "application/json"))
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 status, content = answer.status, answer.read()
         except urllib.error.HTTPError as error:
             with error:

@@ -18,7 +18,7 @@ def admin_of(app: Deployment) -> AdminClient:
 def delete_group(app: Deployment) -> None:
     """`kafka-consumer-groups --delete`, which is what happens to a group without members after a week."""
     admin = admin_of(app)
-    (answer,) = admin.delete_consumer_groups([app.name], request_timeout=20).values()
+    (answer,) = admin.delete_consumer_groups([app.name], request_timeout=60).values()
     answer.result(20)
     assert set(app.committed().values()) == {0}
 
@@ -27,7 +27,7 @@ def set_offset(app: Deployment, topic: str, partition: int, offset: int) -> None
     """`kafka-consumer-groups --reset-offsets --to-offset`."""
     wanted = ConsumerGroupTopicPartitions(app.name, [Position(topic, partition, offset)])
     admin = admin_of(app)
-    (answer,) = admin.alter_consumer_group_offsets([wanted], request_timeout=20).values()
+    (answer,) = admin.alter_consumer_group_offsets([wanted], request_timeout=60).values()
     answer.result(20)
 
 

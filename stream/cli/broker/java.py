@@ -59,7 +59,7 @@ def _candidates() -> Iterator[Path]:
 def _version(java: Path) -> int | None:
     """The feature version, None where the launcher does not run (macOS has one that only says where to buy a Java)."""
     try:
-        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=True).stderr
+        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=True).stderr
     except (OSError, subprocess.SubprocessError):
         return None
     match = re.search(r'version "(?:1\.)?(\d+)', answer)

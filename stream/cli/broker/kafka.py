@@ -18,8 +18,9 @@ from stream.errors import ConfigError, StreamError
 from stream.resources import shipped
 
 PROBE_TIMEOUT_S = 1.0
-FORMAT_TIMEOUT_S = 60
-COORDINATOR_TIMEOUT_S = 30
+# A machine that is busy compiling takes many times the usual second.
+FORMAT_TIMEOUT_S = 120
+COORDINATOR_TIMEOUT_S = 90
 
 # For a broker of one node that starts often: internal topics with one replica and few partitions (each is a folder to
 # make and to load), no wait for more group members, no topic by accident, 16 MB instead of 128 MB for the log cleaner.

@@ -1,14 +1,15 @@
 """A broker and a registry of one's own: for the demo, the tests and the benchmarks."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
+from stream.cli.broker import archives as class_archives
 from stream.cli.broker import kafka, registry
 from stream.cli.broker.artifacts import default_folder, install
-from stream.cli.broker.java import find_java
+from stream.cli.broker.java import Java, find_java
 from stream.cli.broker.ports import reserve_free_port, reserve_port
 from stream.cli.broker.reports import Report, report_for
 from stream.cli.broker.server import Launch, Server
@@ -47,6 +48,7 @@ class LocalBroker:
         downloads: Path | None = None,
         report: Report | None = None,
         ends_with_parent: bool = True,
+        archives: Callable[[Path, str, Java], tuple[str, ...]] = class_archives.used,
     ) -> None:
         """Say what is wanted; nothing starts yet.
 
@@ -61,6 +63,7 @@ class LocalBroker:
             downloads: where the artifacts are kept; the user's cache folder by default.
             report: where progress is shown; stderr by default.
             ends_with_parent: whether the servers end when this process does.
+            archives: of a JVM, by the downloads and the server's name, what it does with its archive of classes.
         """
         self.folder = folder.absolute()
         self._ports_asked = (kafka_port, registry_port)
@@ -70,6 +73,7 @@ class LocalBroker:
         self._downloads = downloads or default_folder()
         self._report = report or report_for()
         self._ends_with_parent = ends_with_parent
+        self._archives = archives
         self.kafka_port = self.registry_port = self._controller_port = 0
 
     @property
@@ -109,12 +113,11 @@ class LocalBroker:
             self._start_both()
         self._report.say(f"Kafka answers at {self.bootstrap_servers}, the schema registry at {self.registry_url}")
 
-    def stop(self) -> None:
-        """Stop both in order; what they hold is on disk."""
+    def stop(self) -> bool:
+        """Stop both in order; what they hold is on disk. False if one did not end in time, and was killed."""
         self._kafka.ask_to_stop()
         self._registry.ask_to_stop()
-        self._kafka.wait_until_stopped()
-        self._registry.wait_until_stopped()
+        return all([self._kafka.wait_until_stopped(), self._registry.wait_until_stopped()])
 
     def kill(self) -> None:
         """End Kafka at once, as kill -9 does. The registry goes on; `restart` brings Kafka back."""
@@ -165,7 +168,8 @@ class LocalBroker:
             self._registry = Server(self._registry_launch())
             started.callback(self._registry.kill)
             properties = kafka.write_properties(self.folder, self.kafka_port, self._controller_port, self._settings)
-            kafka.format_storage(self._java, self._installed.kafka_jars, properties, self._jvm_options)
+            options = (*self._jvm_options, *class_archives.used(self._downloads, "kafka", self._java))
+            kafka.format_storage(self._java, self._installed.kafka_jars, properties, options)
             self._kafka = Server(self._kafka_launch())
             started.callback(self._kafka.kill)
             self._kafka.wait_until_ready()
@@ -176,9 +180,10 @@ class LocalBroker:
     def _kafka_launch(self) -> Launch:
         jars = self._installed.kafka_jars
         properties = self.folder / "server.properties"
+        options = (*self._jvm_options, f"-Xmx{self._heap_mb}m", *self._archives(self._downloads, "kafka", self._java))
         return Launch(
             name="Kafka",
-            command=kafka.kafka_command(self._java, jars, properties, (*self._jvm_options, f"-Xmx{self._heap_mb}m")),
+            command=kafka.kafka_command(self._java, jars, properties, options),
             folder=self.folder,
             is_ready=lambda: kafka.answers(self.kafka_port),
             ends_with_parent=self._ends_with_parent,
@@ -186,7 +191,7 @@ class LocalBroker:
 
     def _registry_launch(self) -> Launch:
         jar, port = self._installed.registry_jar, self.registry_port
-        options = (*self._jvm_options, REGISTRY_HEAP)
+        options = (*self._jvm_options, REGISTRY_HEAP, *self._archives(self._downloads, "registry", self._java))
         return Launch(
             name="Registry",
             command=registry.registry_command(self._java, jar, self.folder, port, options),

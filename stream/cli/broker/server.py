@@ -106,13 +106,14 @@ class Server:
         """Send SIGTERM; `wait_until_stopped` comes next."""
         self._process.terminate()
 
-    def wait_until_stopped(self) -> None:
-        """Return once it has ended, by itself or, after 20 s, killed."""
+    def wait_until_stopped(self) -> bool:
+        """Return once it has ended: true if by itself, false if it was killed after 20 s, or by somebody else."""
         try:
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
         self._reap()
+        return self._process.returncode != -signal.SIGKILL
 
     def kill(self) -> None:
         """End it at once, as kill -9 does."""

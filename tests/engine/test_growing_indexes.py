@@ -9,6 +9,7 @@ from stream.engine.label_ids import IdRing
 from stream.engine.spilled_rows import SpilledRows
 
 MOST, STEP, HORIZON_MS = 1 << 16, 100, 1000
+IDS = 100_003  # of the second test; a prime, so that its steps of 7 meet them all
 
 
 def test_an_index_of_waiting_ids_is_replaced_while_ids_come_and_go() -> None:
@@ -36,7 +37,7 @@ def test_an_index_of_waiting_ids_is_replaced_while_ids_come_and_go() -> None:
 
 def test_an_index_of_spilled_ids_is_replaced_while_segments_come_and_go() -> None:
     """Likewise; with numbers above 2^31, of which the index has 32 bits."""
-    spilled, newest = SpilledRows(HORIZON_MS, 1 << 20), dict[int, int]()
+    spilled, newest = SpilledRows(HORIZON_MS, 1 << 20), np.full(IDS, -1)  # number by id
     marks, steps = spilled.marks, [0]
     marks[[spilled_table.ID_TAIL, spilled_table.ID_HEAD]] = 2**32 - 30_000  # as if so many had come and gone
     for name, ids in enumerate(_segments()):
@@ -45,14 +46,14 @@ def test_an_index_of_spilled_ids_is_replaced_while_segments_come_and_go() -> Non
         if name % 10 == 9:  # those before may be entered in the index to come already
             for _ in range(3):
                 spilled_table.drop_segment(spilled._live)
-        newest |= dict(zip(ids.tolist(), range(first, first + len(ids)), strict=True))
+        newest[ids] = np.arange(first, first + len(ids))
         steps.append(int(spilled._live.moved[0]))
         tail = marks[spilled_table.ID_TAIL]
-        some = np.array(list(newest)[:: 1 + len(newest) // 200])
-        known = [newest[event_id] if newest[event_id] >= tail else -1 for event_id in some.tolist()]
-        assert spilled.look(some).numbers.tolist() == known
-        used = np.count_nonzero(spilled._live.slots)
-        assert used == len({event_id for event_id, number in newest.items() if number >= tail})
+        came = np.flatnonzero(newest >= 0)
+        some = came[:: 1 + len(came) // 200]
+        known = np.where(newest[some] >= tail, newest[some], -1)
+        assert spilled.look(some).numbers.tolist() == known.tolist()
+        assert np.count_nonzero(spilled._live.slots) == np.count_nonzero(newest >= tail)
     moving = np.diff([step for step in steps if step])
     assert (moving == 8 * STEP).sum() > 20
     assert tail > 2**32
@@ -60,4 +61,4 @@ def test_an_index_of_spilled_ids_is_replaced_while_segments_come_and_go() -> Non
 
 def _segments() -> Iterator[np.ndarray]:
     for first in range(0, 150_000, STEP):
-        yield np.arange(first, first + STEP) * 7 % 100_003
+        yield np.arange(first, first + STEP) * 7 % IDS

@@ -100,7 +100,8 @@ class KafkaSettings:
         _require(
             self.session_timeout_ms <= self.max_poll_interval_ms,
             "session_timeout_ms",
-            f"must not be above max_poll_interval_ms = {self.max_poll_interval_ms}",
+            f"must not be above max_poll_interval_ms = {self.max_poll_interval_ms}, after which the group expels a "
+            "worker whose loop hangs (rule 15)",
         )
         _require(
             self.max_message_bytes >= 65_536,

@@ -45,8 +45,8 @@ def clock_differs(what: str, ahead_ms: int) -> str:
     direction = "ahead of" if ahead_ms > 0 else "behind"
     return (
         f"{what} {abs(ahead_ms) / 1000:,.1f} s {direction} this machine's clock. What is learned does not depend on "
-        "it, but outputs carry this machine's time, by which they are kept and latencies are told; brokers refuse "
-        "records that are further ahead than message.timestamp.after.max.ms. Synchronise the clocks"
+        "it (rule 2), but outputs carry this machine's time, by which they are kept and latencies are told; brokers "
+        "refuse records that are further ahead than message.timestamp.after.max.ms. Synchronise the clocks"
     )
 
 

@@ -166,7 +166,8 @@ def _differs(topic: str, name: str, got: str, wanted: str) -> Checked:
         return Checked(
             Verdict.DOUBTFUL,
             topic,
-            f"topic {topic} has {name}={got}: with {wanted} a worker whose clock is ahead of the broker's notices it",
+            f"topic {topic} has {name}={got}: with {wanted} a worker whose clock is ahead of the broker's notices it; "
+            "what is learned does not depend on it (rule 2)",
         )
     if name == "retention.ms" and int(wanted) > 0:
         return Checked(

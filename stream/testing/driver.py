@@ -9,7 +9,7 @@ from typing import Any
 from stream import avro
 from stream.app import App, compile_stages
 from stream.app.suggest import one_of
-from stream.avro.schema import Record, Type, Union
+from stream.avro.schema import Map, Record, Type, Union
 from stream.engine.metrics import LabelOutcome
 from stream.engine.plan import EventPlan, KeyEncoding, LabelPlan
 from stream.engine.small_avro import decode_small
@@ -236,13 +236,13 @@ class Driver:
 
 
 def _check_fields(of: Type, value: Any, where: str) -> None:
-    """Refuse fields that a record does not have, those of records in it too; of several records one may have any."""
-    records = [each for each in (of.branches if isinstance(of, Union) else (of,)) if isinstance(each, Record)]
-    if len(records) != 1 or not isinstance(value, Mapping) or list(value) == [records[0].name]:
-        return  # the last: in the wrapper that JSON has for unions
-    types = {field.name: field.type for field in records[0].fields}
-    for name, each in value.items():
-        _check_fields(types[one_of(name, types, where, "field")], each, f"{where}, {name}")
+    """Refuse fields that a record does not have, those of records in it too; of several, or a map, one may have any."""
+    branches = of.branches if isinstance(of, Union) else (of,)
+    match [each for each in branches if isinstance(each, Record | Map)]:
+        case [Record(name, _, fields)] if isinstance(value, Mapping) and list(value) != [name]:  # JSON's, for unions
+            types = {field.name: field.type for field in fields}
+            for name, each in value.items():
+                _check_fields(types[one_of(name, types, where, "field")], each, f"{where}, {name}")
 
 
 def _at(value: Any, path: str) -> Any:

@@ -202,12 +202,13 @@ def test_holdings_are_told_with_what_is_wrong(memory: MemoryBroker, capsys: pyte
     found = found_after(memory, 4)
     fine = holdings_of(found, PLAN.digest, "shop-0@desk /127.0.0.1 id", found.checkpoints[0].created_ms + 7_300_000)
     bad = holdings_of(replace(found, partition=1, checkpoints=(), damaged=("its checksum",)), "another", "", T0)
-    print_holdings([fine, bad])
+    print_holdings([replace(fine, bytes={**fine.bytes, "dreams": 7}), bad])
     told = capsys.readouterr().out
     assert "2 h ago" in told
     assert re.search(r" shop-0@desk$", told, re.MULTILINE)
     assert re.search(r"^features: [\d,]+ bytes, keyed statistics, windows, categories$", told, re.MULTILINE)
     assert re.search(r"^model/champion: [\d,]+ bytes, what a model has learned$", told, re.MULTILINE)
+    assert "dreams: 7 bytes, a part of another release" in told
     assert "partition 1: damaged: its checksum" in told
     assert "partition 1: no usable snapshot: a restart replays all of its journal" in told
     assert "partition 1: its last cycle was written by another version" in told

@@ -17,6 +17,7 @@ from stream.errors import ConfigError
         ({"group_instance_id": "one", "group_protocol": "consumer"}, "group_instance_id.*rule 18"),
         ({"commit_interval_ms": 6000}, "commit_interval_ms.*10000.*rule 6"),
         ({"max_poll_interval_ms": 20_000}, "transaction_timeout_ms.*rule 16"),
+        ({"session_timeout_ms": 300_001}, "session_timeout_ms.*max_poll_interval_ms = 300000.*rule 15"),
         ({"fetch_bytes": 0}, "fetch_bytes"),
         ({"max_message_bytes": 1000}, "max_message_bytes.*rule 12"),
         ({"librdkafka": {"isolation.level": "read_uncommitted"}}, "librdkafka.isolation.level.*rule 17"),

@@ -197,6 +197,27 @@ def test_rule_21_offsets_that_became_visible_after_the_journal_are_looked_for_ag
     assert {offset.next_offset for offset in found.committed.values()} == {20}
 
 
+def test_rule_21_a_cycle_that_never_shows_in_the_journal_is_waited_for_no_longer_than_a_deadline(
+    settings: KafkaSettings, inputs: InputTopics, store: EmptyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The group says 2 and the journal ends with 1, for ever: the engine gets both, and says what it means."""
+
+    class LostItsEnd(ScriptedReader):
+        def read_to_end(self, source: TopicPartition, offset: int) -> Iterator[RecordBatch]:
+            """Cycle 1, once."""
+            yield from (batch.part(0, 1) for batch in super().read_to_end(source, offset))
+
+    monkeypatch.setattr(task_finder, "Reader", LostItsEnd)
+    monkeypatch.setattr(ScriptedReader, "looks", 2)
+    monkeypatch.setattr(task_finder, "_JOURNAL_WITHIN_S", 0.5)
+
+    found = TaskFinder(settings, inputs, store).find(0)
+
+    assert len(found.journal) == 1
+    assert {offset.metadata.partition(":")[0] for offset in found.committed.values()} == {"2"}
+    assert ScriptedReader.looks > 3  # more than once
+
+
 @pytest.mark.parametrize(("last", "is_asked"), [(2, False), (3, True)])
 def test_rule_25_where_the_state_at_hand_is_committed_no_snapshot_is_read(
     settings: KafkaSettings,

@@ -244,6 +244,14 @@ def test_a_field_that_the_schema_has_not_is_refused() -> None:
     nested.send("transfers", {"sum": 2.5, "shop": {"city": "Ulm"}}, {"sum": 2.5, "shop": {"Shop": {"city": "Ulm"}}})
     assert nested.features() == [{"sum": 2.5}, {"sum": 2.5}]
 
+    more = {"name": "more", "type": [{"type": "map", "values": "long"}, {**shop, "name": "Place"}]}
+    either = App("either")
+    either.events("mixed", schema={**schema, "fields": [fields[0], more]}).features(sum=col("sum"))
+    either.model("outliers", models.HalfSpaceTrees(seed=1))
+    mixed = Driver(either)
+    mixed.send("mixed", {"sum": 1.5, "more": {"any": 1}})
+    assert len(mixed.predictions()) == 1
+
 
 def test_a_label_before_its_event_says_where_it_belongs() -> None:
     """On several partitions nobody else knows: it would wait where its event never comes."""

@@ -68,11 +68,12 @@ def _part_lines(tasks: Sequence[Holdings]) -> list[str]:
             name = f"{held.stage}, {part}" if held.stage else part
             parts[name] = parts.get(name, 0) + size
     largest_first = sorted(parts.items(), key=lambda item: -item[1])
-    return [f"{name}: {size:,} bytes, {PARTS[_kind(name)]}" for name, size in largest_first]
+    return [f"{name}: {size:,} bytes, {_what_is_in(name)}" for name, size in largest_first]
 
 
-def _kind(part: str) -> str:
-    return part.rpartition(", ")[2].partition("/")[0]
+def _what_is_in(part: str) -> str:
+    """Snapshots may be of a release that has other parts."""
+    return PARTS.get(part.rpartition(", ")[2].partition("/")[0], "a part of another release")
 
 
 def _notes(tasks: Sequence[Holdings]) -> list[str]:

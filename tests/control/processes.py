@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from stream.cli.broker.ports import reserve_free_port
 from tests.control.serve import TOKENS
 
 READY_LIMIT_S = 120.0  # a start takes 2 s; on a machine with ten times the work 30 were seen
@@ -104,7 +104,7 @@ def request(port: int, method: str, path: str, token: str | None, body: Any = No
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody has, and that the system gives to no outgoing connection before its server starts."""
+    reserved = reserve_free_port()
+    reserved.release()
+    return reserved.number

@@ -9,6 +9,7 @@ from importlib.metadata import version
 import typer
 
 from stream.errors import StreamError
+from stream.runtime.hash_order import keep_order_of_sets
 
 # Command, and what the list says of it. Its module is stream.cli.commands.<command, "-" as "_">.
 COMMANDS = {
@@ -27,6 +28,9 @@ COMMANDS = {
     "control": "Run the control plane of an app, which keeps what operators did about its alerts.",
 }
 
+# Commands that learn, or compare what was learned: bits must not depend on the process.
+LEARNING = ("check", "eval", "run", "state")
+
 DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -40,8 +44,10 @@ def main() -> None:
     Errors that say what to do (StreamError) are shown as one message on stderr, with exit status 1; wrong arguments
     exit with 2, Ctrl-C with 130.
     """
-    arguments = sys.argv[1:]
-    app = make_app(next((argument for argument in arguments if not argument.startswith("-")), ""))
+    wanted = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
+    if wanted in LEARNING:
+        keep_order_of_sets()
+    app = make_app(wanted)
     try:
         app()
     except KeyboardInterrupt:

@@ -1,6 +1,7 @@
 """The command line answers quickly, and its errors are one message and an exit status."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from stream.cli import main as command_line
 from stream.cli.guard import Guard
 from stream.errors import ConfigError
 from stream.runtime.settings import OPTIONS, Settings
+from tests.conftest import ROOT
 
 
 def stream(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -78,6 +80,48 @@ def test_errors_are_one_message(
         command_line.main()
     assert left.value.code == status
     assert capsys.readouterr().err == said
+
+
+ORDER = """
+import os, sys
+order = {f"feature{number}" for number in range(9)}
+print(os.getpid(), *sys.argv[1:], sys.flags.hash_randomization, *order, flush=True)
+os._exit(7)
+"""
+
+
+@pytest.mark.slow
+def test_rule_28_sets_of_texts_have_one_order_in_every_process(tmp_path: Path) -> None:
+    """Some of River's models add in it: whatever a shell says, workers and what compares their states agree."""
+    (tmp_path / "order.py").write_text(ORDER)
+    told = set()
+    for command, seed in (("check", "1"), ("run", "random")):
+        with subprocess.Popen(
+            [sys.executable, "-m", "stream.cli.main", command, "order.py:app"],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            said = process.communicate(timeout=240)[0].split()
+        assert process.returncode == 7
+        assert said[:3] == [str(process.pid), command, "order.py:app"]
+        told.add(tuple(said[3:]))
+    ((is_random, *_),) = told
+    assert is_random == "0"
+
+
+def test_a_process_that_heeds_no_variable_does_not_begin_for_ever() -> None:
+    """`python -E`, as some wrappers start programs: once anew, and then it goes on as it is."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from stream.runtime.hash_order import keep_order_of_sets\n"
+        "print('begun', flush=True); keep_order_of_sets(); print('goes on')"
+    )
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONHASHSEED"}
+    command = [sys.executable, "-E", "-c", code]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=240)
+    assert done.stdout.split("\n") == ["begun", "begun", "goes on", ""]
 
 
 @pytest.mark.slow

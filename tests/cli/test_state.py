@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream.app import compile_stages
+from stream import col
+from stream.app import compile_app, compile_stages
 from stream.cli.state import verifying
 from stream.cli.state.comparing import Difference, differences
-from stream.cli.state.holdings import Position, bytes_by_part, holdings_of, members_by_partition
+from stream.cli.state.holdings import Position, as_object, bytes_by_part, holdings_of, members_by_partition
 from stream.cli.state.tables import PARTS, print_holdings
 from stream.engine import journal
 from stream.engine.journal import JournalRecord
+from stream.engine.plan import Plan
 from stream.engine.protocol import FindTask, TaskFound
 from stream.engine.slot import Slot
 from stream.engine.snapshot import Checkpoint
@@ -21,7 +23,7 @@ from stream.engine.state import LearnedState
 from stream.engine.task import Task
 from stream.errors import TaskCorrupted
 from stream.records import Array
-from tests.engine.build import FORMAT, T0, plan_with_labels
+from tests.engine.build import FORMAT, T0, declare, plan_with_labels
 from tests.engine.conftest import memory
 from tests.engine.memory_broker import MemoryBroker
 from tests.engine.running import EVENTS, LABELS, Running
@@ -168,7 +170,7 @@ def test_what_a_task_holds_is_that_of_its_newest_snapshot(memory: MemoryBroker) 
     newest, older = found.checkpoints
     now_ms = newest.created_ms + 90_000
     found = replace(found, ends={EVENTS: 450, LABELS: 100}, damaged=("one was damaged",))
-    held = holdings_of(found, PLAN.digest, "worker-1", now_ms)
+    held = holdings_of(found, PLAN, "worker-1", now_ms)
     assert held.keys == len({key for key in keys_of(memory, newest) if key is not None})
     assert held.bytes_in_all == sum(array.nbytes for array in newest.arrays.values())
     assert held.bytes.keys() >= {"features", "labels", "model/champion", "evaluation"}
@@ -190,18 +192,18 @@ def keys_of(memory: MemoryBroker, checkpoint: Checkpoint) -> set[bytes | None]:
 def test_lag_follows_the_journal_where_the_group_has_forgotten(memory: MemoryBroker) -> None:
     """And counts from the beginning of a topic where there is no journal either."""
     found = found_after(memory, 1_000_000)
-    forgotten = holdings_of(replace(found, committed={}), PLAN.digest, "", T0)
+    forgotten = holdings_of(replace(found, committed={}), PLAN, "", T0)
     assert [(each.committed, each.lag) for each in forgotten.positions] == [(None, 0), (None, 0)]
     new = replace(found, committed={}, journal=(), beginnings={EVENTS: 30, LABELS: 0})
-    held = holdings_of(new, PLAN.digest, "", T0)
+    held = holdings_of(new, PLAN, "", T0)
     assert (held.journal, [each.lag for each in held.positions]) == (None, [370, 100])
 
 
 def test_holdings_are_told_with_what_is_wrong(memory: MemoryBroker, capsys: pytest.CaptureFixture[str]) -> None:
     """Plain lines: damaged snapshots, a missing one, another version, events that wait for labels."""
     found = found_after(memory, 4)
-    fine = holdings_of(found, PLAN.digest, "shop-0@desk /127.0.0.1 id", found.checkpoints[0].created_ms + 7_300_000)
-    bad = holdings_of(replace(found, partition=1, checkpoints=(), damaged=("its checksum",)), "another", "", T0)
+    fine = holdings_of(found, PLAN, "shop-0@desk /127.0.0.1 id", found.checkpoints[0].created_ms + 7_300_000)
+    bad = holdings_of(replace(found, partition=1, checkpoints=(), damaged=("its checksum",)), changed(), "", T0)
     print_holdings([replace(fine, bytes={**fine.bytes, "dreams": 7}), bad])
     told = capsys.readouterr().out
     assert "2 h ago" in told
@@ -213,6 +215,33 @@ def test_holdings_are_told_with_what_is_wrong(memory: MemoryBroker, capsys: pyte
     assert "partition 1: no usable snapshot: a restart replays all of its journal" in told
     assert "partition 1: its last cycle was written by another version" in told
     assert "events wait for their label" in told
+
+
+def changed() -> Plan:
+    """The app with another definition of one feature, which its model reads, and another feature more."""
+    app = declare()
+    assert app.event_stream is not None
+    app.event_stream.declared["spend"] = col("amount").sum("2m")
+    app.event_stream.features(most=col("amount").max("1m"))
+    return compile_app(app, {})
+
+
+def test_rule_5_parts_that_a_changed_app_begins_anew_are_said(
+    memory: MemoryBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before it starts, and while the old one runs: by name, and that the rest stays."""
+    found = found_after(memory, 4)
+    held = holdings_of(found, changed(), "", T0)
+    assert held.anew == ("features/spend", "features/most", "model/champion", "monitor/0", "labels")
+    assert as_object(held)["start_anew"] == list(held.anew)
+    print_holdings([held])
+    assert f"when this one starts, {', '.join(held.anew)} begin anew, and all else keeps its state" in (
+        capsys.readouterr().out
+    )
+    larger = compile_app(declare(of_events={"state_bytes": 1 << 24}), {})
+    print_holdings([holdings_of(found, PLAN, "", T0), holdings_of(found, larger, "", T0)])
+    told = capsys.readouterr().out
+    assert told.count("when this one starts, all keeps its state") == told.count("when this one starts") == 1
 
 
 def test_every_part_is_explained() -> None:

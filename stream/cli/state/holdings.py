@@ -8,8 +8,10 @@ from typing import Any
 from stream import features
 from stream.cli.state.naming import stage_field
 from stream.engine.labels import rows_waiting
+from stream.engine.plan import Plan
 from stream.engine.protocol import TaskFound
 from stream.engine.snapshot import Checkpoint
+from stream.engine.upgrade import carry
 from stream.records import Array, TopicPartition
 from stream.runtime.remembered import journal_of
 
@@ -56,6 +58,7 @@ class Holdings:
     damaged: tuple[str, ...]  # what is wrong with snapshots that cannot be used
     journal: JournalHeld | None  # None: the task has not begun
     positions: tuple[Position, ...]  # the events' first
+    anew: tuple[str, ...]  # parts whose definition is not the newest snapshot's: they would begin empty (rule 5)
     stage: str = ""  # "" where the app has one alone
 
     @property
@@ -64,12 +67,12 @@ class Holdings:
         return sum(self.bytes.values())
 
 
-def holdings_of(found: TaskFound, plan_digest: str, worker: str, now_ms: int, stage: str = "") -> Holdings:
+def holdings_of(found: TaskFound, plan: Plan, worker: str, now_ms: int, stage: str = "") -> Holdings:
     """Say what a task holds.
 
     Args:
         found: what is remembered of it.
-        plan_digest: of the app, or of its stage, as it is now.
+        plan: of the app, or of its stage, as it is now.
         worker: see Holdings.
         now_ms: the time that ages are told from.
         stage: see Holdings.
@@ -82,10 +85,11 @@ def holdings_of(found: TaskFound, plan_digest: str, worker: str, now_ms: int, st
         keys=features.keys_in(below_features),
         labels_waiting=rows_waiting(arrays["labels/marks"]) if "labels/marks" in arrays else 0,
         bytes=bytes_by_part(arrays),
-        snapshots=tuple(_snapshot(each, plan_digest, now_ms) for each in found.checkpoints),
+        snapshots=tuple(_snapshot(each, plan.digest, now_ms) for each in found.checkpoints),
         damaged=found.damaged,
-        journal=_journal(found, plan_digest),
+        journal=_journal(found, plan.digest),
         positions=_positions(found),
+        anew=carry(plan, found.checkpoints[0].facts).anew if found.checkpoints else (),
         stage=stage,
     )
 
@@ -125,6 +129,7 @@ def as_object(held: Holdings) -> dict[str, Any]:
             for each in held.snapshots
         ],
         "damaged_snapshots": list(held.damaged),
+        "start_anew": list(held.anew),
         "journal": held.journal
         and {"first": held.journal.first, "last": held.journal.last, "of_this_app": held.journal.is_of_this_app},
         "inputs": [

@@ -104,6 +104,6 @@ def _read_stage(stage: OpenedStage, asked: list[int] | None) -> list[Holdings]:
     with stage.tasks() as tasks:
         members = members_by_partition(stage.admin.group(stage.group_id).members, tasks.topics.events)
         return [
-            holdings_of(tasks.find(number), stage.plan.digest, members.get(number, ""), now_ms(), stage.name)
+            holdings_of(tasks.find(number), stage.plan, members.get(number, ""), now_ms(), stage.name)
             for number in chosen_partitions(tasks.partitions(), asked)
         ]

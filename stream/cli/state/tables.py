@@ -86,11 +86,17 @@ def _notes(tasks: Sequence[Holdings]) -> list[str]:
         if held.journal and not held.journal.is_of_this_app:
             notes.append(
                 f"{task}: its last cycle was written by another version of the app or its "
-                "libraries; unchanged parts keep their state when this one starts"
+                f"libraries; when this one starts, {_what_is_kept(held)}"
             )
         if held.labels_waiting:
             notes.append(f"{task}: {held.labels_waiting:,} events wait for their label")
     return notes
+
+
+def _what_is_kept(held: Holdings) -> str:
+    if not held.snapshots:
+        return "nothing is there that it could go on with"
+    return f"{', '.join(held.anew)} begin anew, and all else keeps its state" if held.anew else "all keeps its state"
 
 
 def _print_table(header: Sequence[str], rows: list[list[str]]) -> None:

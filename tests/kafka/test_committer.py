@@ -311,6 +311,33 @@ def test_a_fenced_producer_says_who_may_have_fenced_it(script: Script, commit: A
     assert script.ids == ["app-0"]
 
 
+@pytest.mark.parametrize(
+    ("code", "age_s"),
+    [
+        (KafkaError._FENCED, 10.0),
+        (KafkaError.INVALID_PRODUCER_EPOCH, 10.0),
+        (KafkaError.PRODUCER_FENCED, 10.0),
+        (KafkaError.INVALID_PRODUCER_ID_MAPPING, 0.0),
+        (KafkaError._FATAL, 0.0),
+    ],
+)
+def test_rule_8_a_producer_that_its_broker_ended_is_replaced_and_the_outcome_settled(
+    script: Script, commit: Any, at_work: Committer, code: int, age_s: float
+) -> None:
+    """As brokers end transactions that are older than 10 s, the timeout: no other worker is there to give way to."""
+
+    def over() -> None:
+        at_work._producer._began_at -= age_s
+        failing(code, fatal=code != KafkaError.INVALID_PRODUCER_ID_MAPPING)()
+
+    script.steps["commit"] = [over]
+    script.committed = BEFORE
+
+    assert commit().outcome is CommitOutcome.REFUSED
+    assert script.calls == WHOLE + REPLACED
+    assert script.ids == ["app-0", "app-0"]
+
+
 def test_settling_waits_for_a_broker(script: Script, commit: Any) -> None:
     """While nobody answers the new client, it asks again; only then the offsets are read."""
     script.steps["commit"] = [failing(KafkaError._FATAL, fatal=True)]

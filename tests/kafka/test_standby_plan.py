@@ -22,8 +22,8 @@ def test_the_next_members_of_the_ring_follow_each_one(this_member: str, replicas
     assert to_follow(THREE, this_member, replicas, ()) == wanted
 
 
-def test_members_of_one_machine_do_not_stand_beside_each_other() -> None:
-    """Classic groups begin ids with the client's name: the machine would take the only follower along."""
+def test_the_ring_does_not_go_by_what_ids_begin_with() -> None:
+    """In classic groups the client's name, with slot and machine: a machine would take the only follower along."""
     members = {"shop-0@a-01": [0], "shop-1@a-03": [1], "shop-2@b-02": [2], "shop-3@b-04": [3]}
     assert to_follow(members, "shop-2@b-02", 1, ()) == (0,)
     assert to_follow(members, "shop-1@a-03", 1, ()) == (2,)

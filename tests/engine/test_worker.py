@@ -1,6 +1,7 @@
 """The worker's protocol against a broker in memory: restart, refusals, revocation, snapshots, a clean stop."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -195,6 +196,34 @@ def test_outputs_of_the_next_cycle_wait_for_the_commit_before_them(memory: Memor
     meanwhile = running.worker.work(running.now_ms, 20)
 
     assert not any(isinstance(instruction, Produce | Commit) for instruction in meanwhile)
+
+
+def test_rule_11_the_cycle_ahead_of_a_commit_is_bounded_in_bytes(memory: MemoryBroker) -> None:
+    """A commit whose answer does not come: outputs of some 10,000 bytes are held, then no record is taken more."""
+    running = Running(memory)
+    running.worker._settings = replace(running.worker._settings, held_bytes=10_000)
+    running.tell(Assigned((0,)))
+    for event in running.connection.fetch(1000):
+        running.tell(event)
+    while not running.worker.is_committing:
+        running.now_ms += 1
+        instructions = running.worker.work(running.now_ms, 20)
+        running.perform(instructions, but_the_last=int(running.worker.is_committing))
+        while running._events:
+            running.perform(running.worker.on(running._events.popleft(), running.now_ms))
+
+    while running.worker.has_work(running.now_ms):
+        assert running.worker.work(running.now_ms, 20) == []
+    ahead = sum(batch.data.nbytes for batch in running.worker.slots[0].task.cycle_outputs)
+    assert 10_000 < ahead < 20_000
+    assert running.worker.work(running.now_ms, 20) == []
+
+    running.perform(instructions[-1:])
+    running.tell(running._events.popleft())
+    assert running.worker.has_work(running.now_ms)
+    running.finish()
+    assert memory.committed[EVENTS].next_offset == 400
+    assert state_of(running) == state_of_journal(memory)
 
 
 def test_what_was_fetched_in_time_is_committed_together(memory: MemoryBroker) -> None:

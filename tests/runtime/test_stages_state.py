@@ -156,12 +156,19 @@ def test_an_app_that_gets_stages_is_refused_until_it_is_reset(staged: Staged, st
     staged.stop(alone)
     before = sorted(predicted(staged))
 
+    changed = "changed from one alone to labels > entry > by-shop > last"
+    found = json.loads(run("check", TARGET, "--json").stdout)["findings"]
+    (told,) = (each for each in found if each["area"] == "state")
+    assert (told["status"], changed in told["text"]) == ("wrong", True)
+    shown = tasks_of(state("show", "--json", "--stage", "last"))
+    assert [changed in task["refused"] for task in shown] == [True, True]
+
     refused = staged.start()
     assert refused.exit_status() == 1
     staged.expect_end(refused)
     assert "the stages of" in refused.log
     assert {line.get("stage") for line in refused.said("partitions gained")} == {"labels", "entry", "by-shop", "last"}
-    assert "changed from one alone to labels > entry > by-shop > last" in refused.log
+    assert changed in refused.log
     done = state("reset", "--yes")
     assert done.exit_code == 0, done.exception
 

@@ -5,6 +5,7 @@ from collections.abc import Container
 from stream import avro
 from stream.avro import Framing, parse_schema
 from stream.cli.checks.findings import Findings
+from stream.cli.checks.remembered import check_remembered
 from stream.cli.checks.stages import hops_text, note_hops_of_several, note_left_behind
 from stream.cli.connection import quick_registry, reachable_admin
 from stream.engine.plan import Plan
@@ -40,6 +41,8 @@ def check_cluster(app: LoadedApp, settings: Settings, target: str, findings: Fin
         _add(one, states, findings)
     if len(plans) > 1:
         findings.note("features", plan.app, hops_text(plans))
+    if None not in states.values():
+        check_remembered(plans, settings, findings)
 
 
 def _stages(app: LoadedApp, settings: Settings, admin: Admin, findings: Findings) -> tuple[Plan, ...]:

@@ -11,7 +11,8 @@ from stream.engine.labels import rows_waiting
 from stream.engine.plan import Plan
 from stream.engine.protocol import TaskFound
 from stream.engine.snapshot import Checkpoint
-from stream.engine.upgrade import carry
+from stream.engine.upgrade import carry, check_stages
+from stream.errors import ConfigError
 from stream.records import Array, TopicPartition
 from stream.runtime.remembered import journal_of
 
@@ -60,6 +61,7 @@ class Holdings:
     positions: tuple[Position, ...]  # the events' first
     anew: tuple[str, ...]  # parts whose definition is not the newest snapshot's: they would begin empty (rule 5)
     stage: str = ""  # "" where the app has one alone
+    refused: str = ""  # why a worker of the app as it is now would not go on with the newest snapshot
 
     @property
     def bytes_in_all(self) -> int:
@@ -91,7 +93,16 @@ def holdings_of(found: TaskFound, plan: Plan, worker: str, now_ms: int, stage: s
         positions=_positions(found),
         anew=carry(plan, found.checkpoints[0].facts).anew if found.checkpoints else (),
         stage=stage,
+        refused=_refusal(plan, found.checkpoints[0].facts) if found.checkpoints else "",
     )
+
+
+def _refusal(plan: Plan, facts: Mapping[str, str]) -> str:
+    try:
+        check_stages(plan, facts)
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def bytes_by_part(arrays: Mapping[str, Array]) -> dict[str, int]:
@@ -130,6 +141,7 @@ def as_object(held: Holdings) -> dict[str, Any]:
         ],
         "damaged_snapshots": list(held.damaged),
         "start_anew": list(held.anew),
+        "refused": held.refused,
         "journal": held.journal
         and {"first": held.journal.first, "last": held.journal.last, "of_this_app": held.journal.is_of_this_app},
         "inputs": [

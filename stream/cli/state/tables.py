@@ -83,7 +83,9 @@ def _notes(tasks: Sequence[Holdings]) -> list[str]:
         notes += [f"{task}: damaged: {text}" for text in held.damaged]
         if held.journal and not held.snapshots:
             notes.append(f"{task}: no usable snapshot: a restart replays all of its journal")
-        if held.journal and not held.journal.is_of_this_app:
+        if held.refused:
+            notes.append(f"{task}: {held.refused}")
+        elif held.journal and not held.journal.is_of_this_app:
             notes.append(
                 f"{task}: its last cycle was written by another version of the app or its "
                 f"libraries; when this one starts, {_what_is_kept(held)}"

@@ -24,6 +24,7 @@ _EVERY_S = 60.0
 # While a partition is held back, it waits for nothing but the next look.
 _AGAIN_S = 2.0
 _ANSWER_WITHIN_S = 10.0
+_CLOSE_WITHIN_S = 2.0  # a stop that no broker answers must not take long
 
 
 class InputWatch:
@@ -85,8 +86,10 @@ class InputWatch:
         self._committed_ms = _now_ms()
 
     def close(self) -> None:
-        """Look no more; one that waits for an answer is not waited for."""
+        """Look no more. A look that waits for an answer is waited for, unless nobody answers: see BrokerProbe.close."""
         self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(_CLOSE_WITHIN_S)
 
     # --- the thread ----------------------------------------------------------------------------------------------
 

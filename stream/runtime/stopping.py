@@ -73,6 +73,7 @@ class StopLimit:
 
     def over(self) -> None:
         """All is closed."""
+        self._probe.close()
         if self._last_resort is not None:
             self._last_resort.cancel()
 

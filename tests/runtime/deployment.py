@@ -160,17 +160,14 @@ class Deployment:
     def ends(self) -> dict[tuple[str, int], int]:
         """End of every input partition."""
         with self._consumer() as consumer:
-            return {
-                (each.topic, each.partition): consumer.get_watermark_offsets(each, timeout=60)[1]
-                for each in self.inputs
-            }
+            return {(each.topic, each.partition): end_of_partition(consumer, each) for each in self.inputs}
 
     def end_of(self, topic: str) -> int:
         """Committed records and markers of a topic, of all partitions together."""
         with self._consumer() as consumer:
             partitions = consumer.list_topics(topic, timeout=60).topics[topic].partitions
             places = [TopicPartition(topic, number) for number in partitions]
-            return sum(consumer.get_watermark_offsets(place, timeout=60)[1] for place in places)
+            return sum(end_of_partition(consumer, place) for place in places)
 
     def records(self, topic: str, isolation: str = "read_committed") -> list[Message]:
         """All records of a topic, by partition and offset."""
@@ -233,6 +230,22 @@ class Deployment:
                 "fetch.wait.max.ms": 10,
             }
         )
+
+
+def end_of_partition(consumer: Consumer, place: TopicPartition) -> int:
+    """Its end, once it has a leader: of a topic that was just made, and behind a restart, it has none at first."""
+    found: list[int] = []
+
+    def is_led() -> bool:
+        try:
+            found[:] = consumer.get_watermark_offsets(place, timeout=60)
+        except KafkaException as error:
+            if error.args[0].code() not in (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE):
+                raise
+        return bool(found)
+
+    wait_until(is_led, f"a leader of {place.topic}[{place.partition}]")
+    return found[1]
 
 
 def shares(app: Deployment, group: str = "") -> list[int]:

@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,11 @@ class Probe(BrokerProbe):
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.is_closed = False
+
+    def close(self) -> None:
+        """It has nothing to close."""
+        self.is_closed = True
 
     @property
     def silent_for_s(self) -> float:
@@ -42,6 +48,7 @@ def test_a_stop_waits_while_a_broker_answers() -> None:
         probe.seconds = seconds
         limit.check()
     limit.over()
+    assert probe.is_closed
 
 
 def test_a_stop_that_nobody_answers_gives_up_and_ends_whatever_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,3 +89,20 @@ def test_a_broker_that_answers_is_not_silent(broker: LocalBroker) -> None:
     for at_s in (10.0, 20.0):
         now_s[0] = at_s
         wait_until(lambda: probe.silent_for_s == 0.0, "an answer", limit_s=30)
+
+
+def test_a_probe_that_is_closed_leaves_no_thread_to_answer(broker: LocalBroker) -> None:
+    """An answer that came when the interpreter was gone ended workers with SIGSEGV, whose stop had gone well."""
+    before = background_threads()
+    probe = BrokerProbe(KafkaSettings("group", "id", broker.bootstrap_servers))
+    assert len(background_threads() - before) == 1
+    question = probe._question
+
+    probe.close()
+    assert question.done()
+    assert background_threads() <= before
+
+
+def background_threads() -> set[str]:
+    """Threads in which librdkafka calls Python."""
+    return {task.name for task in Path("/proc/self/task").iterdir() if (task / "comm").read_text() == "rdk:bg\n"}

@@ -324,10 +324,14 @@ class Simulation:
             self._to_start.append((self.now_ms + self.session_ms, process.slot))
 
     def _damage_a_snapshot(self) -> None:
-        """One of the two of a task at most: the journal is kept from the older one on."""
+        """One of the two of a task at most: the journal is kept from the older one on.
+
+        A task that is held back has two of one cycle, with the same chunks: both would be.
+        """
         place, partition = self._any_task()
         kept, damaged = self.stages[place].checkpoints[partition], self.stages[place].damaged[partition]
-        if len(kept) == 2 and not damaged & {each.digest for each in kept}:
+        digests = {each.digest for each in kept}
+        if len(digests) == 2 and not damaged & digests:
             self._note(f"a snapshot of partition {partition}{self._of(place)} is damaged")
             damaged.add(self._draw.choice(kept).digest)
 

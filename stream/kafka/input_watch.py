@@ -12,7 +12,7 @@ from stream.config import InputTopics, KafkaSettings
 from stream.engine.input_topics import topics_of
 from stream.engine.protocol import Event, InputsWatched, TaskFound, TopicIdentity
 from stream.engine.snapshot import Checkpoint
-from stream.errors import StreamError
+from stream.errors import ConfigError, StreamError
 from stream.kafka.admin import Admin
 from stream.kafka.broker_checks import CLOCKS_DIFFER_MS, clock_differs
 from stream.kafka.input_margins import InputReport, Look, Standing, look_at, margins_of
@@ -110,6 +110,7 @@ class InputWatch:
     def _look(self, admin: Admin) -> None:
         identities = admin.identities(self._topics.sources)
         there = [name for name, identity in identities.items() if identity is not None]
+        self._check_label_partitions(identities)
         danger, warnings = self._look_at_topics(identities, admin.topic_settings(there))
         with self._lock:
             sources = [TopicPartition(name, partition) for name in there for partition in self._tasks]
@@ -123,6 +124,19 @@ class InputWatch:
             {source: margin for look in looks.values() for source, margin in look.margins.items()},
         )
         self._tell(looks, dangers)
+
+    def _check_label_partitions(self, identities: Mapping[str, TopicIdentity | None]) -> None:
+        """Rule 13: labels in partitions that no task reads would never be learned, and nobody would know."""
+        events = identities[self._topics.events] or _NONE
+        for name in self._topics.labels if events.partitions else ():
+            if (now := identities[name] or _NONE).partitions > events.partitions:
+                text = (
+                    f"topic {name} was given more partitions while this worker ran: it has {now.partitions} now, and "
+                    f"topic {self._topics.events} has {events.partitions}. Labels behind those are read by nobody, and "
+                    "others lie where their event is not (rule 13). Stop the workers, and give the other topics as "
+                    "many, or the labels a new topic; `stream check` shows what is missing"
+                )
+                self._post(ConfigError(text))
 
     def _look_at_topics(
         self, identities: Mapping[str, TopicIdentity | None], settings: Mapping[str, Mapping[str, str]]

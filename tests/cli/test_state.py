@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 
 from stream import col
 from stream.app import compile_app, compile_stages
-from stream.cli.state import verifying
+from stream.cli.state import opening, verifying
 from stream.cli.state.comparing import Difference, differences
 from stream.cli.state.holdings import Position, as_object, bytes_by_part, holdings_of, members_by_partition
 from stream.cli.state.tables import PARTS, print_holdings
 from stream.engine import journal
 from stream.engine.journal import JournalRecord
+from stream.engine.label_table import JOINED
+from stream.engine.labels import rows_waiting
 from stream.engine.plan import Plan
 from stream.engine.protocol import FindTask, TaskFound
 from stream.engine.slot import Slot
@@ -23,6 +26,7 @@ from stream.engine.state import LearnedState
 from stream.engine.task import Task
 from stream.errors import TaskCorrupted
 from stream.records import Array
+from tests.cli.commands import run
 from tests.engine.build import FORMAT, T0, declare, plan_with_labels
 from tests.engine.conftest import memory
 from tests.engine.memory_broker import MemoryBroker
@@ -70,6 +74,20 @@ def cycles_of(found: TaskFound) -> list[JournalRecord]:
 
 
 # --- verify ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("damaged", "status"), [((), 0), (("a chunk is gone",), 1)])
+def test_a_newer_snapshot_that_is_damaged_is_told(
+    memory: MemoryBroker, monkeypatch: pytest.MonkeyPatch, damaged: tuple[str, ...], status: int
+) -> None:
+    """The one before it is whole, and identical: that is not all well."""
+    verified = replace(verify(memory, found_after(memory, 6)), damaged=damaged)
+    monkeypatch.setattr(verifying, "verify", lambda *_: [verified])
+    monkeypatch.setattr(opening, "open_app", lambda *_: SimpleNamespace(chosen_stages=lambda stage: []))
+    done = run("state", "verify", "shop:app")
+    assert done.exit_code == status
+    assert done.stdout.splitlines()[:-1] == [f"partition 0: damaged: {text}" for text in damaged]
+    assert "partition 0: identical" in done.stdout
 
 
 def test_a_task_is_rebuilt_up_to_the_very_cycle_of_its_snapshot(memory: MemoryBroker) -> None:
@@ -242,6 +260,16 @@ def test_rule_5_parts_that_a_changed_app_begins_anew_are_said(
     print_holdings([holdings_of(found, PLAN, "", T0), holdings_of(found, larger, "", T0)])
     told = capsys.readouterr().out
     assert told.count("when this one starts, all keeps its state") == told.count("when this one starts") == 1
+
+
+def test_what_waits_for_a_label_is_what_has_none(memory: MemoryBroker) -> None:
+    """A row that was learned from stays until its horizon, and waits for nothing."""
+    found = found_after(memory, 4)
+    store = found.checkpoints[0].arrays
+    rows = rows_waiting(store["labels/marks"])
+    joined = int(store["labels/marks"][JOINED])
+    assert joined > 20
+    assert holdings_of(found, PLAN, "", T0).labels_waiting <= rows - joined
 
 
 def test_every_part_is_explained() -> None:

@@ -20,6 +20,7 @@ from stream.config import InputTopics, KafkaSettings
 from stream.engine.input_topics import facts_of_topics
 from stream.engine.protocol import Event, InputsWatched, TaskFound
 from stream.engine.snapshot import Checkpoint
+from stream.errors import ConfigError
 from stream.kafka import input_watch
 from stream.kafka.admin import Admin
 from stream.kafka.input_watch import InputWatch
@@ -149,6 +150,17 @@ def test_rule_20_more_partitions_and_compaction_are_warnings(watched: Watched, a
     watched.wait_for_warning(f"topic {events} has 3 partitions, 2 when the last snapshot was taken")
     watched.wait_for_warning(f"topic {labels} is compacted now")
     assert watched.posted == []
+
+
+def test_rule_13_partitions_added_to_a_label_topic_end_the_worker(watched: Watched, admin: AdminClient) -> None:
+    """As those added to the event topic do: labels in them would be read by nobody."""
+    watched.begin(0)
+    (labels,) = watched.inputs.labels
+    admin.create_partitions([NewPartitions(labels, 3)])[labels].result(ADMIN_TIMEOUT_S)
+    wait_until(lambda: watched.posted, "the worker is told", lambda: str(watched.watch.report))
+    error = watched.posted[0]
+    assert isinstance(error, ConfigError)
+    assert f"topic {labels} was given more partitions while this worker ran: it has 3 now" in str(error)
 
 
 @pytest.mark.parametrize(("error_ms", "told"), [(0, ""), (-60_000, "60.0 s ahead of"), (60_000, "behind this machine")])

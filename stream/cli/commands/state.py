@@ -64,8 +64,8 @@ def verify(
 
     The journal is replayed with the code of a restore up to the very cycle of the snapshot; nothing is written, and
     workers go on. The journal is kept from the older snapshot on unless journal_retention = "all", and events as long
-    as their topic keeps them: the cycles that could be verified are named. Exit status 1 if a task differs, or none
-    could be verified.
+    as their topic keeps them: the cycles that could be verified are named. Exit status 1 if a task differs, a
+    snapshot is damaged, or none could be verified.
 
     Example: stream state verify fraud:app --partition 0
     """
@@ -80,8 +80,8 @@ def verify(
         print(json.dumps({"tasks": [verifying.as_object(each) for each in found]}))
     else:
         print("\n".join(line for each in found for line in verifying.lines(each)))
-    is_different = any(each.rebuilt_from and not each.is_identical for each in found)
-    raise typer.Exit(1 if is_different or not any(each.is_identical for each in found) else 0)
+    is_wrong = any((each.rebuilt_from and not each.is_identical) or each.damaged for each in found)
+    raise typer.Exit(1 if is_wrong or not any(each.is_identical for each in found) else 0)
 
 
 @entry.command()

@@ -7,7 +7,7 @@ from typing import Any
 
 from stream import features
 from stream.cli.state.naming import stage_field
-from stream.engine.labels import rows_waiting
+from stream.engine.labels_awaited import labels_awaited
 from stream.engine.plan import Plan
 from stream.engine.protocol import TaskFound
 from stream.engine.snapshot import Checkpoint
@@ -80,12 +80,15 @@ def holdings_of(found: TaskFound, plan: Plan, worker: str, now_ms: int, stage: s
         stage: see Holdings.
     """
     arrays = found.checkpoints[0].arrays if found.checkpoints else {}
-    below_features = {name.removeprefix("features/"): array for name, array in arrays.items()}
+    below_features, below_labels = (
+        {name.removeprefix(part): array for name, array in arrays.items() if name.startswith(part)}
+        for part in ("features/", "labels/")
+    )
     return Holdings(
         partition=found.partition,
         worker=worker,
         keys=features.keys_in(below_features),
-        labels_waiting=rows_waiting(arrays["labels/marks"]) if "labels/marks" in arrays else 0,
+        labels_waiting=labels_awaited(below_labels) if below_labels else 0,
         bytes=bytes_by_part(arrays),
         snapshots=tuple(_snapshot(each, plan.digest, now_ms) for each in found.checkpoints),
         damaged=found.damaged,

@@ -29,6 +29,7 @@ class Verified:
     differences: tuple[Difference, ...]
     problem: str = ""  # why there is nothing to compare, or why the rebuilding failed
     stage: str = ""  # "" where the app has one alone
+    damaged: tuple[str, ...] = ()  # what is wrong with newer snapshots, which cannot be compared
 
     @property
     def is_identical(self) -> bool:
@@ -63,8 +64,10 @@ def _verify_stage(
         found = []
         for partition in chosen_partitions(tasks.partitions(), partitions):
             on_progress(f"{task_name(stage.name, partition)}: rebuilding")
-            verified = verify_task(tasks.find(partition), stage.plan.digest, wanted, rebuilder)
-            found.append(replace(verified, stage=stage.name))
+            task = tasks.find(partition)
+            verified = verify_task(task, stage.plan.digest, wanted, rebuilder)
+            damaged = task.damaged if task.checkpoints else ()  # told as the problem, where there is no other
+            found.append(replace(verified, stage=stage.name, damaged=damaged))
         return found
 
 
@@ -101,6 +104,7 @@ def as_object(found: Verified) -> dict[str, Any]:
         "last_cycle": found.last,
         "records": found.records,
         "problem": found.problem or None,
+        "damaged_snapshots": list(found.damaged),
         "differences": [{"array": each.array, "row": each.row, "text": each.text} for each in found.differences],
     }
 
@@ -108,6 +112,10 @@ def as_object(found: Verified) -> dict[str, Any]:
 def lines(found: Verified) -> list[str]:
     """For people."""
     task = task_name(found.stage, found.partition)
+    return [*(f"{task}: damaged: {text}" for text in found.damaged), *_result_lines(found, task)]
+
+
+def _result_lines(found: Verified, task: str) -> list[str]:
     if not found.rebuilt_from:
         return [f"{task}: not verified: {found.problem}"]
     begun = "the beginning" if found.rebuilt_from == BEGINNING else f"the snapshot of cycle {found.first - 1:,}"

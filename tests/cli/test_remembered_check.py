@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from stream.cli.checks import remembered
+from stream.cli.checks.cluster import check_registry
 from stream.cli.checks.findings import Finding, Findings, Status
 from stream.engine.plan import Plan
 from stream.engine.protocol import TaskFound
-from stream.errors import RetriableError
+from stream.errors import ConfigError, RetriableError
 from stream.runtime.settings import Settings
 from tests.cli.test_state import PLAN, changed, found_after
 from tests.engine.conftest import memory
@@ -65,3 +66,13 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_checked(monkeypatch: pytest
     monkeypatch.setattr(remembered, "RememberedTasks", unreadable)
     (told,) = checked(PLAN)
     assert (told.status, told.text) == (Status.NOTE, "no broker answers")
+
+
+def test_a_wrong_setting_is_one_problem_and_none_of_the_registry() -> None:
+    """It is what keeps the registry from being asked, and was told."""
+    settings, findings = Settings(transaction_timeout_ms=1_000_000), Findings()
+    with pytest.raises(ConfigError) as refused:
+        settings.kafka(PLAN.app)
+    findings.wrong("settings", PLAN.app, str(refused.value))
+    check_registry(PLAN, settings, findings)
+    assert [(each.area, each.status) for each in findings.found[1:]] == [("schemas", Status.SKIPPED)]

@@ -113,7 +113,8 @@ def check_registry(plan: Plan, settings: Settings, findings: Findings) -> None:
             findings.ok("registry", settings.registry_url, f"answers; {len(registry.subjects())} subjects")
             _check_schemas(plan, settings, inputs, registry, findings)
     except StreamError as error:
-        findings.wrong("registry", settings.registry_url, f"{error}. Is it running? `stream broker up` starts one")
+        if not findings.has_said(str(error)):  # as a wrong setting
+            findings.wrong("registry", settings.registry_url, f"{error}. Is it running? `stream broker up` starts one")
         findings.skipped("schemas", plan.app, "no registry to ask")
 
 

@@ -85,6 +85,20 @@ def test_workers_of_one_command_end_when_it_is_killed(deploy: Deploy) -> None:
     assert [line for line in command.events if line["logger"] == "stream"] == []
 
 
+def test_of_several_workers_one_that_is_killed_is_named(deploy: Deploy) -> None:
+    """The others drain and leave; the command says which process it was, and ends with its status."""
+    app = deploy()
+    command = app.start(arguments=["--workers", "2"])
+    command.wait_for_log("started", 2)
+    children = psutil.Process(command.process.pid).children()
+    (second,) = (each for each in children if each.cmdline()[-4:-2] == ["--slot", "1"])
+    second.kill()
+    assert command.exit_status() == signal.SIGKILL
+    app.expect_end(command)
+    (told,) = command.said("a worker's process has ended; the others stop")
+    assert (told["slot"], told["pid"], told["status"]) == (1, second.pid, -signal.SIGKILL)
+
+
 def is_alive(process: psutil.Process) -> bool:
     """Whether it runs; whose parent has gone may stay as a zombie."""
     return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)

@@ -114,6 +114,11 @@ def _run_several(workers: int, arguments: list[str], metrics_port: int) -> int:
     signal.signal(signal.SIGINT, outlive)
     first, status = _first_to_end([process.pid for process in processes])
     others = [process for process in processes if process.pid != first]
+    if not is_stopping:
+        slot = [process.pid for process in processes].index(first)
+        structlog.get_logger("stream.run").error(
+            "a worker's process has ended; the others stop", slot=slot, pid=first, status=status
+        )
     for process in others:
         if not is_stopping:  # a second signal would end a worker in the middle of its drain
             process.terminate()

@@ -11,7 +11,7 @@ from typing import Any
 
 import fastavro
 import orjson
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
 from stream.cli.broker.local import LocalBroker
@@ -25,7 +25,7 @@ from tests.conftest import ROOT
 from tests.runtime.app import NAME
 from tests.runtime.processes import APP, WorkerProcess
 from tests.runtime.traffic import Traffic
-from tests.runtime.waiting import wait_until
+from tests.runtime.waiting import answer, wait_until
 
 # Settings of a broker that notices a dead member within seconds.
 BRISK = {
@@ -142,19 +142,8 @@ class Deployment:
 
     def committed(self) -> dict[tuple[str, int], int]:
         """Committed offset of every input partition; 0 where there is none."""
-        found: list[TopicPartition] = []
-
-        def is_answered() -> bool:
-            """False while a broker that just came back still looks for its coordinators."""
-            try:
-                found[:] = consumer.committed(self.inputs, timeout=60)
-            except KafkaException as error:
-                if error.args[0].code() not in (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS):
-                    raise
-            return bool(found)
-
         with self._consumer() as consumer:
-            wait_until(is_answered, "committed offsets")
+            found = answer(lambda: consumer.committed(self.inputs, timeout=60), "committed offsets")
         return {(each.topic, each.partition): max(0, each.offset) for each in found}
 
     def ends(self) -> dict[tuple[str, int], int]:
@@ -233,19 +222,11 @@ class Deployment:
 
 
 def end_of_partition(consumer: Consumer, place: TopicPartition) -> int:
-    """Its end, once it has a leader: of a topic that was just made, and behind a restart, it has none at first."""
-    found: list[int] = []
-
-    def is_led() -> bool:
-        try:
-            found[:] = consumer.get_watermark_offsets(place, timeout=60)
-        except KafkaException as error:
-            if error.args[0].code() not in (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE):
-                raise
-        return bool(found)
-
-    wait_until(is_led, f"a leader of {place.topic}[{place.partition}]")
-    return found[1]
+    """Its end, once it has a leader."""
+    low_and_high = answer(
+        lambda: consumer.get_watermark_offsets(place, timeout=60), f"the end of {place.topic}[{place.partition}]"
+    )
+    return int(low_and_high[1])
 
 
 def shares(app: Deployment, group: str = "") -> list[int]:

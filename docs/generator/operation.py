@@ -15,7 +15,9 @@ from docs.generator.python_api import field_comments, member_comments
 from stream.cli.main import COMMANDS, make_app
 from stream.config import FIXED_BY_PROTOCOL, TopicNames
 from stream.engine.metrics import CycleMetrics, DriftStatistic, LabelOutcome, Losses, Standing
+from stream.kafka.input_margins import InputReport
 from stream.kafka.topic_plan import topics_of_app
+from stream.records import TopicPartition
 from stream.runtime import settings as runtime_settings
 from stream.runtime.metrics import WorkerMetrics
 from stream.runtime.settings import PASSED_THROUGH, PREFIX, Settings
@@ -231,6 +233,9 @@ def _sample_metrics() -> WorkerMetrics:
     metrics.record_snapshot(0, 0)
     metrics.record_restore(0, 1.0, 0.0)
     metrics.record_failed(0, False)
+    metrics.record_order(0, 0)
+    metrics.record_inputs(InputReport((), {}, {TopicPartition("payments", 0): 0}), {0})
+    metrics.record_standby(0, 0, 0)
     return metrics
 
 

@@ -215,6 +215,11 @@ class Slot:
             return 0.0
         return self._replay.done / self._replay.total if self._replay.total else 1.0
 
+    @property
+    def records_behind(self) -> int:
+        """Records of committed cycles that are still to be replayed, as far as they are known."""
+        return self._replay.total - self._replay.done
+
     def handle(self, now_ms: int, records: int) -> tuple[Outputs | None, list[Instruction]]:
         """Handle at most `records` records: live ones give outputs, replayed ones none."""
         if self.state in (TaskState.STANDBY, TaskState.RESTORING):

@@ -24,6 +24,7 @@ class WorkerHealth:
         self._restoring: dict[int, tuple[float, float | None]] = {}
         self._failed: dict[int, str] = {}
         self._held_back: dict[int, str] = {}
+        self._followed = (0, 0)
         self._last_turn: float | None = (
             None  # before the first, it looks for brokers and compiles, for as long as takes
         )
@@ -62,6 +63,10 @@ class WorkerHealth:
         """This task is not held back any more."""
         self._held_back = {other: reason for other, reason in self._held_back.items() if other != partition}
 
+    def following(self, tasks: int, warm: int) -> None:
+        """So many tasks of other workers are followed, and so many of these are loaded (rule 25)."""
+        self._followed = tasks, warm
+
     def gone(self, partition: int) -> None:
         """This task is another worker's now."""
         self.restored(partition)
@@ -93,7 +98,7 @@ class WorkerHealth:
         held = [
             f"partition {partition} is held back: {reason}" for partition, reason in sorted(self._held_back.items())
         ]
-        return "; ".join([self._doing(), *failed, *held])
+        return "; ".join([self._doing(), *failed, *held, *self._follows()])
 
     def _doing(self) -> str:
         restoring = self._restoring
@@ -104,6 +109,11 @@ class WorkerHealth:
         # Whole per cent, rounded down: 100 % is said when it is so. The small addition keeps 0.29 from being 28 %.
         percent = f"restoring {int(share * 100 + 1e-9)} %"
         return f"{percent}, {max(left):.0f} s left" if left else percent
+
+    def _follows(self) -> list[str]:
+        """Before the owner of a task is stopped, somebody looks here whether it is followed."""
+        tasks, warm = self._followed
+        return [f"{warm} of {tasks} followed tasks warm"] if tasks and self._phase == "running" else []
 
     def stall_sentence(self) -> str:
         """What /healthz says when the loop hangs."""

@@ -49,6 +49,7 @@ class WorkerMetrics:
         self._declare_input()
         self._declare_learning()
         self._declare_state()
+        self._declare_standbys()
         self._declare_worker()
         Gauge("stream_app_info", "1; the app as labels", ("app", "version"), registry=self.registry).labels(
             app, version
@@ -137,6 +138,27 @@ class WorkerMetrics:
         for partition in partitions:
             self._held_back.labels(partition).set(partition in report.dangers)
 
+    def record_standbys(self, wanted: int, warm: int) -> None:
+        """Set how many followers this worker's tasks should have, and how many tasks of others it could take over."""
+        self._standbys_wanted.set(wanted)
+        self._standbys_warm.set(warm)
+
+    def record_standby(self, partition: int, behind: int | None, state_bytes: int) -> None:
+        """Set how a followed task stands.
+
+        Args:
+            partition: of the task, which is another worker's.
+            behind: records that its owner has committed and this worker has not replayed; None until it is loaded.
+            state_bytes: bytes of its state here.
+        """
+        self._standby_lag.labels(partition).set(math.nan if behind is None else behind)
+        self._standby_bytes.labels(partition).set(state_bytes)
+
+    def forget_standby(self, partition: int) -> None:
+        """Drop the series of a task that is followed no more."""
+        for metric in (self._standby_lag, self._standby_bytes):
+            metric.remove(partition)
+
     def forget(self, partition: int) -> None:
         """Drop the series of a partition that was given back or lost: another worker shows them now."""
         for metric in self._partitioned:
@@ -217,6 +239,25 @@ class WorkerMetrics:
         )
         self._failed = self._gauge(
             "stream_task_failed", "1 where a task has stopped for a reason that its log tells (rule 12)", _PARTITION
+        )
+
+    def _declare_standbys(self) -> None:
+        self._standbys_wanted = self._gauge(
+            "stream_standbys_wanted", "followers that this worker's tasks should have (`standby_replicas`, rule 25)", ()
+        )
+        self._standbys_warm = self._gauge(
+            "stream_standbys_warm", "other workers' tasks that are loaded here, and could be taken over at once", ()
+        )
+        # Not among the partitioned ones: a partition's task is this worker's, or one that it follows.
+        self._standby_lag = Gauge(
+            "stream_standby_lag_records",
+            "records of a followed task that its owner has committed and this worker has not replayed; NaN until it is "
+            "loaded",
+            _PARTITION,
+            registry=self.registry,
+        )
+        self._standby_bytes = Gauge(
+            "stream_standby_state_bytes", "bytes of a followed task's state", _PARTITION, registry=self.registry
         )
 
     def _declare_worker(self) -> None:

@@ -42,6 +42,7 @@ from stream.runtime.gathering import rest_s
 from stream.runtime.health import WorkerHealth
 from stream.runtime.metrics import WorkerMetrics
 from stream.runtime.settings import Settings
+from stream.runtime.standby_observer import StandbyObserver
 from stream.runtime.stopping import StopLimit
 from stream.runtime.task_observer import TaskObserver
 from stream.runtime.watch_observer import WatchObserver
@@ -127,6 +128,7 @@ class WorkerLoop:
         self._metrics = metrics
         self._tasks = TaskObserver(health, metrics)
         self._inputs = WatchObserver(health, metrics)
+        self._standbys = StandbyObserver(health, metrics, settings.standby_replicas)
         self._worker = Worker(
             lambda partition, epoch: Task(plan, partition, epoch, output_format),
             WorkerSettings(
@@ -329,6 +331,7 @@ class WorkerLoop:
         """Now and then: lag, restore progress, and which partitions are here."""
         self._looked_s = time.monotonic()
         self._tasks.look(self._worker.slots, self._transport.loading())
+        self._standbys.look(len(self._worker.slots), self._worker.standbys)
         self._inputs.look(self._transport.watch.report, {slot.task.partition for slot in self._worker.slots})
         lags = {source: lag for source, lag in self._transport.lags().items() if source.topic == self._input_topic}
         for source, records in lags.items():

@@ -45,4 +45,4 @@ def test_the_configuration_and_its_rules_pass_promtool(tmp_path: Path) -> None:
     )
 
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert "7 rules found" in checked.stdout + checked.stderr
+    assert "9 rules found" in checked.stdout + checked.stderr

@@ -176,6 +176,24 @@ def test_own_tasks_go_before_followed_ones(memory: MemoryBroker) -> None:
     assert standby.worker.standbys[0].task.next_offsets == followed
 
 
+def test_a_followed_task_says_how_many_committed_records_it_is_behind(memory: MemoryBroker) -> None:
+    """By the cycles that it has heard of: as many as it replays next."""
+    owner = half_done(memory)
+    standby = following(memory)
+    (slot,) = standby.worker.standbys
+    assert slot.records_behind == 0
+    before = slot.task.next_offsets
+    owner.finish()
+    tell_journal(standby, memory)
+    behind = slot.records_behind
+    while standby.step():
+        pass
+
+    replayed = sum(end - before[source] for source, end in slot.task.next_offsets.items())
+    assert behind == replayed > 100
+    assert slot.records_behind == 0
+
+
 def test_tasks_that_others_are_to_follow_are_dropped_and_a_stop_drops_all(memory: MemoryBroker) -> None:
     """What the group looks like says whom to follow; own tasks are never among them."""
     half_done(memory)

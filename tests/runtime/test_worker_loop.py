@@ -25,6 +25,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.slots: list[Any] = []
+        self.standbys: list[Any] = []
         self.handled: RecordBatch | None = None
         self.taken = 0
         self.is_behind = False
@@ -87,6 +88,22 @@ def test_a_worker_is_ready_once_its_first_assignment_is_restored(monkeypatch: py
     worker.slots = [slot(0, TaskState.RUNNING)]
     loop._look()
     assert (outside.health.is_ready, outside.health.sentence()) == (True, "running")
+
+
+def test_tasks_that_are_followed_are_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many followers are wanted as the settings say, of each task of its own."""
+    loop, worker, outside = make_loop(monkeypatch, standby_replicas=2)
+    outside.transport.has_joined = True
+    worker.slots = [slot(0, TaskState.RUNNING)]
+    task = SimpleNamespace(partition=4, state=SimpleNamespace(state_bytes=1))
+    worker.standbys = [SimpleNamespace(task=task, state=TaskState.STANDBY, records_behind=7)]
+    loop._look()
+    loop._look()
+
+    value = outside.registry.get_sample_value
+    assert value("stream_standby_lag_records", {"partition": "4"}) == 7
+    assert (value("stream_standbys_wanted"), value("stream_standbys_warm")) == (2, 1)
+    assert outside.health.sentence() == "running; 1 of 1 followed tasks warm"
 
 
 def test_a_worker_without_partitions_is_ready_once_it_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from stream.engine.lifecycle import TaskState
 from stream.engine.protocol import Instruction, PublishSnapshot
 from stream.engine.slot import Slot
 from stream.engine.snapshot import Checkpoint
@@ -12,11 +13,15 @@ class SnapshotTurns:
     """The snapshots of one worker.
 
     Args:
+        slots: its tasks by partition; they come and go.
         interval_ms: between two of a task.
+        copied_bytes: most that are copied at once, of all tasks together.
     """
 
-    def __init__(self, interval_ms: int) -> None:
+    def __init__(self, slots: Mapping[int, Slot], interval_ms: int, copied_bytes: int) -> None:
+        self._slots = slots
         self._interval_ms = interval_ms
+        self._copied_bytes = copied_bytes
         self._writing: Counter[int] = Counter()  # how many are being written, by partition
         self._has_last: set[int] = set()  # partitions whose last snapshot was asked for
         self._turn = 0
@@ -25,6 +30,10 @@ class SnapshotTurns:
         """Whether a task wants a snapshot: a clock that was set back must not put it off until it is there again."""
         is_soon = 0 <= now_ms - slot.snapshot_ms < self._interval_ms
         return not is_soon and not self.is_writing(slot.task.partition)
+
+    def checkpoint(self, slot: Slot, now_ms: int) -> Checkpoint | None:
+        """Of a task whose last cycle has just ended; None where more is left to copy than may be at once."""
+        return slot.checkpoint_if_near(now_ms, self._copied_bytes // len(self._slots))
 
     def is_writing(self, partition: int) -> bool:
         """Whether a snapshot of this task is not answered yet."""
@@ -44,16 +53,29 @@ class SnapshotTurns:
         """A snapshot is stored, or was not."""
         self._writing[partition] -= 1
 
-    def publish_last(self, slots: Mapping[int, Slot], now_ms: int) -> list[Instruction]:
+    def publish_of_idle(self, now_ms: int) -> list[Instruction]:
+        """While no commit is under way: what is due of tasks to which nothing came since their last cycle."""
+        idle = [
+            slot
+            for slot in self._slots.values()
+            if slot.state is TaskState.RUNNING and self.is_due(slot, now_ms) and slot.is_ahead_of_snapshot
+        ]
+        near = [self.checkpoint(slot, now_ms) for slot in idle]
+        return self.publish([checkpoint for checkpoint in near if checkpoint is not None])
+
+    def publish_last(self, now_ms: int) -> list[Instruction]:
         """Once at a stop: of each task whose last cycle has none, so that the next start replays nothing."""
         last = {
-            number: slot for number, slot in slots.items() if slot.is_ahead_of_snapshot and number not in self._has_last
+            number: slot
+            for number, slot in self._slots.items()
+            if slot.is_ahead_of_snapshot and number not in self._has_last
         }
         self._has_last |= last.keys()
         return self.publish([slot.checkpoint(now_ms) for slot in last.values()])
 
-    def copy_ahead(self, slots: Sequence[Slot], most_bytes: int) -> int:
+    def copy_ahead(self, most_bytes: int) -> int:
         """Copy about so many bytes of the tasks one after the other; another one begins each time."""
+        slots = tuple(self._slots.values())
         copied = 0
         self._turn += 1
         for turn in range(len(slots)):

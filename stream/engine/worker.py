@@ -73,7 +73,7 @@ class Worker:
         self.taken = 0  # records that the last `work` handled, live or replayed
         self._done: list[tuple[int, CycleMetrics]] = []
         self._is_stopping = False
-        self._snapshots = SnapshotTurns(settings.snapshot_interval_ms)
+        self._snapshots = SnapshotTurns(self._slots, settings.snapshot_interval_ms, settings.copied_bytes)
         self._failures = Failures()
         self._failure: StreamError | None = None  # of the task that failed last
         self._standbys = Standbys(build_task)
@@ -226,7 +226,7 @@ class Worker:
             return []
         if danger and slot.has_open_cycle:
             return self._close(now_ms)
-        checkpoint = slot.checkpoint_if_near(now_ms, self._copied_bytes) if slot.wants_snapshots else None
+        checkpoint = self._snapshots.checkpoint(slot, now_ms) if slot.wants_snapshots else None
         return self._snapshots.publish([checkpoint]) if checkpoint is not None else []
 
     def _attempt(self, slot: Slot | None, take: Callable[[], list[Instruction]]) -> list[Instruction]:
@@ -270,7 +270,7 @@ class Worker:
 
     def copy_ahead(self, most_bytes: int) -> int:
         """Between slices of work, copy about so many bytes of state for snapshots that are due; how many it were."""
-        return self._snapshots.copy_ahead(self.slots, most_bytes)
+        return self._snapshots.copy_ahead(most_bytes)
 
     def _work(self, now_ms: int, records: int) -> list[Instruction]:
         instructions, self.taken = list[Instruction](), 0
@@ -284,6 +284,8 @@ class Worker:
             instructions += replayed
         if self.schedule.is_due(now_ms, lambda: self.has_work(now_ms)):
             instructions += self._close(now_ms)
+            if not self._transactions.is_committing and not self._is_stopping:
+                instructions += self._snapshots.publish_of_idle(now_ms)
         return instructions
 
     def _handle(self, slot: Slot, now_ms: int, records: int) -> list[Instruction]:
@@ -332,7 +334,7 @@ class Worker:
     def _close_cycle(self, slot: Slot, now_ms: int) -> ClosedCycle:
         effects = slot.task.close_cycle()
         is_due = self._snapshots.is_due(slot, now_ms)
-        checkpoint = slot.checkpoint_if_near(now_ms, self._copied_bytes) if is_due else None
+        checkpoint = self._snapshots.checkpoint(slot, now_ms) if is_due else None
         return ClosedCycle(effects, slot.task.metrics, checkpoint)
 
     def _commit_returned(self, returned: CommitReturned, now_ms: int) -> list[Instruction]:
@@ -347,11 +349,6 @@ class Worker:
         if self._is_stopping or self._releasing:
             instructions += self._close(now_ms) or self._release_if_done()
         return instructions + self._stop_if_done(now_ms)
-
-    @property
-    def _copied_bytes(self) -> int:
-        """Of the state of each task, when all are to be copied at once."""
-        return self._settings.copied_bytes // len(self._slots)
 
     def _settled(self, returned: CommitReturned) -> list[Instruction]:
         """What follows from the outcome for what was in flight."""
@@ -395,6 +392,6 @@ class Worker:
         """Once all is committed: a last snapshot of each task, so that the next start replays nothing; then the end."""
         if not self._is_stopping or self._transactions.is_committing:
             return []
-        if last := self._snapshots.publish_last(self._slots, now_ms):
+        if last := self._snapshots.publish_last(now_ms):
             return last
         return [] if self._snapshots.is_any_written else [Stop(None)]

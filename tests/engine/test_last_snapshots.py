@@ -1,8 +1,9 @@
-"""When snapshots are written: at a stop, after a failure, and when a clock was set back."""
+"""When snapshots are written: at a stop, after a failure, when a clock was set back, and when nothing comes."""
 
 from stream.engine.lifecycle import TaskState
 from stream.engine.protocol import (
     Assigned,
+    Commit,
     Corrupted,
     Instruction,
     PublishSnapshot,
@@ -85,6 +86,46 @@ def test_a_clock_that_was_set_back_puts_no_snapshot_off(memory: MemoryBroker) ->
     running.now_ms -= 3_600_000
     running.finish()
     assert len(cycles_written(running)) == 1
+
+
+def test_rule_22_what_came_before_a_silence_is_in_a_snapshot_an_interval_later(memory: MemoryBroker) -> None:
+    """A kill behind it replays nothing; and what does not change is not written again."""
+    running = Running(memory, snapshot_interval_ms=60_000)
+    running.finish_from_the_start()
+    cycle = running.worker.slots[0].task.cycle
+    assert cycles_written(running) == []
+    running.now_ms += 59_000
+    running.step()
+    assert cycles_written(running) == []
+    for _ in range(3):
+        running.now_ms += 60_000
+        running.step()
+    assert cycles_written(running) == [cycle]
+
+    restarted = Running(memory)
+    restarted.tell(Assigned((0,)))
+    assert [slot.state for slot in restarted.worker.slots] == [TaskState.RUNNING]
+
+
+def test_a_silence_is_no_reason_to_snapshot_what_is_not_committed_yet(memory: MemoryBroker) -> None:
+    """The commit takes longer than the interval: its cycle is in no snapshot before it has returned."""
+    running = Running(memory, snapshot_interval_ms=60_000)
+    running.finish_from_the_start()
+    key, value = payments(1)[0]
+    memory.append(EVENTS, key, value, T0 + 1000)
+    for event in running.connection.fetch(1):
+        running.tell(event)
+    running.now_ms += 10
+    commit = running.worker.work(running.now_ms, 1)
+    running.perform(commit, but_the_last=1)
+    assert isinstance(commit[-1], Commit)
+    running.now_ms += 120_000
+    running.perform(running.worker.work(running.now_ms, 1000))
+    assert cycles_written(running) == []
+
+    running.perform(commit[-1:])
+    running.finish()
+    assert cycles_written(running) == [running.worker.slots[0].task.cycle]
 
 
 def test_a_worker_that_is_left_with_failed_tasks_alone_ends_with_the_reason(memory: MemoryBroker) -> None:

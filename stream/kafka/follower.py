@@ -19,7 +19,7 @@ from stream.kafka.broker_health import BrokerHealth
 from stream.kafka.clients import make_client
 from stream.kafka.flows import Flows
 from stream.kafka.reader import Reader
-from stream.kafka.standby_plan import to_follow
+from stream.kafka.standby_plan import members_of, to_follow
 from stream.kafka.task_finder import TaskFinder
 from stream.records import RecordBatch, TopicPartition
 
@@ -65,6 +65,7 @@ class Follower:
         health: BrokerHealth,
     ) -> None:
         self._settings, self._topics, self._prepare, self._post = settings, topics, prepare, post
+        self._partitions = partitions
         self._member_id = member_id
         config = client_config.assigned_consumer(settings, partitions * (2 + len(topics.labels)))
         self._consumer: Any = make_client(Consumer, {**config, "error_cb": health.on_error})
@@ -140,9 +141,7 @@ class Follower:
             except StreamError as error:
                 _log.debug("the group could not be described", error=str(error))
                 continue
-            members = {
-                name.split()[-1]: [number for topic, number in sources if topic == self._topics.events]
-                for name, sources in group.members.items()
-            }
-            followed = to_follow(members, self._member_id(), self._settings.standby_replicas, followed)
+            members = members_of(group.members, self._topics.events)
+            replicas = self._settings.standby_replicas
+            followed = to_follow(members, self._member_id(), replicas, followed, self._partitions)
             self._post(Following(followed))

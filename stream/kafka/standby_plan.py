@@ -1,30 +1,126 @@
-"""Whose tasks a worker follows (rule 25)."""
+"""Who follows which task (rule 25): all members of a group come to the same plan by the group's description."""
 
-from collections.abc import Collection, Mapping
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A worker as its group describes it."""
+
+    id: str
+    name: str  # its client id, which a restart leaves as it was
+    host: str  # of the machine: workers of one are lost together
+    partitions: tuple[int, ...]
+
+
+def members_of(described: Mapping[str, Collection[tuple[str, int]]], topic: str) -> tuple[Member, ...]:
+    """The members of a group, with their partitions of this topic.
+
+    A worker's host is what its client id has behind the @ (the machine's name, unless `[librdkafka] client.id` says
+    something else), or the address that the broker sees.
+
+    Args:
+        described: see stream.kafka.admin.GroupState: partitions by client id, address and member id.
+        topic: the event topic.
+    """
+    parts = {each: each.rsplit(" ", 2) for each in described}
+    names = Counter(name for name, _, _ in parts.values())
+    return tuple(
+        Member(
+            identity,
+            name if names[name] == 1 else each,
+            name.rpartition("@")[2] if "@" in name else address,
+            tuple(number for source, number in described[each] if source == topic),
+        )
+        for each, (name, address, identity) in sorted(parts.items())
+    )
 
 
 def to_follow(
-    members: Mapping[str, Collection[int]], this_member: str, replicas: int, followed: Collection[int]
+    members: Sequence[Member], this_member: str, replicas: int, followed: Collection[int], partitions: int
 ) -> tuple[int, ...]:
     """The partitions that a member of the group follows.
 
-    Members stand in a ring, by their ids; each is followed by the next `replicas` ones. librdkafka has no assignors of
-    one's own, so that the group does not know who is warm: with two members that is the right one always, with more a
-    partition may go to another.
+    librdkafka has no assignors of one's own, so that the group does not know who is warm: with two members that is the
+    right one always, with more a partition may go to another.
 
     Args:
-        members: the group's, with the partitions of each.
+        members: of the group.
         this_member: id of the one that asks.
         replicas: how many follow each task.
-        followed: by this member, until now: those that nobody has stay, for their owner may just have died.
+        followed: by this member, until now. While not every partition has an owner they stay: one may just have died,
+            and what the group gives to whom is still to come.
+        partitions: how many there are.
     """
-    # From its end an id is a random number: classic groups begin it with the client's name, by which workers of one
-    # machine, which die together, would stand beside each other.
-    ring = sorted(members, key=lambda member: member[::-1])
-    owned = {partition for partitions in members.values() for partition in partitions}
-    kept = set(followed) - owned
-    if this_member not in members:
-        return tuple(sorted(kept))
-    place = ring.index(this_member)
-    before = {ring[(place - step) % len(ring)] for step in range(1, min(replicas, len(ring) - 1) + 1)}
-    return tuple(sorted(kept.union(*(members[name] for name in before)) if before else sorted(kept)))
+    is_settled = sum(len(member.partitions) for member in members) == partitions
+    if not is_settled or all(member.id != this_member for member in members):
+        return tuple(sorted(followed))
+    plan = followers(members, replicas)
+    return tuple(sorted(partition for partition, chosen in plan.items() if this_member in chosen))
+
+
+def followers(members: Sequence[Member], replicas: int) -> dict[int, tuple[str, ...]]:
+    """Ids of the members that follow each partition: never its owner, as many as there are replicas, or others.
+
+    As long as there are other hosts, each follower is on another one than the owner and the followers before it. No
+    member follows more than its share, rounded up, unless the hosts leave no choice. Each partition has an order of
+    preference among members (rendezvous hashing: Thaler and Ravishankar, 1998), whoever has it, so that few move where
+    a member joins or leaves.
+    """
+    owners = {partition: member for member in members for partition in member.partitions}
+    chosen: dict[int, tuple[Member, ...]] = dict.fromkeys(owners, ())
+    for replica in range(1, min(replicas, len(members) - 1) + 1):
+        choices = {number: _choices(number, (owner, *chosen[number]), members) for number, owner in owners.items()}
+        room = -(-len(owners) * replica // len(members))
+        held = Counter(member.id for each in chosen.values() for member in each)
+        for partition, member in _matched(choices, room, held).items():
+            chosen[partition] += (member,)
+    return {partition: tuple(member.id for member in each) for partition, each in chosen.items()}
+
+
+def _choices(partition: int, taken: Sequence[Member], members: Sequence[Member]) -> list[Member]:
+    """Whom a partition may get beside those that have it, the one that it prefers first."""
+    hosts = {member.host for member in taken}
+    others = [member for member in members if member not in taken]
+    elsewhere = [member for member in others if member.host not in hosts] or others
+    return sorted(elsewhere, key=lambda member: hashlib.blake2b(f"{partition} {member.name}".encode()).digest())
+
+
+def _matched(choices: Mapping[int, Sequence[Member]], room: int, held: Mapping[str, int]) -> dict[int, Member]:
+    """One of its choices for each partition, so that nobody holds more than there is room for, if that can be.
+
+    Augmenting paths (Kuhn, 1955): where all choices of a partition are full, others make room. Where that cannot be,
+    as with three workers on one machine and one on another, it is one more than there is room for.
+
+    Args:
+        choices: by partition, the best first.
+        room: partitions that a member should hold at most.
+        held: how many each holds already.
+    """
+    given: dict[str, list[int]] = {member.id: [] for each in choices.values() for member in each}
+
+    def has_place(partition: int, most: int, seen: set[str]) -> bool:
+        for member in choices[partition]:
+            if held[member.id] + len(given[member.id]) < most:
+                given[member.id].append(partition)
+                return True
+        for member in choices[partition]:
+            if member.id in seen:
+                continue
+            seen.add(member.id)
+            for other in given[member.id]:
+                if has_place(other, most, seen):
+                    given[member.id].remove(other)
+                    given[member.id].append(partition)
+                    return True
+        return False
+
+    for partition in sorted(choices):
+        most = room
+        while not has_place(partition, most, set()):
+            most += 1
+    by_id = {member.id: member for each in choices.values() for member in each}
+    return {partition: by_id[name] for name, partitions in given.items() for partition in partitions}

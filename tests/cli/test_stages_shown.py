@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from stream.app import compile_stages
+from stream.app import compile_app, compile_stages
+from stream.cli.checks import cluster
 from stream.cli.checks.findings import Findings, Status
 from stream.cli.checks.stages import hops_text, note_left_behind
+from stream.kafka.admin import TopicState
+from stream.runtime.loading import LoadedApp, load_app
 from stream.runtime.settings import Settings
 from tests.cli.commands import project, run
 from tests.runtime.staged_app import declare_staged
@@ -139,6 +142,83 @@ def test_one_partition_needs_no_topics_between(by_country: Path) -> None:
     """It sees the events of every key."""
     made = json.loads(run("topics", "create", "shop.py:app", "--plan", "--json").stdout)
     assert not any("repartition" in topic["name"] or "entry" in topic["name"] for topic in made["topics"])
+
+
+class Cluster:
+    """A cluster with some topics, of two partitions each."""
+
+    def __init__(self, *names: str) -> None:
+        self.states = {name: TopicState(name, 2, 1, {}) for name in names}
+
+    def describe(self, names: list[str]) -> dict[str, TopicState | None]:
+        """None for those that are not there."""
+        return {name: self.states.get(name) for name in names}
+
+    def topics(self) -> tuple[str, ...]:
+        """Names of those that are there."""
+        return tuple(self.states)
+
+    def brokers(self) -> tuple[str, ...]:
+        """One."""
+        return ("broker:9092",)
+
+    def broker_settings(self) -> dict[str, str]:
+        """They may not be read."""
+        return {}
+
+
+def not_there(monkeypatch: pytest.MonkeyPatch, admin: Cluster, app: LoadedApp | None = None) -> dict[Status, list[str]]:
+    """The topics that `stream check` says are missing, by how bad that is."""
+    monkeypatch.setattr(cluster, "reachable_admin", lambda settings: admin)
+    findings = Findings()
+    cluster.check_cluster(app or load_app("shop.py:app"), Settings(), "shop.py:app", findings)
+    missing = [each for each in findings.found if "is not there" in each.text]
+    assert all("`stream topics create shop.py:app" in each.text for each in missing)
+    return {status: [each.subject for each in missing if each.status is status] for status in Status}
+
+
+OF_ONE = ["shop.predictions", "shop.alerts", "shop.dead-letters", "shop.journal", "shop.snapshots"]
+OF_SEVERAL = [
+    *("shop.entry.journal", "shop.entry.snapshots"),
+    *("shop.by-country.repartition", "shop.by-country.journal", "shop.by-country.snapshots", "shop.repartition"),
+]
+
+
+def test_before_there_is_an_event_topic_the_topics_of_all_stages_are_named(
+    by_country: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an administrator creates in one go: what is needed in any case is wrong, what several partitions need a
+    note."""
+    missing = not_there(monkeypatch, Cluster())
+    assert sorted(missing[Status.WRONG]) == sorted(["shop-orders", *OF_ONE])
+    assert sorted(missing[Status.NOTE]) == sorted(OF_SEVERAL)
+
+    rest = not_there(monkeypatch, Cluster("shop.entry.journal", "shop.repartition", "shop.alerts"))
+    assert sorted(rest[Status.WRONG] + rest[Status.NOTE]) == sorted(
+        {"shop-orders", *OF_ONE, *OF_SEVERAL} - {"shop.entry.journal", "shop.repartition", "shop.alerts"}
+    )
+
+
+def test_once_partitions_are_known_what_is_missing_is_wrong(by_country: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two: all stages are needed."""
+    missing = not_there(monkeypatch, Cluster("shop-orders"))
+    assert (sorted(missing[Status.WRONG]), missing[Status.NOTE]) == (sorted(OF_ONE + OF_SEVERAL), [])
+
+
+def test_labels_that_are_there_say_how_many_partitions_the_events_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many: a task reads the same number of each (rule 13)."""
+    app = declare_staged("x")
+    loaded = LoadedApp(app, compile_app(app, {}), Path(), {})
+    assert loaded.plan.labels is not None
+    missing = not_there(monkeypatch, Cluster(loaded.plan.labels.topic), loaded)
+    assert {"x.entry.journal", "x.by-shop.repartition", loaded.plan.events.topic} <= set(missing[Status.WRONG])
+    assert missing[Status.NOTE] == []
+
+
+def test_an_app_of_one_stage_misses_no_more_than_its_own(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many partitions there will be."""
+    missing = not_there(monkeypatch, Cluster())
+    assert (sorted(missing[Status.WRONG]), missing[Status.NOTE]) == (sorted(["shop-orders", *OF_ONE]), [])
 
 
 def test_what_stages_that_are_no_more_have_left_is_named() -> None:

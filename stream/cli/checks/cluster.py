@@ -1,12 +1,12 @@
 """The cluster: what a worker checks before it joins, topics that are missing, the registry and its schemas."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from stream import avro
 from stream.avro import Framing, parse_schema
 from stream.cli.checks.findings import Findings
 from stream.cli.checks.remembered import check_remembered
-from stream.cli.checks.stages import hops_text, note_hops_of_several, note_left_behind
+from stream.cli.checks.stages import hops_text, note_hops_of_several, note_left_behind, stages_of_several
 from stream.cli.connection import quick_registry, reachable_admin
 from stream.engine.plan import Plan
 from stream.errors import ConfigError, StreamError
@@ -24,19 +24,23 @@ from stream.runtime.worker import input_topics
 def check_cluster(app: LoadedApp, settings: Settings, target: str, findings: Findings) -> None:
     """Look at brokers and topics; `target` is the app as commands name it."""
     plan = app.plan
+    sources = (plan.events.topic, *([plan.labels.topic] if plan.labels else []))
     try:
         admin = reachable_admin(settings.kafka(plan.app))
-        plans = _stages(app, settings, admin, findings)
+        partitions = _partitions(admin, sources)
+        plans = _stages(app, partitions, settings, admin, findings)
         states = admin.describe([name for each in plans for name in _topics(each, settings)])
+        of_several = admin.describe(_topics_of_several(app, settings)) if partitions is None else {}
         checked = [each for stage in plans for each in _check_start(admin, stage, settings)]
     except StreamError as error:
         findings.wrong("broker", settings.bootstrap_servers, str(error))
         findings.skipped("topics", plan.app, "no broker to ask")
         return
     findings.ok("broker", settings.bootstrap_servers, f"answers: {', '.join(admin.brokers())}")
-    sources = (plan.events.topic, *([plan.labels.topic] if plan.labels else []))
     for name in (name for name, state in states.items() if state is None):
         findings.wrong("topics", name, _missing(name, name in sources, target))
+    for name in (name for name, state in of_several.items() if state is None and name not in states):
+        findings.note("topics", name, _missing_of_several(name, target))
     for one in dict.fromkeys(checked):
         _add(one, states, findings)
     if len(plans) > 1:
@@ -45,15 +49,22 @@ def check_cluster(app: LoadedApp, settings: Settings, target: str, findings: Fin
         check_remembered(plans, settings, findings)
 
 
-def _stages(app: LoadedApp, settings: Settings, admin: Admin, findings: Findings) -> tuple[Plan, ...]:
-    """As many as the event topic's partitions need; one where it is not there."""
-    state = admin.describe([app.plan.events.topic])[app.plan.events.topic]
+def _partitions(admin: Admin, sources: Sequence[str]) -> int | None:
+    """Of events and labels, which have equally many; None where neither is there."""
+    states = admin.describe(sources)
+    return next((state.partitions for state in map(states.get, sources) if state is not None), None)
+
+
+def _stages(
+    app: LoadedApp, partitions: int | None, settings: Settings, admin: Admin, findings: Findings
+) -> tuple[Plan, ...]:
+    """As many as so many partitions need; those of one partition where it is not known yet."""
     try:
-        plans = app.stages(state.partitions if state else 1, settings.topic_prefix)
+        plans = app.stages(partitions or 1, settings.topic_prefix)
     except ConfigError as error:
         findings.wrong("features", app.plan.app, str(error))
         return (app.plan,)
-    if state is None:
+    if partitions is None:
         note_hops_of_several(app, settings, findings)
     else:
         note_left_behind(plans, settings, admin.topics(), findings)
@@ -74,6 +85,14 @@ def _topics(plan: Plan, settings: Settings) -> list[str]:
     return [*inputs.sources, *(spec.name for spec in owned)]
 
 
+def _topics_of_several(app: LoadedApp, settings: Settings) -> list[str]:
+    """What the stages read and write that the app has once its event topic has several partitions."""
+    try:
+        return [name for plan in stages_of_several(app, settings) for name in _topics(plan, settings)]
+    except ConfigError:  # a finding of its own
+        return []
+
+
 def _check_start(admin: Admin, plan: Plan, settings: Settings) -> list[Checked]:
     kafka, inputs = settings.kafka(plan.app, plan.stage), input_topics(plan, settings)
     names = settings.topics(plan.app, plan.stage)
@@ -86,6 +105,13 @@ def _missing(name: str, is_input: bool, target: str) -> str:
             f"topic {name} is not there: whoever sends events creates it, or `stream topics create {target} --inputs`"
         )
     return f"topic {name} is not there: `stream topics create {target}`"
+
+
+def _missing_of_several(name: str, target: str) -> str:
+    return (
+        f"topic {name} is not there, and is needed where the event topic has several partitions (rule 34): "
+        f"`stream topics create {target} --inputs --partitions N` creates all at once"
+    )
 
 
 def _add(checked: Checked, topics: Container[str], findings: Findings) -> None:

@@ -29,11 +29,11 @@ from stream.records import RecordBatch
 from stream.runtime.settings import load_settings
 from stream.runtime.worker import use_kernel_cache
 
-_SCHEMA_ID = 1
+SCHEMA_ID = 1
 _HEADER_BYTES = 5
 # What a worker hands its task under load is a slice of some 10,000 to 65,000 records.
 _BATCH = 16_384
-_NOW_MS = 1_800_000_000_000
+NOW_MS = 1_800_000_000_000
 OURS, LOOP = "stream", "fastavro + River"
 
 
@@ -47,7 +47,7 @@ def main() -> None:
     chosen = parser.parse_args()
     use_kernel_cache(load_settings(None).values)
     plan = compile_app(app, {})
-    events = card_events(chosen.events, _SCHEMA_ID)
+    events = card_events(chosen.events, SCHEMA_ID)
     size = (len(events.key_data) + len(events.value_data)) / len(events)
     print(f"{chosen.events:,} events of {size:.0f} bytes with their keys, {chosen.rounds} rounds", flush=True)
     check_same_scores(plan, events, min(5_000, chosen.loop_events))
@@ -71,7 +71,7 @@ def engine_rate(plan: Plan, events: CardEvents) -> float:
     task, batches = ready_task(plan, events), list(batches_of(events))
     began_s = time.process_time()
     for batch in batches:
-        task.process(batch, _NOW_MS)
+        task.process(batch, NOW_MS)
     return len(events) / (time.process_time() - began_s)
 
 
@@ -88,7 +88,7 @@ def check_same_scores(plan: Plan, events: CardEvents, count: int) -> None:
     """Both do the same job: their scores agree."""
     task, loop = ready_task(plan, events), CardLoop()
     batch = next(batches_of(events)).part(0, count)
-    (predictions,) = task.process(batch, _NOW_MS).predictions
+    (predictions,) = task.process(batch, NOW_MS).predictions
     theirs = [orjson.loads(loop.handle(value))["score"] for _, value in events.pairs(0, count)]
     ours = [
         decode_small("prediction", predictions.data[start + _HEADER_BYTES : end].tobytes())["score"]
@@ -103,15 +103,15 @@ def check_same_scores(plan: Plan, events: CardEvents, count: int) -> None:
 def ready_task(plan: Plan, events: CardEvents) -> Task:
     """An empty task that knows the writer's schema and whose kernels are compiled."""
     output_format = OutputFormat(
-        TopicNames.of(plan.app), header(Framing.CONFLUENT, _SCHEMA_ID + 1), header(Framing.CONFLUENT, _SCHEMA_ID + 2)
+        TopicNames.of(plan.app), header(Framing.CONFLUENT, SCHEMA_ID + 1), header(Framing.CONFLUENT, SCHEMA_ID + 2)
     )
     for is_last in (False, True):
         task = Task(plan, 0, 1, output_format)
         first = next(batches_of(events)).part(0, 2)
-        task.process(first, _NOW_MS)
-        task.answer_schema(SchemaFetched(_SCHEMA_ID, SCHEMA))
+        task.process(first, NOW_MS)
+        task.answer_schema(SchemaFetched(SCHEMA_ID, SCHEMA))
         if not is_last:
-            task.process(first, _NOW_MS)
+            task.process(first, NOW_MS)
     return task
 
 
@@ -140,7 +140,7 @@ def profile(plan: Plan, events: CardEvents) -> None:
     profiler = cProfile.Profile(time.process_time)
     profiler.enable()
     for batch in batches:
-        task.process(batch, _NOW_MS)
+        task.process(batch, NOW_MS)
     profiler.disable()
     functions = pstats.Stats(profiler).get_stats_profile().func_profiles
     print("\nwhere the time goes, ns/event")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -107,7 +108,7 @@ def test_real_streams_run_to_their_end(
 
 
 def test_fraud_on_four_partitions_goes_through_its_stages(
-    broker: LocalBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    broker: LocalBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Features by terminal come from a stage of their own (rule 34): all is predicted all the same."""
     monkeypatch.setattr("stream.cli.demo.stage.LocalBroker", lambda *_, **__: nullcontext(broker))
@@ -117,6 +118,9 @@ def test_fraud_on_four_partitions_goes_through_its_stages(
     check(result.as_json(), range(5_001, 6_101))
     topics = AdminClient({"bootstrap.servers": broker.bootstrap_servers}).list_topics(timeout=60).topics
     assert len(topics["card-fraud.by-terminal_id.repartition"].partitions) == 4
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("DEAD LETTER")]
+    assert told
+    assert all(re.match(r"DEAD LETTER partition [0-3], offset [\d,]+: ", line) for line in told)
     assert left_in(tmp_path) == []
 
 

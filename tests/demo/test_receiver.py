@@ -49,7 +49,7 @@ def test_only_what_was_committed_is_received(broker: LocalBroker) -> None:
         receiver = Receiver(broker.bootstrap_servers, topics, registry, scores)
         for offset, end in ((1, producer.abort_transaction), (2, producer.commit_transaction)):
             producer.begin_transaction()
-            headers = [(f"stream.{name}", str(offset).encode()) for name in ("offset", "error", "got")]
+            headers = [(f"stream.{name}", str(offset).encode()) for name in ("partition", "offset", "error", "got")]
             producer.produce(topics.dead_letters, b"bytes", headers=headers, partition=0)
             producer.produce(topics.predictions, prediction(schema_id, offset), partition=0)
             assert producer.flush(60) == 0
@@ -60,6 +60,6 @@ def test_only_what_was_committed_is_received(broker: LocalBroker) -> None:
             receiver.receive(0.1)
         receiver.close()
     producer.close()
-    assert receiver.dead_letters == [DeadLetter(2, "2", "", "", "2")]
+    assert receiver.dead_letters == [DeadLetter(2, 2, "2", "", "", "2")]
     assert (scores.offsets, scores.values) == ([2], [0.02])
     assert ended_ns < scores.received_ns <= time.perf_counter_ns()

@@ -41,7 +41,7 @@ def figures(elapsed_s: float, alerts: int = 0, letters: int = 0, roc_auc: float 
         roc_auc=roc_auc,
         pr_auc=0.5,
         baseline=Baseline("prior", 0.5, 0.06),
-        dead_letters=[DeadLetter(7_500, "truncated", "payment_id", "a text", "too few bytes")] * letters,
+        dead_letters=[DeadLetter(2, 7_500, "truncated", "payment_id", "a text", "too few bytes")] * letters,
         alerts=[ALERT] * alerts,
         changed_at=15_000,
     )
@@ -70,6 +70,23 @@ def test_without_a_terminal_each_alert_and_dead_letter_is_a_line_of_its_own() ->
     assert said[2] == "DEAD LETTER offset 7,500: truncated, got too few bytes"
     assert [line.split(" of ")[0].strip() for line in said[3:]] == ["1", "5"]
     assert "ROC-AUC 0.900 (baseline 0.500)" in said[3]
+
+
+def test_with_several_partitions_each_dead_letter_says_of_which_it_is() -> None:
+    """An offset is of a partition; where the pattern changed is a number of records, and no offset of any."""
+    several = replace(figures(2.0, alerts=1, letters=1), partitions=4)
+    console, drawn = plain(), terminal()
+    for each in (console, drawn):
+        with open_view(DEMOS["fraud"], each, 60.0) as view:
+            view.show(several)
+    print_ending(Result(DEMOS["fraud"], several, 9.5, 0.0), console)
+
+    said = lines(console)
+    assert "DEAD LETTER partition 2, offset 7,500: truncated, got too few bytes" in said
+    assert "change of the pattern: at record 15,000; the first alert behind it places it at 15,100" in said
+    seen = screen(drawn)
+    assert "dead letter partition 2, offset 7,500: truncated, got too few bytes" in seen
+    assert "(the simulated fraud pattern changed at record 15,000)" in seen
 
 
 def terminal() -> Console:

@@ -51,9 +51,9 @@ def _rows(result: Result) -> list[tuple[str, str]]:
     ]
     rows += [("", alert["sentence"]) for alert in figures.alerts[:_ALERTS_LISTED]]
     placed = result.first_placed
-    if figures.changed_at is not None:
+    if figures.change_place:
         found = f"; the first alert behind it places it at {placed['placed_record']:,}" if placed else "; not found yet"
-        rows.append(("change of the pattern", f"at offset {figures.changed_at:,}{found}"))
+        rows.append(("change of the pattern", f"at {figures.change_place}{found}"))
     return rows
 
 

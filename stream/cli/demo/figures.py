@@ -27,6 +27,19 @@ class Figures:
     dead_letters: Sequence[DeadLetter]
     alerts: Sequence[Mapping[str, Any]]
     changed_at: int | None  # records before the first event after the change, where there is one and it is known
+    partitions: int = 1  # of the event topic
+
+    @property
+    def change_place(self) -> str:
+        """Where the change is; the number of records before it is an offset where there is one partition."""
+        return (
+            "" if self.changed_at is None else f"{'offset' if self.partitions == 1 else 'record'} {self.changed_at:,}"
+        )
+
+    def place_of(self, letter: DeadLetter) -> str:
+        """Where its record is: with its partition where there are several."""
+        partition = "" if self.partitions == 1 else f"partition {letter.partition}, "
+        return f"{partition}offset {letter.offset:,}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,7 @@ class Performance:
             dead_letters=tuple(self._receiver.dead_letters),
             alerts=tuple(self._receiver.alerts),
             changed_at=scores.changed_at,
+            partitions=self._stage.partitions,
         )
 
 

@@ -26,6 +26,7 @@ _AT_ONCE: Final = 10_000
 class DeadLetter:
     """Why a record was not accepted."""
 
+    partition: int  # of the record
     offset: int
     error: str
     field: str
@@ -126,5 +127,5 @@ class Receiver:
 
 def _dead_letter(message: Message) -> DeadLetter:
     headers = {name: (value or b"").decode() for name, value in message.headers() or ()}
-    said = [headers.get(f"stream.{name}", "") for name in ("offset", "error", "field", "expected", "got")]
-    return DeadLetter(int(said[0]), *said[1:])
+    said = [headers.get(f"stream.{name}", "") for name in ("error", "field", "expected", "got")]
+    return DeadLetter(int(headers["stream.partition"]), int(headers["stream.offset"]), *said)

@@ -46,7 +46,7 @@ class PlainView:
         for alert in figures.alerts[self._alerts :]:
             self._say(f"ALERT {alert['severity']}: {alert['sentence']}")
         for letter in figures.dead_letters[self._dead_letters :]:
-            self._say(f"DEAD LETTER offset {letter.offset:,}: {letter.error}, got {letter.got}")
+            self._say(f"DEAD LETTER {figures.place_of(letter)}: {letter.error}, got {letter.got}")
         self._alerts, self._dead_letters = len(figures.alerts), len(figures.dead_letters)
         if figures.elapsed_s >= self._due_s:
             self._due_s = figures.elapsed_s - figures.elapsed_s % _LINE_EVERY_S + _LINE_EVERY_S
@@ -129,7 +129,8 @@ def _news(figures: Figures) -> Iterator[Text]:
     for alert in figures.alerts[-_SHOWN:]:
         severity = alert["severity"]
         yield Text.assemble((f"{severity} ", _SEVERITIES.get(severity, "")), alert["sentence"])
-    if figures.changed_at is not None:
-        yield Text(f"(the simulated fraud pattern changed at offset {figures.changed_at:,})", "dim")
+    if figures.change_place:
+        yield Text(f"(the simulated fraud pattern changed at {figures.change_place})", "dim")
     for letter in figures.dead_letters[-_SHOWN:]:
-        yield Text.assemble(("dead letter ", "magenta"), f"offset {letter.offset:,}: {letter.error}, got {letter.got}")
+        told = f"{figures.place_of(letter)}: {letter.error}, got {letter.got}"
+        yield Text.assemble(("dead letter ", "magenta"), told)

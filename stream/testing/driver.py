@@ -3,13 +3,13 @@
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stream import avro
 from stream.app import App, compile_stages
 from stream.app.suggest import one_of
-from stream.avro.schema import Map, Record, Type, Union
+from stream.avro.schema import Array, Map, Record, Type, Union, type_name
 from stream.engine.metrics import LabelOutcome
 from stream.engine.plan import EventPlan, KeyEncoding, LabelPlan
 from stream.engine.small_avro import decode_small
@@ -236,13 +236,45 @@ class Driver:
 
 
 def _check_fields(of: Type, value: Any, where: str) -> None:
-    """Refuse fields that a record does not have, those of records in it too; of several, or a map, one may have any."""
-    branches = of.branches if isinstance(of, Union) else (of,)
-    match [each for each in branches if isinstance(each, Record | Map)]:
-        case [Record(name, _, fields)] if isinstance(value, Mapping) and list(value) != [name]:  # JSON's, for unions
-            types = {field.name: field.type for field in fields}
+    """Refuse fields that a record does not have, wherever it is: in records, lists, maps and unions."""
+    match of, value:
+        case Record(), Mapping():
+            types = {field.name: field.type for field in of.fields}
             for name, each in value.items():
                 _check_fields(types[one_of(name, types, where, "field")], each, f"{where}, {name}")
+        case Array(), list() | tuple():
+            for place, each in enumerate(value):
+                _check_fields(of.items, each, f"{where}[{place}]")
+        case Map(), Mapping():
+            for name, each in value.items():
+                _check_fields(of.values, each, f"{where}, {name}")
+        case Union(), _:
+            _check_union(of, value, where)
+
+
+def _check_union(of: Union, value: Any, where: str) -> None:
+    """Refuse fields that none of the types has of which the value may be."""
+    refused: list[ConfigError] = []
+    for branch, inner in _candidates(of, value):
+        try:
+            _check_fields(branch, inner, where)
+            return
+        except ConfigError as error:
+            refused.append(error)
+    if refused:
+        raise refused[0]
+
+
+def _candidates(of: Union, value: Any) -> Iterator[tuple[Type, Any]]:
+    """The types that a record, list or map may be of: the one that JSON's wrapper names, or any of that kind."""
+    if isinstance(value, Mapping) and len(value) == 1:
+        ((name, inner),) = value.items()
+        for branch in of.branches:
+            full_name = type_name(branch)
+            if name in (full_name, full_name.rpartition(".")[2]):
+                yield branch, inner
+    kinds = Record | Map if isinstance(value, Mapping) else Array
+    yield from ((branch, value) for branch in of.branches if isinstance(branch, kinds))
 
 
 def _at(value: Any, path: str) -> Any:

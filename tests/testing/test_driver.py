@@ -1,6 +1,7 @@
 """An app as its users test it: records in, predictions, alerts and dead letters out, crashes between."""
 
 import math
+import re
 import time
 
 import pytest
@@ -244,13 +245,61 @@ def test_a_field_that_the_schema_has_not_is_refused() -> None:
     nested.send("transfers", {"sum": 2.5, "shop": {"city": "Ulm"}}, {"sum": 2.5, "shop": {"Shop": {"city": "Ulm"}}})
     assert nested.features() == [{"sum": 2.5}, {"sum": 2.5}]
 
-    more = {"name": "more", "type": [{"type": "map", "values": "long"}, {**shop, "name": "Place"}]}
-    either = App("either")
-    either.events("mixed", schema={**schema, "fields": [fields[0], more]}).features(sum=col("sum"))
-    either.model("outliers", models.HalfSpaceTrees(seed=1))
-    mixed = Driver(either)
-    mixed.send("mixed", {"sum": 1.5, "more": {"any": 1}})
-    assert len(mixed.predictions()) == 1
+
+LINE = {
+    "type": "record",
+    "name": "Line",
+    "namespace": "shop",
+    "fields": [
+        {"name": "sku", "type": "string"},
+        {"name": "parts", "type": {"type": "array", "items": "Line"}, "default": []},
+    ],
+}
+
+
+def lines_of(of: object) -> Driver:
+    """Of an app whose orders have a field of this type."""
+    app = App("orders")
+    fields = [{"name": "sum", "type": "double"}, {"name": "lines", "type": of}]
+    schema = {"type": "record", "name": "Order", "fields": fields}
+    app.events("orders", schema=schema).features(sum=col("sum"))
+    app.model("outliers", models.HalfSpaceTrees(seed=1))
+    return Driver(app)
+
+
+RIGHT, WRONG = {"sku": "a"}, {"sku": "a", "colour": "red"}
+
+
+@pytest.mark.parametrize(
+    ("of", "right", "wrong", "where"),
+    [
+        ({"type": "array", "items": LINE}, [RIGHT], [RIGHT, WRONG], "orders, lines[1]"),
+        ({"type": "array", "items": LINE}, [], ({"sku": "a", "parts": [WRONG]},), "orders, lines[0], parts[0]"),
+        ({"type": "map", "values": LINE}, {"x": RIGHT}, {"x": WRONG}, "orders, lines, x"),
+        (["null", {"type": "array", "items": ["null", LINE]}], [None, RIGHT], [None, WRONG], "orders, lines[1]"),
+        (["null", {"type": "array", "items": LINE}], {"array": [RIGHT]}, {"array": [WRONG]}, "orders, lines[0]"),
+        (["string", LINE], {"shop.Line": RIGHT}, {"Line": WRONG}, "orders, lines"),
+        ([{"type": "map", "values": "long"}, LINE], {"any": 1}, {"map": {"a": 1}, "b": 2}, ""),
+        (
+            [LINE, {"type": "record", "name": "Fee", "fields": [{"name": "fee", "type": "int"}]}],
+            RIGHT,
+            WRONG,
+            "orders, lines",
+        ),
+        (["null", "string"], {"string": "a"}, {"string": 1}, ""),
+    ],
+)
+def test_unknown_fields_are_refused_wherever_a_record_is(of: object, right: object, wrong: object, where: str) -> None:
+    """In lists, in maps, in records that hold themselves, with and without the wrappers that JSON has for unions.
+
+    What a union has a map for may have any key; it is the encoder's to say that its values are none of the map's.
+    """
+    driver = lines_of(of)
+    refusal = pytest.raises(ConfigError, match=re.escape(f"{where}: there is no field 'colour'; there are sku, parts"))
+    with refusal if where else pytest.raises(InvalidValue):
+        driver.send("orders", {"sum": 1.5, "lines": wrong})
+    driver.send("orders", {"sum": 1.5, "lines": right})
+    assert len(driver.predictions()) == 1
 
 
 def test_a_label_before_its_event_says_where_it_belongs() -> None:

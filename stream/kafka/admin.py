@@ -11,24 +11,19 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetS
 
 from stream.config import KafkaSettings
 from stream.engine.protocol import TopicIdentity
-from stream.errors import ConfigError, RetriableError
+from stream.errors import ConfigError, RetriableError, StreamError
 from stream.kafka import client_config
 from stream.kafka.answers import answer_to
 from stream.kafka.broker_health import BrokerHealth
 from stream.kafka.clients import make_client
-from stream.kafka.consumer_errors import no_answer, raise_if_refused
+from stream.kafka.consumer_errors import NOT_LED, no_answer, no_offsets, raise_if_refused
 from stream.kafka.topic_plan import TopicSpec
 from stream.records import TopicPartition
 
 _REQUEST_S = 15.0
 _VISIBLE_AGAIN_S = 0.05
 _LED_WITHIN_S = 3.0
-_NOT_LED_YET = (
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError._UNKNOWN_PARTITION,
-)
+_NOT_LED_YET = (KafkaError.UNKNOWN_TOPIC_OR_PART, *NOT_LED)
 _NOT_THERE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
 # What an ordinary worker may lack, and does without: Describe on a topic does not include the right to its settings.
 _NOT_ALLOWED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
@@ -241,7 +236,7 @@ class Admin:
             except KafkaException as raised:
                 error = raised.args[0]
                 if error.code() not in _NOT_LED_YET or time.monotonic() > give_up_at:
-                    raise self._problem(error, f"offsets of {', '.join({each.topic for each in wanted})}") from raised
+                    raise self._no_offsets(error, {each.topic for each in wanted}) from raised
             time.sleep(_VISIBLE_AGAIN_S)
         return {}
 
@@ -257,6 +252,10 @@ class Admin:
                 if error.retriable() or error.code() in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT):
                     raise self._problem(error, f"topic {name}") from raised
                 raise ConfigError(f"topic {name} cannot be created: {error.str()}") from raised
+
+    def _no_offsets(self, error: Any, topics: Iterable[str]) -> StreamError:
+        names = ", ".join(sorted(topics))
+        return no_offsets(error, names) if error.code() in NOT_LED else self._problem(error, f"offsets of {names}")
 
     def _problem(self, error: Any, what: str) -> RetriableError:
         raise_if_refused(error, what)

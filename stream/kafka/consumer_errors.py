@@ -13,6 +13,17 @@ _log = structlog.get_logger("stream.kafka")
 _GONE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 _UNKNOWN_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
 
+# A partition of a topic that is there, which no broker leads for the moment: its brokers are away, or just came back.
+# (librdkafka asks nobody then, and calls it unknown.)
+NOT_LED = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError._UNKNOWN_PARTITION,
+)
+
 _FENCED_INSTANCE = "Static consumer fenced"
 
 # What an administrator has to allow, by what the broker refused. `stream topics create --plan` prints all of them.
@@ -77,6 +88,22 @@ def raise_if_refused(error: Any, what: str) -> None:
                 "partitions now. Give each worker its own"
             )
         raise StreamError(f"the Kafka client cannot go on: {error.str()}. Restart the worker")
+
+
+def no_offsets(error: Any, topic: str) -> StreamError:
+    """The error for a partition whose offsets cannot be asked.
+
+    Args:
+        error: a KafkaError.
+        topic: which is there.
+
+    Raises:
+        ConfigError: the broker refused for good.
+    """
+    if error.code() in NOT_LED:
+        return RetriableError(f"offsets of {topic}: no broker leads a partition of it ({error.str()}). Are all up?")
+    raise_if_refused(error, topic)
+    return RetriableError(f"offsets of {topic}: {error.str()}")
 
 
 def no_answer(servers: str, error: Any, health: BrokerHealth) -> StreamError:

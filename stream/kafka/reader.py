@@ -13,19 +13,13 @@ from stream.errors import RetriableError
 from stream.kafka import client_config
 from stream.kafka.broker_health import BrokerHealth
 from stream.kafka.clients import make_client
-from stream.kafka.consumer_errors import check_message_error, no_answer, raise_if_refused
+from stream.kafka.consumer_errors import NOT_LED, check_message_error, no_answer, no_offsets, raise_if_refused
 from stream.kafka.packing import group_by_partition, pack_batch
 from stream.records import RecordBatch, TopicPartition
 
 _REQUEST_S = 5.0
 # A topic that was created just now is not known to every broker at once.
-_NOT_KNOWN_YET = (
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError._UNKNOWN_TOPIC,
-    KafkaError._UNKNOWN_PARTITION,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-)
+_NOT_KNOWN_YET = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, *NOT_LED)
 _VISIBLE_WITHIN_S = 3.0
 _VISIBLE_AGAIN_S = 0.05
 _POLL_S = 0.1
@@ -78,8 +72,7 @@ class Reader:
                     self.partitions(source.topic)
                     time.sleep(_VISIBLE_AGAIN_S)
                     continue
-                raise_if_refused(error, source.topic)
-                raise RetriableError(f"offsets of {source.topic}[{source.partition}]: {error.str()}") from raised
+                raise no_offsets(error, source.topic) from raised
             if answer is None:
                 raise RetriableError(f"offsets of {source.topic}[{source.partition}]: no answer in {_REQUEST_S:.0f} s")
             low, high = answer
@@ -95,11 +88,9 @@ class Reader:
         try:
             (found,) = self._consumer.offsets_for_times([Position(*source, time_ms)], timeout=_REQUEST_S)
         except KafkaException as raised:
-            raise_if_refused(raised.args[0], source.topic)
-            raise RetriableError(f"offsets of {source.topic}[{source.partition}]: {raised.args[0].str()}") from raised
+            raise no_offsets(raised.args[0], source.topic) from raised
         if found.error is not None:
-            raise_if_refused(found.error, source.topic)
-            raise RetriableError(f"offsets of {source.topic}[{source.partition}]: {found.error.str()}")
+            raise no_offsets(found.error, source.topic)
         return int(found.offset) if found.offset >= 0 else self.watermarks(source)[1]
 
     def partitions(self, topic: str) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from stream.config import KafkaSettings
 from stream.errors import ConfigError, RetriableError
 from stream.kafka import client_config
 from stream.kafka.clients import make_client
-from stream.kafka.consumer_errors import raise_if_refused
+from stream.kafka.consumer_errors import no_offsets, raise_if_refused
 
 _WAIT_S = 0.5
 _PATIENCE_S = 10.0
@@ -63,7 +63,7 @@ class TopicReader:
                     TopicPartition(self._topic, partition), timeout=_PATIENCE_S
                 )
             except KafkaException as error:
-                raise self._problem(error.args[0]) from error
+                raise no_offsets(error.args[0], self._topic) from error
             found[partition] = Bounds(low, high)
         return found
 

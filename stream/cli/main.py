@@ -4,7 +4,6 @@ import errno
 import os
 import sys
 from importlib import import_module
-from importlib.metadata import version
 
 import typer
 
@@ -106,6 +105,8 @@ def _listed() -> None:
 
 def _show_version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version  # which takes longer than all else that the list of commands needs
+
         print(f"stream {version('stream-learn')}")
         raise typer.Exit
 

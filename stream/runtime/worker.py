@@ -46,7 +46,6 @@ from stream.runtime.standby_observer import StandbyObserver
 from stream.runtime.stopping import StopLimit
 from stream.runtime.task_observer import TaskObserver
 from stream.runtime.watch_observer import WatchObserver
-from stream.storage.folder import FolderSnapshotStore
 
 _log = structlog.get_logger("stream.worker")
 
@@ -78,6 +77,8 @@ def snapshot_store(app: str, settings: Settings) -> Callable[[], SnapshotStore] 
     """Makes stores of a folder or object store; None where snapshots go to their topic."""
     if settings.snapshots == "kafka":
         return None
+    from stream.storage.folder import FolderSnapshotStore  # fsspec takes a tenth of a second
+
     memory = StoreMemory()
     return lambda: FolderSnapshotStore(settings.snapshots, f"{settings.topic_prefix}{app}", memory)
 

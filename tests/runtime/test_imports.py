@@ -9,8 +9,8 @@ import pytest
 @pytest.mark.parametrize(
     ("imported", "left_out"),
     [
-        ("stream.cli.main", ("numba", "numpy", "confluent_kafka", "river", "faust")),
-        ("stream.runtime.worker", ("confluent_kafka.schema_registry", "httpx2", "river", "faust", "pyarrow")),
+        ("stream.cli.main", ("importlib.metadata", "numba", "numpy", "confluent_kafka", "river", "faust")),
+        ("stream.runtime.worker", ("confluent_kafka.schema_registry", "fsspec", "httpx2", "river", "faust", "pyarrow")),
     ],
 )
 def test_what_is_not_needed_is_not_imported(imported: str, left_out: tuple[str, ...]) -> None:

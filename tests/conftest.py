@@ -23,12 +23,26 @@ ROOT = Path(__file__).parents[1]
 KERNELS = ROOT / "build" / "kernels"
 ADMIN_TIMEOUT_S = 60
 
+# Of a broker that lets workers say that they are to be missed within seconds.
+BRISK = {
+    "group.min.session.timeout.ms": "1000",
+    "group.consumer.min.session.timeout.ms": "1000",
+    "group.consumer.min.heartbeat.interval.ms": "100",
+    # A dead owner's open transaction hides what its successor commits until this scan has ended it.
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
+}
+
 # Modules of more than some ten seconds, the longest first, as `make test` showed them. Each runs in one process, beside
 # what its tests share; where the order is wrong, a run is longer and nothing else.
 LONGEST = (
     "demo/test_fraud_offline",
+    "testing/test_simulation",  # other kernels than those of the one before: two processes compile at once
     "demo/test_fraud_stages",
-    "testing/test_simulation",
+    "models/test_river_twins",
+    "features/test_take_over",
+    "kernels/test_cache",
+    "engine/test_image",
+    "cli/test_main",
     "runtime/test_rebalances",
     "runtime/test_chaos",
     "runtime/test_crashes",
@@ -92,7 +106,7 @@ def pytest_collection_finish() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever uses the broker is a Kafka test. The longest modules begin first: none is left alone at the end."""
     for item in items:
-        if {"broker", "brisk_broker"} & {*getattr(item, "fixturenames", ())}:
+        if "broker" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
     order = {module: place for place, module in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(f"{item.path.parent.name}/{item.path.stem}", len(order)))
@@ -117,10 +131,10 @@ def logged() -> Iterator[list[MutableMapping[str, Any]]]:
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
     """A real Kafka and schema registry: `broker.bootstrap_servers`, `broker.registry_url`.
 
-    All tests of a process share it: use names of your own (`topic`, and groups and ids made from it). A test that
-    stops or kills the broker makes a LocalBroker of its own.
+    All tests of a process share it: use names of your own (`topic`, and groups and ids made from it). A test may
+    restart or kill it; it is there again, and answers, when the test is over.
     """
-    with LocalBroker(tmp_path_factory.mktemp("broker")) as local:
+    with LocalBroker(tmp_path_factory.mktemp("broker"), settings=BRISK) as local:
         yield local
 
 

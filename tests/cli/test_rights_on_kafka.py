@@ -96,7 +96,7 @@ def grant(broker: LocalBroker, user: str, acls: list[dict[str, str]]) -> None:
     ]
     admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
     for made in admin.create_acls(bindings).values():
-        made.result(20)
+        made.result(60)
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_a_file_is_loaded_with_the_rights_of_the_plan(
         "file-orders",
         incremental_configs=[ConfigEntry("retention.ms", "-1", incremental_operation=AlterConfigOpType.SET)],
     )
-    admin.incremental_alter_configs([kept])[kept].result(20)
+    admin.incremental_alter_configs([kept])[kept].result(60)
     for name, value in security("worker").items():
         monkeypatch.setenv(f"STREAM_LIBRDKAFKA_{name.upper().replace('.', '_')}", value)
     monkeypatch.setenv("STREAM_BOOTSTRAP_SERVERS", servers)

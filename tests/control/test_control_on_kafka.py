@@ -189,7 +189,7 @@ def test_it_reads_with_the_workers_user_and_password(tmp_path: Path) -> None:
     }
     with LocalBroker(tmp_path / "kafka", kafka_port=plain, settings=settings) as broker:
         admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
-        admin.create_topics([NewTopic("alerts", 1, 1)])["alerts"].result(30)
+        admin.create_topics([NewTopic("alerts", 1, 1)])["alerts"].result(60)
         send(broker.bootstrap_servers, "alerts", alerts(1), 1)
         security = {
             "security.protocol": "SASL_PLAINTEXT",

@@ -77,7 +77,7 @@ def test_what_retention_has_deleted_is_gone(fetcher: RowFetcher, features: str, 
     """Those behind it are still found, by a reader that knew the old ones too."""
     assert read(fetcher, 0, 500) == {0: content_of(0), 500: content_of(500)}
     (deleted,) = admin.delete_records([TopicPartition(features, PARTITION, 300)]).values()
-    deleted.result(20)
+    deleted.result(60)
 
     assert read(fetcher, 0, 500, 3990) == {0: None, 500: None, 3990: content_of(3990)}
 

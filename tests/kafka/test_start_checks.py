@@ -100,7 +100,7 @@ def test_a_log_that_bytes_cut_within_the_last_minutes_is_doubtful(
         return [each.text for each in found if each.subject == inputs.events and "retention.bytes" in each.text]
 
     assert doubts() == []
-    admin.delete_records([Position(inputs.events, 0, 1)])[Position(inputs.events, 0)].result(20)
+    admin.delete_records([Position(inputs.events, 0, 1)])[Position(inputs.events, 0)].result(60)
     (doubt,) = doubts()
     assert "is cut to 1,000 bytes a partition" in doubt
 
@@ -112,7 +112,7 @@ def test_a_topic_made_anew_has_another_identity(settings: KafkaSettings, admin: 
     first = before[name]
     assert first is not None
     assert (first.partitions, before["nothing-of-this-name"]) == (2, None)
-    admin.delete_topics([name])[name].result(20)
+    admin.delete_topics([name])[name].result(60)
     wait_until(lambda: asked.identities([name])[name] is None, "the topic is gone")
     asked.create([TopicSpec(name, 2, 1)])
     after = asked.identities([name])[name]

@@ -20,7 +20,8 @@ import numpy as np
 import orjson
 
 from stream.cli.broker.local import LocalBroker
-from tests.runtime.deployment import BRISK, Deployment, shares
+from tests.conftest import BRISK
+from tests.runtime.deployment import Deployment, shares
 from tests.runtime.processes import WorkerProcess
 from tests.runtime.staged import Staged, are_what_their_journals_give, check_ranges
 from tests.runtime.traffic import SteadyTraffic

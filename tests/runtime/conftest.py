@@ -8,7 +8,7 @@ from typing import Protocol
 import pytest
 
 from stream.cli.broker.local import LocalBroker
-from tests.runtime.deployment import BRISK, Deployment
+from tests.runtime.deployment import Deployment
 
 
 class Deploy(Protocol):
@@ -26,13 +26,6 @@ class Deploy(Protocol):
             **settings: of all its workers, as in stream.toml.
         """
         ...
-
-
-@pytest.fixture(scope="session")
-def brisk_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
-    """A broker that notices a dead member within seconds, and that a test may restart."""
-    with LocalBroker(tmp_path_factory.mktemp("brisk"), settings=BRISK) as local:
-        yield local
 
 
 @pytest.fixture

@@ -4,39 +4,31 @@ import io
 import signal
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import fastavro
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
 from stream.cli.broker.local import LocalBroker
 from stream.config import KafkaSettings, TopicNames
 from stream.engine.snapshot_store import SnapshotStore
+from stream.errors import RetriableError
 from stream.kafka.admin import Admin
 from stream.kafka.snapshots import TopicSnapshotStore
 from stream.kafka.topic_plan import TopicSpec, topics_of_app
 from stream.storage.folder import FolderSnapshotStore
-from tests.conftest import ROOT
+from tests.conftest import ADMIN_TIMEOUT_S, ROOT
 from tests.runtime.app import NAME
 from tests.runtime.processes import APP, WorkerProcess
 from tests.runtime.traffic import Traffic
 from tests.runtime.waiting import answer, wait_until
-
-# Settings of a broker that notices a dead member within seconds.
-BRISK = {
-    "group.min.session.timeout.ms": "1000",
-    "group.consumer.min.session.timeout.ms": "1000",
-    "group.consumer.session.timeout.ms": "3000",
-    "group.consumer.min.heartbeat.interval.ms": "100",
-    "group.consumer.heartbeat.interval.ms": "500",
-    # A dead owner's open transaction hides what its successor commits until this scan has ended it.
-    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
-}
 
 
 @dataclass
@@ -56,12 +48,31 @@ class Deployment:
         self.kafka = KafkaSettings(
             self.name, f"{self.name}-test", self.broker.bootstrap_servers, self.broker.registry_url
         )
+        self._schemas: dict[int, Any] = {}  # by their ids
         self.traffic = Traffic(self.broker.bootstrap_servers, self.broker.registry_url, self.name)
 
     def create_topics(self, horizon_ms: int = 0) -> None:
         """Make all topics of the app; with a horizon that of features too."""
         inputs = [TopicSpec(name, self.partitions) for name in (self.events, self.labels)]
-        Admin(self.kafka).create([*inputs, *topics_of_app(self.topics, self.partitions, horizon_ms=horizon_ms)])
+        self.admin.create([*inputs, *topics_of_app(self.topics, self.partitions, horizon_ms=horizon_ms)])
+        self.shorten_sessions()
+
+    def shorten_sessions(self) -> None:
+        """Groups of the consumer protocol have the sessions that the broker gives them: here what its workers ask for,
+        who are only heard in classic groups."""
+        if self.settings.get("group_protocol") != "consumer" or "session_timeout_ms" not in self.settings:
+            return
+        wanted = {
+            "consumer.session.timeout.ms": self.settings["session_timeout_ms"],
+            "consumer.heartbeat.interval.ms": "500",
+        }
+        entries = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wanted.items()
+        ]
+        groups = [ConfigResource(ResourceType.GROUP, group, incremental_configs=entries) for group in self.groups]
+        client = AdminClient({"bootstrap.servers": self.broker.bootstrap_servers})
+        for altered in client.incremental_alter_configs(groups).values():
+            altered.result(ADMIN_TIMEOUT_S)
 
     # --- workers -------------------------------------------------------------------------------------------------
 
@@ -105,6 +116,8 @@ class Deployment:
         """End whatever still runs."""
         for worker in self.workers:
             worker.kill()
+        if "_asked" in vars(self):
+            vars(self).pop("_asked").close()
 
     @property
     def groups(self) -> list[str]:
@@ -142,21 +155,17 @@ class Deployment:
 
     def committed(self) -> dict[tuple[str, int], int]:
         """Committed offset of every input partition; 0 where there is none."""
-        with self._consumer() as consumer:
-            found = answer(lambda: consumer.committed(self.inputs, timeout=60), "committed offsets")
+        found = answer(lambda: self._asked.committed(self.inputs, timeout=60), "committed offsets")
         return {(each.topic, each.partition): max(0, each.offset) for each in found}
 
     def ends(self) -> dict[tuple[str, int], int]:
         """End of every input partition."""
-        with self._consumer() as consumer:
-            return {(each.topic, each.partition): end_of_partition(consumer, each) for each in self.inputs}
+        return {(each.topic, each.partition): end_of_partition(self._asked, each) for each in self.inputs}
 
     def end_of(self, topic: str) -> int:
         """Committed records and markers of a topic, of all partitions together."""
-        with self._consumer() as consumer:
-            partitions = consumer.list_topics(topic, timeout=60).topics[topic].partitions
-            places = [TopicPartition(topic, number) for number in partitions]
-            return sum(end_of_partition(consumer, place) for place in places)
+        partitions = self._asked.list_topics(topic, timeout=60).topics[topic].partitions
+        return sum(end_of_partition(self._asked, TopicPartition(topic, number)) for number in partitions)
 
     def records(self, topic: str, isolation: str = "read_committed") -> list[Message]:
         """All records of a topic, by partition and offset."""
@@ -177,15 +186,14 @@ class Deployment:
         """All records of an Avro topic, decoded with the schema that the registry has of their id."""
         values = [message.value() for message in self.records(topic, isolation)]
         numbers = [int.from_bytes(value[1:5], "big") for value in values]
-        with closing(SchemaRegistryClient({"url": self.broker.registry_url})) as registry:
-            schemas: dict[int, Any] = {
-                number: fastavro.parse_schema(orjson.loads(registry.get_schema(number).schema_str))
-                for number in set(numbers)
-            }
+        if unknown := set(numbers) - self._schemas.keys():
+            with closing(SchemaRegistryClient({"url": self.broker.registry_url})) as registry:
+                for number in unknown:
+                    self._schemas[number] = fastavro.parse_schema(orjson.loads(registry.get_schema(number).schema_str))
         found = []
         for number, value in zip(numbers, values, strict=True):
             rest = io.BytesIO(value[5:])
-            found.append(fastavro.schemaless_reader(rest, schemas[number], None))
+            found.append(fastavro.schemaless_reader(rest, self._schemas[number], None))
             assert value[0] == 0
             assert not rest.read()
         return found
@@ -207,6 +215,16 @@ class Deployment:
             found[message.partition()].append(message)
         return found
 
+    # Who waits asks them many times a second; a client of its own for each question took more than the answers.
+    @cached_property
+    def admin(self) -> Admin:
+        """Asks the broker of groups and topics."""
+        return Admin(self.kafka)
+
+    @cached_property
+    def _asked(self) -> Consumer:
+        return self._consumer()
+
     def _consumer(self, isolation: str = "read_committed") -> Consumer:
         return Consumer(
             {
@@ -217,6 +235,7 @@ class Deployment:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 10,
+                "reconnect.backoff.max.ms": 500,  # the broker may have been away
             }
         )
 
@@ -231,7 +250,13 @@ def end_of_partition(consumer: Consumer, place: TopicPartition) -> int:
 
 def shares(app: Deployment, group: str = "") -> list[int]:
     """How many partitions each member of a group has; of the only one, or the last stage's."""
-    return sorted(len(partitions) for partitions in Admin(app.kafka).group(group or app.name).members.values())
+
+    def ask() -> list[int] | None:
+        with suppress(RetriableError):
+            return sorted(len(partitions) for partitions in app.admin.group(group or app.name).members.values())
+        return None
+
+    return answer(ask, f"the members of {group or app.name}")
 
 
 def wait_for_shares(app: Deployment, *wanted: int) -> None:

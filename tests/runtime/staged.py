@@ -20,7 +20,6 @@ from stream.engine.plan import Plan
 from stream.engine.small_avro import decode_small
 from stream.engine.snapshot import Checkpoint
 from stream.engine.task import Task
-from stream.kafka.admin import Admin
 from stream.kafka.packing import pack_batch
 from stream.kafka.snapshots import TopicSnapshotStore
 from stream.records import TopicPartition
@@ -63,7 +62,8 @@ class Staged(Deployment):
 
     def create_topics(self, horizon_ms: int = 0) -> None:
         """Make all topics of the app, as `stream topics create --inputs` does."""
-        Admin(self.kafka).create(planned(self.stages, Settings(), self.partitions, -1, with_inputs=True).topics)
+        self.admin.create(planned(self.stages, Settings(), self.partitions, -1, with_inputs=True).topics)
+        self.shorten_sessions()
 
     def start(
         self, slot: str = "0", arguments: Sequence[str] = (), target: str = STAGED_APP, **settings: str
@@ -88,7 +88,9 @@ class Staged(Deployment):
         """Until every event that should be predicted is, and every label has passed its stage and the last one."""
         expected = sum(should(message) == "predict" for message in self.records(self.events))
         labels = len(self.records(self.labels))
-        wait_until(lambda: len(predicted(self)) >= expected, f"{expected} predictions", self.explain)
+        wait_until(
+            lambda: len(self.records(self.topics.predictions)) >= expected, f"{expected} predictions", self.explain
+        )
         wait_until(lambda: self.labels_taken() >= labels, f"{labels} labels", self.explain)
 
     def labels_taken(self) -> int:

@@ -12,10 +12,10 @@ from tests.runtime.chaos import campaign
     ("seed", "delivery", "protocol"), [(1, "exactly-once", "classic"), (2, "immediate", "consumer")]
 )
 def test_faults_at_random_lose_nothing_and_nothing_is_learned_twice(
-    brisk_broker: LocalBroker, tmp_path: Path, seed: int, delivery: str, protocol: str
+    broker: LocalBroker, tmp_path: Path, seed: int, delivery: str, protocol: str
 ) -> None:
     """Kills, pauses, stops, joins and a broker that restarts, among three workers under load."""
-    found = campaign(brisk_broker, tmp_path, 5, seed, 200, delivery, protocol)
+    found = campaign(broker, tmp_path, 5, seed, 200, delivery, protocol)
     assert found["lost"] == 0
     assert found["identical"]
     if delivery == "exactly-once":

@@ -15,12 +15,11 @@ from tests.runtime.truth import check_journal, check_outputs, check_states, pred
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_rule_7_a_paused_worker_that_wakes_after_its_partitions_moved_writes_nothing_that_is_read(
-    deploy: Deploy, brisk_broker: LocalBroker, protocol: str
+    deploy: Deploy, broker: LocalBroker, protocol: str
 ) -> None:
     """SIGSTOP in the middle of a transaction, for longer than the session: the other one goes on."""
     app = deploy(
         2,
-        broker=brisk_broker,
         group_protocol=protocol,
         group_instance_id="",
         session_timeout_ms="3000",
@@ -34,8 +33,10 @@ def test_rule_7_a_paused_worker_that_wakes_after_its_partitions_moved_writes_not
         paused.process.send_signal(signal.SIGSTOP)
         try:
             wait_for_shares(app, 2)
-            there = len(predicted(app))
-            other.wait(lambda: len(predicted(app)) > there + 500, "the other worker has all partitions")
+            there = len(app.records(app.topics.predictions))
+            other.wait(
+                lambda: len(app.records(app.topics.predictions)) > there + 500, "the other worker has all partitions"
+            )
         finally:
             paused.process.send_signal(signal.SIGCONT)
         wait_for_shares(app, 1, 1)

@@ -19,7 +19,7 @@ def delete_group(app: Deployment) -> None:
     """`kafka-consumer-groups --delete`, which is what happens to a group without members after a week."""
     admin = admin_of(app)
     (answer,) = admin.delete_consumer_groups([app.name], request_timeout=60).values()
-    answer.result(20)
+    answer.result(60)
     assert set(app.committed().values()) == {0}
 
 
@@ -28,7 +28,7 @@ def set_offset(app: Deployment, topic: str, partition: int, offset: int) -> None
     wanted = ConsumerGroupTopicPartitions(app.name, [Position(topic, partition, offset)])
     admin = admin_of(app)
     (answer,) = admin.alter_consumer_group_offsets([wanted], request_timeout=60).values()
-    answer.result(20)
+    answer.result(60)
 
 
 def test_rule_4_a_worker_whose_group_is_gone_goes_on_where_the_journal_ends(deploy: Deploy) -> None:
@@ -90,7 +90,7 @@ def test_a_worker_that_was_away_for_longer_than_retention_goes_on_with_what_it_l
     app.traffic.send(300)
     begin = end + 100
     admin, expired = admin_of(app), Position(app.events, 0, begin)
-    admin.delete_records([expired])[expired].result(20)
+    admin.delete_records([expired])[expired].result(60)
 
     refused = app.start()
     assert refused.exit_status() == 1

@@ -69,7 +69,7 @@ def test_it_looks_by_itself_while_it_is_entered() -> None:
     """From a thread of its own, which ends with it."""
     process = Process(resident=650 * MIB, in_use=250 * MIB)
     with process.memory(look_every_s=0.001):
-        assert process.gave_back.wait(10)
+        assert process.gave_back.wait(60)
     assert "stream-free-memory" not in [thread.name for thread in threading.enumerate()]
 
 

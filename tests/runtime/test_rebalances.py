@@ -45,11 +45,10 @@ def start_with_an_open_cycle(app: Deployment) -> WorkerProcess:
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
-def test_workers_join_leave_and_die_under_load(deploy: Deploy, brisk_broker: LocalBroker, protocol: str) -> None:
+def test_workers_join_leave_and_die_under_load(deploy: Deploy, broker: LocalBroker, protocol: str) -> None:
     """A second worker joins, leaves, joins again and is killed: nothing is lost, repeated or learned twice."""
     app = deploy(
         4,
-        broker=brisk_broker,
         group_protocol=protocol,
         group_instance_id="",
         session_timeout_ms="3000",
@@ -74,9 +73,9 @@ def test_workers_join_leave_and_die_under_load(deploy: Deploy, brisk_broker: Loc
     check_states(app)
 
 
-def test_two_processes_of_one_command_share_the_partitions(deploy: Deploy, brisk_broker: LocalBroker) -> None:
+def test_two_processes_of_one_command_share_the_partitions(deploy: Deploy, broker: LocalBroker) -> None:
     """`stream run --workers 2`: SIGTERM reaches both."""
-    app = deploy(broker=brisk_broker, group_instance_id="", metrics_port="-1")
+    app = deploy(group_instance_id="", metrics_port="-1")
     both = app.start(arguments=["--workers", "2"])
     wait_for_shares(app, 1, 1)
     app.traffic.send(1000)
@@ -88,13 +87,13 @@ def test_two_processes_of_one_command_share_the_partitions(deploy: Deploy, brisk
     check_states(app)
 
 
-def test_rule_10_a_worker_outlives_a_restart_of_its_broker(deploy: Deploy, brisk_broker: LocalBroker) -> None:
+def test_rule_10_a_worker_outlives_a_restart_of_its_broker(deploy: Deploy, broker: LocalBroker) -> None:
     """The broker stops under load and comes back: the worker goes on by itself."""
-    app = deploy(broker=brisk_broker)
+    app = deploy()
     with SteadyTraffic(app.traffic, per_second=500):
         worker = app.start()
         worker.wait(lambda: sum(app.committed().values()) > 500, "commits")
-        brisk_broker.restart()
+        broker.restart()
     app.wait_until_handled()
     app.stop(worker)
 
@@ -103,18 +102,20 @@ def test_rule_10_a_worker_outlives_a_restart_of_its_broker(deploy: Deploy, brisk
     check_states(app)
 
 
-def test_a_stop_without_a_broker_ends_and_loses_nothing(deploy: Deploy, brisk_broker: LocalBroker) -> None:
+def test_a_stop_without_a_broker_ends_and_loses_nothing(deploy: Deploy, broker: LocalBroker) -> None:
     """SIGTERM while the broker is away: the worker says so and ends; the next one goes on where the commits stand."""
-    app = deploy(broker=brisk_broker)
+    app = deploy()
     worker = start_with_an_open_cycle(app)
-    brisk_broker.kill()
-    worker.wait_for_log("no broker answers; trying on")
-    assert worker.end(signal.SIGTERM) == 1
+    broker.kill()
+    try:
+        worker.wait_for_log("no broker answers; trying on")
+        assert worker.end(signal.SIGTERM) == 1
+    finally:
+        broker.restart()
     assert "no broker has answered" in worker.log
     assert "Traceback" not in worker.log
     app.expect_end(worker)
 
-    brisk_broker.restart()
     app.traffic.send(100)
     second = app.start()
     app.wait_until_handled()
@@ -126,18 +127,18 @@ def test_a_stop_without_a_broker_ends_and_loses_nothing(deploy: Deploy, brisk_br
 
 
 def test_a_stop_while_the_broker_hangs_ends_within_the_patience_of_service_managers(
-    deploy: Deploy, brisk_broker: LocalBroker
+    deploy: Deploy, broker: LocalBroker
 ) -> None:
     """SIGSTOP of Kafka: connections stay up and nobody answers; kill -9 would come after 30 s."""
-    app = deploy(broker=brisk_broker)
+    app = deploy()
     worker = start_with_an_open_cycle(app)
-    os.kill(brisk_broker.pid, signal.SIGSTOP)
+    os.kill(broker.pid, signal.SIGSTOP)
     try:
         asked_at = time.monotonic()
         assert worker.end(signal.SIGTERM) == 1
         assert time.monotonic() - asked_at < 30
     finally:
-        os.kill(brisk_broker.pid, signal.SIGCONT)
+        os.kill(broker.pid, signal.SIGCONT)
     assert "no broker has answered" in worker.log
     assert "Traceback" not in worker.log
     app.expect_end(worker)

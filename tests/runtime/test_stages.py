@@ -26,13 +26,16 @@ def test_rule_34_a_killed_worker_of_several_stages_loses_nothing_and_nothing_is_
     staged.settings = {**staged.settings, "session_timeout_ms": "6000", "snapshot_interval_s": "2"}
     with SteadyTraffic(staged.traffic, per_second=500):
         first, second = staged.start("0"), staged.start("1")
-        first.wait(lambda: len(predicted(staged)) > 500, "predictions")
+        first.wait(lambda: len(staged.records(staged.topics.predictions)) > 500, "predictions")
         second.end(signal.SIGKILL)
         staged.expect_end(second)
         before = len(predicted(staged))
         again = staged.start("1")
         again.wait_for_log("partitions gained", len(staged.stages))  # of each stage some, once its kernels are compiled
-        again.wait(lambda: len(predicted(staged)) > before + 1500, "predictions of all partitions again")
+        again.wait(
+            lambda: len(staged.records(staged.topics.predictions)) > before + 1500,
+            "predictions of all partitions again",
+        )
     staged.wait_until_predicted()
     wait_until(staged.is_handled, "all of every stage is taken", staged.explain)
     staged.stop(first, again)

@@ -12,7 +12,6 @@ from typer.testing import Result
 
 from stream.cli.broker.local import LocalBroker
 from stream.errors import ConfigError
-from stream.kafka.admin import Admin
 from stream.kafka.task_reset import TaskReset
 from tests.cli.commands import run
 from tests.runtime.app import NAME
@@ -31,10 +30,10 @@ class Killed(Exception):
 
 
 @pytest.fixture
-def staged(brisk_broker: LocalBroker, tmp_path: Path):  # type: ignore[no-untyped-def]
+def staged(broker: LocalBroker, tmp_path: Path):  # type: ignore[no-untyped-def]
     """An app in four stages on two partitions."""
     settings = {"group_instance_id": "", "session_timeout_ms": "1500", "snapshot_interval_s": "600"}
-    app = Staged(brisk_broker, f"staged-{tmp_path.name[:20].replace('_', '-')}", tmp_path, 2, settings)
+    app = Staged(broker, f"staged-{tmp_path.name[:20].replace('_', '-')}", tmp_path, 2, settings)
     app.create_topics()
     yield app
     app.kill_all()
@@ -64,9 +63,8 @@ def places(tasks: list[dict[str, Any]]) -> list[tuple[str, int]]:
 
 def wait_until_gone(app: Staged) -> None:
     """A killed worker stays a member of its groups until its sessions are over."""
-    admin = Admin(app.kafka)
     groups = [app.name, *(f"{app.name}.{stage}" for stage in ("labels", "entry", "by-shop"))]
-    wait_until(lambda: not any(admin.group(group).members for group in groups), "the groups are empty")
+    wait_until(lambda: not any(app.admin.group(group).members for group in groups), "the groups are empty")
 
 
 def killed(*_: object) -> None:
@@ -173,6 +171,6 @@ def test_an_app_that_gets_stages_is_refused_until_it_is_reset(staged: Staged, st
     assert done.exit_code == 0, done.exception
 
     worker = staged.start()
-    worker.wait(lambda: len(predicted(staged)) >= 2 * len(before), "all once more")
+    worker.wait(lambda: len(staged.records(staged.topics.predictions)) >= 2 * len(before), "all once more")
     staged.stop(worker)
     assert sorted(predicted(staged)) == sorted(2 * before)

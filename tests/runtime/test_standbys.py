@@ -13,12 +13,11 @@ from tests.runtime.truth import check_journal, check_outputs, check_states
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_rule_25_a_killed_worker_s_tasks_are_taken_over_by_the_one_that_followed_them(
-    deploy: Deploy, brisk_broker: LocalBroker, protocol: str
+    deploy: Deploy, broker: LocalBroker, protocol: str
 ) -> None:
     """Its tasks are warm: what is committed is the same as ever, and nothing was loaded at the assignment."""
     app = deploy(
         2,
-        broker=brisk_broker,
         group_protocol=protocol,
         group_instance_id="",
         session_timeout_ms="3000",

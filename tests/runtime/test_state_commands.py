@@ -11,7 +11,6 @@ from typer.testing import Result
 
 from stream.cli.broker.local import LocalBroker
 from stream.errors import ConfigError
-from stream.kafka.admin import Admin
 from tests.cli.commands import run
 from tests.runtime.app import NAME
 from tests.runtime.conftest import Deploy
@@ -51,8 +50,7 @@ def snapshots_written(app: Deployment, count: int) -> Callable[[], bool]:
 
 def wait_until_gone(app: Deployment) -> None:
     """A killed worker stays a member of its group until its session is over."""
-    admin = Admin(app.kafka)
-    wait_until(lambda: not admin.group(app.name).members, "the group is empty")
+    wait_until(lambda: not app.admin.group(app.name).members, "the group is empty")
 
 
 def test_tasks_are_shown_verified_and_started_anew(deploy: Deploy, state: Callable[[Deployment], State]) -> None:
@@ -130,10 +128,10 @@ def begin_anew_beside(app: Deployment, kept: tuple[int, str]) -> None:
 
 
 def test_a_crash_together_with_an_upgrade_is_caught_up_by_the_old_version(
-    deploy: Deploy, brisk_broker: LocalBroker, state: Callable[..., State]
+    deploy: Deploy, broker: LocalBroker, state: Callable[..., State]
 ) -> None:
     """kill -9: another version is refused with the command named, which the old one follows; the new one goes on."""
-    app = deploy(broker=brisk_broker, snapshot_interval_s="600", session_timeout_ms="1500")
+    app = deploy(snapshot_interval_s="600", session_timeout_ms="1500")
     app.traffic.send(300)
     killed = app.start()
     app.wait_until_handled()

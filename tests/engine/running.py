@@ -90,6 +90,11 @@ class Running:
 
 def state_of_journal(broker: MemoryBroker, plan: Plan | None = None) -> str:
     """Digest of a fresh engine run over the committed journal."""
+    return task_of_journal(broker, plan).state.digest()
+
+
+def task_of_journal(broker: MemoryBroker, plan: Plan | None = None) -> Task:
+    """A fresh engine, run over the committed journal."""
     task, rows = Task(plan or plan_with_labels(), 0, 1, FORMAT), RowArchive()
     task.start_at({EVENTS: 0, LABELS: 0})
     for value in broker.values(FORMAT.topics.journal):
@@ -105,7 +110,7 @@ def state_of_journal(broker: MemoryBroker, plan: Plan | None = None) -> str:
                 records = records.part(given.taken, len(records))
         task.repeat_answers(record, len(record.ranges))
         task.close_replayed(record)
-    return task.state.digest()
+    return task
 
 
 def predicted_offsets(broker: MemoryBroker) -> list[int]:

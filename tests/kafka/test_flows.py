@@ -17,6 +17,8 @@ class Consumer:
 
     def __init__(self) -> None:
         self.ready: list[Message] = []
+        self.assigned: list[int] = []
+        self.unassigned: list[str] = []
         self.sought: list[int] = []
 
     def deliver(self, *offsets: int) -> None:
@@ -37,10 +39,17 @@ class Consumer:
         self.sought.append(position.offset)
 
     def incremental_assign(self, positions: list[Any]) -> None:
-        """Nothing follows."""
+        """Note from where."""
+        self.assigned += [position.offset for position in positions]
+
+    def incremental_unassign(self, positions: list[Any]) -> None:
+        """Note what; the client refuses what it does not have."""
+        assert self.assigned
+        self.unassigned += [position.topic for position in positions]
 
     def pause(self, positions: list[Any]) -> None:
-        """Nothing follows."""
+        """The client refuses what it does not have."""
+        assert self.assigned
 
     def resume(self, positions: list[Any]) -> None:
         """Nothing follows."""
@@ -82,18 +91,37 @@ def test_a_consumer_that_goes_back_hands_nothing_over_twice(
     came: tuple[int, ...],
     handed_over: list[int],
 ) -> None:
-    """Its late look at the beginning moves a partition that flows, also between two messages: it is sought again."""
+    """Should it move of itself, between two messages too, it is sought again, and that is said."""
     consumer.deliver(*came)
     assert taken(flows) == handed_over
     wanted = handed_over[-1] + 1 if handed_over else 3099
     assert [line["wanted"] for line in logged] == [wanted]
     consumer.deliver(wanted, wanted + 5)
     assert taken(flows) == [wanted, wanted + 5]
-    assert consumer.sought == [3099, wanted]
+    assert consumer.sought == [wanted]
 
 
 def test_holes_are_no_going_back(consumer: Consumer, flows: Flows) -> None:
     """Aborted records and markers leave them."""
     consumer.deliver(3100, 3105, 3106)
     assert taken(flows) == [3100, 3105, 3106]
-    assert consumer.sought == [3099]
+    assert consumer.sought == []
+
+
+def test_a_partition_is_assigned_with_its_first_position(consumer: Consumer, flows: Flows) -> None:
+    """No placeholder is looked up, whose late answer would move it; another position is sought where it is."""
+    assert (consumer.assigned, consumer.sought) == ([3099], [])
+    flows.fetch(SOURCE, 5000)
+    assert (consumer.assigned, consumer.sought) == ([3099], [5000])
+    flows.remove([SOURCE])
+    assert consumer.unassigned == ["labels"]
+
+
+def test_a_partition_that_was_not_fetched_is_given_back_and_paused_without_the_client(consumer: Consumer) -> None:
+    """It has never heard of it, and would refuse."""
+    flows = Flows(consumer)
+    flows.add([SOURCE])
+    flows.pause(SOURCE)
+    flows.remove([SOURCE])
+    assert SOURCE not in flows
+    assert (consumer.assigned, consumer.unassigned) == ([], [])

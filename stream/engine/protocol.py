@@ -157,6 +157,7 @@ class CommitReturned:
     transaction: int
     outcome: CommitOutcome
     message: str = ""  # why; "" for a stale membership
+    note: str = field(default="", compare=False)  # for the log: what there is to say where `message` says nothing
 
 
 @dataclass(frozen=True, slots=True)

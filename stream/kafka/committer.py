@@ -11,6 +11,7 @@ import structlog
 from stream.engine.effects import OutputBatch
 from stream.engine.protocol import CommitOutcome, CommitReturned, CommittedOffset, OffsetAndMetadata
 from stream.errors import RetriableError
+from stream.kafka.log_context import with_log_context
 from stream.kafka.producing import Failure
 from stream.kafka.sender import Sender
 from stream.kafka.transaction_producer import Fenced, ProducerOver, Refused, TransactionProducer
@@ -76,10 +77,10 @@ class Committer:
         self._fenced = ""
         self._refusals = 0  # in a row
         self._is_closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="stream-committer", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
+        self._thread = threading.Thread(target=with_log_context(self._run), name="stream-committer", daemon=True)
         self._thread.start()
 
     def produce(self, transaction: int, outputs: tuple[OutputBatch, ...]) -> None:
@@ -157,7 +158,7 @@ class Committer:
         try:
             action()
         except Refused as refused:
-            self._failed, self._failure = transaction, Failure(refused.reason, refused.is_final)
+            self._failed, self._failure = transaction, refused.failure
         except ProducerOver as over:
             self._failed, self._failure = transaction, Failure(str(over), is_final=False)
             self._replace_producer()
@@ -177,7 +178,7 @@ class Committer:
                 return _refused(task.transaction, not_sent)
             self._producer.commit(task.offsets, task.group_metadata)
         except Refused as refused:
-            return _refused(task.transaction, Failure(refused.reason, refused.is_final))
+            return _refused(task.transaction, refused.failure)
         except Fenced as fenced:
             self._fenced = str(fenced)
             return CommitReturned(task.transaction, CommitOutcome.FENCED, self._fenced)
@@ -201,7 +202,8 @@ class Committer:
         )
         outcome = CommitOutcome.COMMITTED if is_committed else CommitOutcome.REFUSED
         _log.info("outcome of the commit settled", transaction=task.transaction, outcome=outcome.value)
-        return CommitReturned(task.transaction, outcome)
+        note = "" if is_committed else f"{why}. It was not committed: a new producer has ended it (rule 10)"
+        return CommitReturned(task.transaction, outcome, note=note)
 
     def _replace_producer(self) -> None:
         self._producer.close()
@@ -218,7 +220,7 @@ class Committer:
 
 def _refused(transaction: int, failure: Failure) -> CommitReturned:
     outcome = CommitOutcome.UNSENDABLE if failure.is_final else CommitOutcome.REFUSED
-    return CommitReturned(transaction, outcome, failure.reason)
+    return CommitReturned(transaction, outcome, failure.reason, failure.note)
 
 
 def held_back_s(refusals: int) -> float:

@@ -16,6 +16,7 @@ from stream.errors import ConfigError, StreamError
 from stream.kafka.admin import Admin
 from stream.kafka.broker_checks import CLOCKS_DIFFER_MS, clock_differs
 from stream.kafka.input_margins import InputReport, Look, Standing, look_at, margins_of
+from stream.kafka.log_context import with_log_context
 from stream.records import TopicPartition
 
 _log = structlog.get_logger("stream.kafka")
@@ -47,10 +48,11 @@ class InputWatch:
         self._told: dict[int, str] = {}
         self._committed_ms = 0
         self.report = InputReport()
-        self._thread = threading.Thread(target=self._run, name="stream-inputs", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to look."""
+        self._thread = threading.Thread(target=with_log_context(self._run), name="stream-inputs", daemon=True)
         self._thread.start()
 
     def found(self, found: TaskFound) -> None:
@@ -88,7 +90,7 @@ class InputWatch:
     def close(self) -> None:
         """Look no more. A look that waits for an answer is waited for, unless nobody answers: see BrokerProbe.close."""
         self._closing.set()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join(_CLOSE_WITHIN_S)
 
     # --- the thread ----------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from concurrent.futures import Executor
 
 from stream.engine.protocol import Event
 from stream.kafka.follower import FollowedFound
+from stream.kafka.log_context import with_log_context
 from stream.kafka.task_finder import Found
 
 Mail = Event | Found | FollowedFound
@@ -23,7 +24,7 @@ class Mailbox:
 
     def run(self, threads: Executor, work: Callable[[], Mail | None]) -> None:
         """Do `work` in a helper thread and post what it returns or raises."""
-        threads.submit(self._do, work)
+        threads.submit(with_log_context(lambda: self._do(work)))
 
     def take(self, timeout_s: float = 0.0) -> Mail | None:
         """The oldest event, waiting for one if need be; None if none came.

@@ -23,6 +23,7 @@ class Failure:
 
     reason: str
     is_final: bool  # sending the same again may not help (rule 12)
+    note: str = ""  # for the log, where there is no reason to tell
 
 
 class DeliveryFailures:

@@ -75,6 +75,14 @@ def reason_to_tell(error: Any) -> str:
     return "" if error.code() in _STALE_MEMBER else error.str()
 
 
+def stale_member(error: Any) -> str:
+    """What the broker said to a member that the group no longer knows in this form, and why that is ordinary."""
+    return (
+        f"{error.name()}: {error.str()}. The group has rebalanced since the transaction began; the same is sent again "
+        "for the partitions that are still here (rule 9)"
+    )
+
+
 def is_final(error: Any) -> bool:
     """Whether an error lies in what was sent, or in what may be sent: sending it again may not help (rule 12)."""
     return not (error.retriable() or error.code() in _STALE_MEMBER or error.code() in _PASSING)

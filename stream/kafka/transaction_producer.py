@@ -19,8 +19,8 @@ from stream.kafka import client_config
 from stream.kafka.broker_health import BrokerHealth
 from stream.kafka.clients import make_client
 from stream.kafka.consumer_errors import raise_if_refused
-from stream.kafka.producing import DeliveryFailures, produce_batch
-from stream.kafka.transaction_errors import Verdict, is_final, judge, reason_to_tell
+from stream.kafka.producing import DeliveryFailures, Failure, produce_batch
+from stream.kafka.transaction_errors import Verdict, is_final, judge, reason_to_tell, stale_member
 from stream.records import TopicPartition
 
 _log = structlog.get_logger("stream.kafka")
@@ -38,12 +38,12 @@ class Refused(Exception):
     Args:
         reason: "" where membership was stale.
         is_final: whether sending the same again may not help (rule 12).
+        note: for the log, where there is no reason to tell.
     """
 
-    def __init__(self, reason: str, *, is_final: bool = False) -> None:
+    def __init__(self, reason: str, *, is_final: bool = False, note: str = "") -> None:
         super().__init__(reason)
-        self.reason = reason
-        self.is_final = is_final
+        self.failure = Failure(reason, is_final, note)
 
 
 class ProducerOver(Exception):
@@ -233,7 +233,8 @@ class TransactionProducer:
             self.abort()
             if failed is not None and failed.is_final:  # the abort is asked for because of it
                 raise Refused(failed.reason, is_final=True)
-            raise Refused(reason_to_tell(error), is_final=is_final(error))
+            reason = reason_to_tell(error)
+            raise Refused(reason, is_final=is_final(error), note="" if reason else stale_member(error))
         if verdict is Verdict.FENCED and self._was_fenced_by_another():
             raise Fenced(
                 f"another worker uses the transactional id {self._settings.transactional_id}: two workers must not "

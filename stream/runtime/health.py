@@ -94,11 +94,15 @@ class WorkerHealth:
 
     def sentence(self) -> str:
         """What the worker is doing, in the words of /readyz."""
+        return "; ".join(self.sentences())
+
+    def sentences(self) -> list[str]:
+        """What the worker is doing, then each task that does not run."""
         failed = [f"partition {partition} failed: {reason}" for partition, reason in sorted(self._failed.items())]
         held = [
             f"partition {partition} is held back: {reason}" for partition, reason in sorted(self._held_back.items())
         ]
-        return "; ".join([self._doing(), *failed, *held, *self._follows()])
+        return [self._doing(), *failed, *held, *self._follows()]
 
     def _doing(self) -> str:
         restoring = self._restoring

@@ -1,8 +1,8 @@
 """The composition root: a worker's process, which runs every stage of its app."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import structlog
 
@@ -20,6 +20,7 @@ from stream.runtime.loading import LoadedApp
 from stream.runtime.metrics import WorkerMetrics
 from stream.runtime.metrics_server import MetricsServer
 from stream.runtime.settings import Settings
+from stream.runtime.stage_errors import errors_named, named
 from stream.runtime.stage_views import StagesHealth, StagesRegistry
 from stream.runtime.stopping import StopSignals
 from stream.runtime.watchdog import Watchdog
@@ -57,7 +58,7 @@ def run_worker(plans: Sequence[Plan], settings: Settings, on_progress: Callable[
     use_kernel_cache(settings)
     healths = [WorkerHealth(settings.max_poll_interval_ms / 1000) for _ in plans]
     metrics = [WorkerMetrics(plan.name, [model.name for model in plan.models], _signals(plan)) for plan in plans]
-    names = [plan.stage or LAST for plan in plans] if len(plans) > 1 else [""]
+    names = _names(plans)
     health = StagesHealth(dict(zip(names, healths, strict=True))) if len(plans) > 1 else healths[0]
     registries = dict(zip(names, (each.registry for each in metrics), strict=True))
     registry = StagesRegistry(registries) if len(plans) > 1 else metrics[0].registry
@@ -85,8 +86,9 @@ def run_worker(plans: Sequence[Plan], settings: Settings, on_progress: Callable[
 def prepare(plans: Sequence[Plan], settings: Settings, on_progress: Callable[[str], None]) -> tuple[OutputFormat, ...]:
     """All that comes before the group is joined: look whether it can work here at all, then compile."""
     on_progress("looking for topics and registry")
-    for plan in plans:
-        check_cluster(plan, input_topics(plan, settings), settings)
+    for name, plan in zip(_names(plans), plans, strict=True):
+        with _as_stage(name):
+            check_cluster(plan, input_topics(plan, settings), settings)
     formats = register_outputs(plans, settings)
     on_progress("compiling kernels (none if the cache is warm)")
     for plan, output_format in zip(plans, formats, strict=True):
@@ -138,7 +140,7 @@ def run_loops(loops: Mapping[str, WorkerLoop], on_start: Callable[[], None] = la
     has_ended = False
     try:
         for name, loop in loops.items():
-            with _logging_as(name):
+            with _as_stage(name):
                 loop.start()
                 started[name] = loop
         on_start()
@@ -147,21 +149,28 @@ def run_loops(loops: Mapping[str, WorkerLoop], on_start: Callable[[], None] = la
                 has_ended = True
                 request_stop(running.values())
             for name, loop in running.items():
-                with _logging_as(name):
+                with _as_stage(name):
                     loop.turn()
     finally:
         for name, loop in started.items():
-            with _logging_as(name):
+            with _as_stage(name):
                 loop.close()
-    errors = [loop.error for loop in loops.values() if loop.error is not None]
+    errors = [named(loop.error, name) for name, loop in loops.items() if loop.error is not None]
     if errors:
         raise errors[0]
     _log.info("stopped: all that was handled is committed")
 
 
-def _logging_as(stage: str) -> AbstractContextManager[None]:
-    """Log lines of the polling thread say of which stage they are, where there are several."""
-    return structlog.contextvars.bound_contextvars(stage=stage) if stage else nullcontext()
+@contextmanager
+def _as_stage(stage: str) -> Iterator[None]:
+    """Log lines and errors say of which stage they are, where there are several: "" where there is one."""
+    with errors_named(stage), structlog.contextvars.bound_contextvars(**({"stage": stage} if stage else {})):
+        yield
+
+
+def _names(plans: Sequence[Plan]) -> list[str]:
+    """Of stages, as metrics, logs and errors call them; "" for one alone."""
+    return [plan.stage or LAST for plan in plans] if len(plans) > 1 else [""]
 
 
 def _signals(plan: Plan) -> list[str]:

@@ -31,11 +31,12 @@ class StagesHealth:
         return all(health.is_ready for health in self._stages.values())
 
     def sentence(self) -> str:
-        """What each stage is doing; one word where all do the same."""
-        said = {name: health.sentence() for name, health in self._stages.items()}
-        if len(set(said.values())) == 1:
-            return next(iter(said.values()))
-        return "; ".join(f"{name}: {sentence}" for name, sentence in said.items())
+        """What each stage is doing, by name; one word where all do the same and nothing is to be told."""
+        said = [(name, sentence) for name, health in self._stages.items() for sentence in health.sentences()]
+        first = said[0][1]
+        if " " not in first and all(sentence == first for _, sentence in said):
+            return first
+        return "; ".join(f"{name}: {sentence}" for name, sentence in said)
 
     def stall_sentence(self) -> str:
         """What /healthz says when the loop hangs."""

@@ -319,7 +319,10 @@ class WorkerLoop:
     def _commit_returned(self, returned: CommitReturned) -> None:
         if returned.outcome is not CommitOutcome.COMMITTED:
             self._metrics.record_abort()
-            _log.warning("commit refused", reason=returned.message)
+            if returned.outcome is CommitOutcome.REFUSED and not returned.message:
+                _log.info("commit refused; the same is sent again", reason=returned.note)
+            else:
+                _log.warning("commit refused", reason=returned.message)
             return
         self._metrics.record_commit(time.perf_counter() - self._committing_since_s)
         if self._in_flight:

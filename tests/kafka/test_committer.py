@@ -1,6 +1,7 @@
 """The committer with a scripted client in place of librdkafka: answers that are missing, wrong or late (rules 8-10)."""
 
 import queue
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
@@ -275,7 +276,9 @@ def test_rule_9_a_stale_member_is_refused_without_a_reason_and_its_client_stays(
     """The transaction is aborted, nothing is settled, and the same effects go into the next one."""
     script.steps["offsets"] = [failing(KafkaError.UNKNOWN_MEMBER_ID, txn_requires_abort=True)]
 
-    assert commit() == CommitReturned(7, CommitOutcome.REFUSED, "")
+    refused = commit()
+    assert refused == CommitReturned(7, CommitOutcome.REFUSED, "")
+    assert re.match("UNKNOWN_MEMBER_ID: .*rebalanced since the transaction began", refused.note)
     assert script.calls == [*WHOLE[:-1], "1 abort"]
     assert commit() == CommitReturned(7, CommitOutcome.COMMITTED)
     assert script.ids == ["app-0"]

@@ -184,7 +184,7 @@ def test_a_record_that_the_topic_does_not_take_is_told_at_once(
     at_work.take_over()
     with pytest.raises(Refused, match="larger than max_message_bytes") as refused:
         at_work.send(output(events, [b"x" * (own.max_message_bytes + 1)]), LoadProgress(DIGEST, 1, 1))
-    assert refused.value.is_final
+    assert refused.value.failure.is_final
     assert at_work.progress() is None
 
 

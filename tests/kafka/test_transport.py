@@ -347,7 +347,9 @@ def test_rule_9_a_stale_member_is_refused_and_its_producer_goes_on(
     offsets = {TopicPartition(inputs.events, 0): OffsetAndMetadata(3, "1:digest")}
     first.perform(Commit(1, offsets))
     wait_for(lambda: first.returned(1), first, second)
-    assert (first.returned(1)[0].outcome, first.returned(1)[0].message) == (CommitOutcome.REFUSED, "")
+    refused = first.returned(1)[0]
+    assert (refused.outcome, refused.message) == (CommitOutcome.REFUSED, "")
+    assert re.match("ILLEGAL_GENERATION: .*generation", refused.note)
     first.perform(Produce(2, (output(out, [b"again"]),)), Commit(2, offsets))
     wait_for(lambda: first.returned(2), first, second)
     assert first.returned(2)[0].outcome is CommitOutcome.COMMITTED

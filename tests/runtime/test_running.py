@@ -78,7 +78,7 @@ def test_where_one_stage_stops_the_others_are_asked_to() -> None:
 def test_why_a_stage_stopped_is_the_worker_s_error() -> None:
     """Behind the stop of the others."""
     loops = Loop(1000), Loop(3, TaskCorrupted("all tasks have failed"))
-    with pytest.raises(TaskCorrupted, match="all tasks have failed"):
+    with pytest.raises(TaskCorrupted, match=r"^stage by-shop: all tasks have failed$"):
         run(*loops)
     assert (loops[0].turns, loops[0].is_closed, loops[1].is_closed) == (5, True, True)
 
@@ -92,10 +92,16 @@ def test_log_lines_say_of_which_stage_they_are() -> None:
     assert structlog.contextvars.get_contextvars() == {}
 
 
+def test_an_error_of_an_app_with_one_stage_names_none() -> None:
+    """Nobody has heard of stages there."""
+    with pytest.raises(TaskCorrupted, match=r"^all tasks have failed$"):
+        run_loops({"": Loop(1, TaskCorrupted("all tasks have failed"))})  # type: ignore[dict-item]
+
+
 def test_a_bug_in_one_stage_closes_all() -> None:
-    """No client is left behind."""
+    """No client is left behind, and its text stays as it is."""
     loops = Loop(1000), Loop(1000, broken=True)
-    with pytest.raises(RuntimeError, match="a bug"):
+    with pytest.raises(RuntimeError, match=r"^a bug$"):
         run(*loops)
     assert all(loop.is_closed for loop in loops)
 
@@ -103,7 +109,7 @@ def test_a_bug_in_one_stage_closes_all() -> None:
 def test_where_a_stage_does_not_start_those_before_it_are_closed() -> None:
     """Those that have joined their groups leave them, instead of holding their partitions for a session."""
     loops = Loop(1000), Loop(1000), Loop(1000, refusal="no broker answers")
-    with pytest.raises(RetriableError, match="no broker answers"):
+    with pytest.raises(RetriableError, match=r"^stage last: no broker answers$"):
         run(*loops)
     assert [(loop.turns, loop.is_closed) for loop in loops] == [(0, True), (0, True), (0, False)]
 
@@ -118,11 +124,14 @@ def test_a_worker_is_as_good_as_the_worst_of_its_stages() -> None:
     entry.running()
     last.restoring(0, 0.62, 4)
     assert (health.sentence(), health.is_ready) == ("entry: running; last: restoring 62 %, 4 s left", False)
+    entry.restoring(0, 0.62, 4)
+    assert health.sentence() == "entry: restoring 62 %, 4 s left; last: restoring 62 %, 4 s left"
+    entry.restored(0)
     last.restored(0)
     last.running()
     assert (health.sentence(), health.is_ready) == ("running", True)
     last.failed(3, "a reason")
-    assert health.sentence() == "entry: running; last: running; partition 3 failed: a reason"
+    assert health.sentence() == "entry: running; last: running; last: partition 3 failed: a reason"
     assert (health.is_ready, health.is_alive) == (False, True)
 
     entry.turned()

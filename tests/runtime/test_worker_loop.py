@@ -193,3 +193,26 @@ def test_a_worker_keeps_up_while_no_more_waits_than_comes_at_once(
     before = loop.keeps_up
     loop._look()
     assert (before, loop.keeps_up) == (False, keeps_up)
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (
+            CommitReturned(1, CommitOutcome.REFUSED, note="ILLEGAL_GENERATION: not valid"),
+            ("commit refused; the same is sent again", "info", "ILLEGAL_GENERATION: not valid"),
+        ),
+        (CommitReturned(1, CommitOutcome.UNSENDABLE, "too large"), ("commit refused", "warning", "too large")),
+        (CommitReturned(1, CommitOutcome.REFUSED, "a timeout"), ("commit refused", "warning", "a timeout")),
+    ],
+)
+def test_a_refused_commit_is_told_with_its_reason_and_warned_of_unless_it_is_a_rebalance(
+    returned: CommitReturned,
+    said: tuple[str, str, str],
+    logged: list[MutableMapping[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While workers join and leave it is ordinary (rule 9)."""
+    loop, *_ = make_loop(monkeypatch)
+    loop._told(returned)
+    assert [(line["event"], line["log_level"], line["reason"]) for line in logged] == [said]

@@ -178,7 +178,7 @@ class _Loading:
                 self._wait_for_another(begun)
             except (ProducerOver, Refused, RetriableError) as error:
                 self._failures += 1
-                is_final = isinstance(error, Refused) and error.is_final
+                is_final = isinstance(error, Refused) and error.failure.is_final
                 if is_final or self._failures > _ATTEMPTS:
                     what = f"{self._file.path}: the load stopped behind row {self._rows:,}: {error}"
                     raise (

@@ -1,6 +1,7 @@
 """How the state commands reach an app's tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from stream.runtime.loading import load_app
 from stream.runtime.remembered import RememberedTasks
 from stream.runtime.running import stages_on_cluster
 from stream.runtime.settings import Settings, load_settings
+from stream.runtime.stage_errors import errors_named
 from stream.runtime.worker import now_ms, use_kernel_cache
 
 
@@ -31,9 +33,11 @@ class OpenedStage:
         """The group that workers join for it."""
         return self.settings.kafka(self.plan.app, self.plan.stage).group_id
 
-    def tasks(self) -> RememberedTasks:
-        """A context that reads its tasks."""
-        return RememberedTasks(self.plan, self.settings)
+    @contextmanager
+    def tasks(self) -> Iterator[RememberedTasks]:
+        """A context that reads its tasks, and whose errors name the stage."""
+        with errors_named(self.name), RememberedTasks(self.plan, self.settings) as tasks:
+            yield tasks
 
     def refuse_while_running(self, what: str) -> None:
         """Raise ConfigError while the group has members: a worker would go on from what is in its memory."""

@@ -8,6 +8,7 @@ from importlib import import_module
 import typer
 
 from stream.errors import StreamError
+from stream.kafka.client_name import clients_of
 from stream.runtime.hash_order import keep_order_of_sets
 
 # Command, and what the list says of it. Its module is stream.cli.commands.<command, "-" as "_">.
@@ -30,6 +31,9 @@ COMMANDS = {
 # Commands that learn, or compare what was learned: bits must not depend on the process.
 LEARNING = ("check", "eval", "run", "state")
 
+# Whose clients have the names of workers: those of the others are not to be taken for one.
+WORKER = "run"
+
 DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -48,7 +52,8 @@ def main() -> None:
         keep_order_of_sets()
     app = make_app(wanted)
     try:
-        app()
+        with clients_of("" if wanted == WORKER else wanted):
+            app()
     except KeyboardInterrupt:
         sys.exit(130)
     except StreamError as error:

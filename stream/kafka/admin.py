@@ -40,11 +40,21 @@ class TopicState:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupClient:
+    """Who a member of a group is."""
+
+    client_id: str
+    host: str  # as the broker sees it, such as /10.0.0.7
+    instance_id: str = ""  # of a static member
+
+
+@dataclass(frozen=True, slots=True)
 class GroupState:
     """A consumer group as the broker sees it."""
 
     state: str  # "STABLE", "EMPTY", "DEAD", ... ("DEAD" too where no group of that name was ever there)
     members: Mapping[str, tuple[tuple[str, int], ...]]  # client id, host and member id: the partitions it has
+    clients: tuple[GroupClient, ...] = ()  # the same members, in the same order
 
 
 class Admin:
@@ -118,7 +128,8 @@ class Admin:
             )
             for member in group.members
         }
-        return GroupState(group.state.name, members)
+        clients = (GroupClient(each.client_id, each.host, each.group_instance_id or "") for each in group.members)
+        return GroupState(group.state.name, members, tuple(clients))
 
     def end(self, source: TopicPartition) -> int:
         """The end of a partition, records of transactions that are not over included."""

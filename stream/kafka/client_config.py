@@ -1,8 +1,7 @@
 """librdkafka's configuration of every client that a worker makes."""
 
-from socket import gethostname
-
 from stream.config import KafkaSettings
+from stream.kafka.client_name import client_id
 
 Config = dict[str, object]
 
@@ -77,11 +76,8 @@ def admin_client(settings: KafkaSettings) -> Config:
 
 
 def _client(settings: KafkaSettings) -> Config:
-    """Where it goes, and by which name operators see it in groups, quotas and the brokers' logs: `APP-SLOT@HOST`."""
-    return {
-        "bootstrap.servers": settings.bootstrap_servers,
-        "client.id": f"{settings.transactional_id}@{gethostname()}",
-    }
+    """Where it goes, and by which name."""
+    return {"bootstrap.servers": settings.bootstrap_servers, "client.id": client_id(settings)}
 
 
 def _share(settings: KafkaSettings, partitions: int) -> int:

@@ -72,6 +72,7 @@ from stream.kafka.needs import Needs
 from stream.kafka.publisher import Publisher
 from stream.kafka.reader import Reader
 from stream.kafka.sender import Sender
+from stream.kafka.slot_look import SlotLook
 from stream.kafka.snapshots import TopicSnapshotStore
 from stream.kafka.stable import wait_until_stable
 from stream.kafka.task_finder import Found, TaskFinder
@@ -138,6 +139,7 @@ class Transport:
             ConfigError: a topic, a right or a setting is wrong.
             RetriableError: no broker answers.
         """
+        slot_look = SlotLook(self._settings)
         self._partitions = partitions = count_partitions(self._settings, self._topics)
         self.group_protocol = choose_group_protocol(self._settings)
         producer = TransactionProducer(self._settings, self.health)
@@ -149,6 +151,8 @@ class Transport:
         label_config = client_config.assigned_consumer(self._settings, partitions * max(1, len(self._topics.labels)))
         self._label_consumer = make_client(Consumer, {**label_config, "error_cb": self.health.on_error})
         self._labels = Flows(self._label_consumer)
+        for topic in self._topics.labels:  # an idle client hears of a topic with its look once a second
+            self._finding.submit(self._label_consumer.list_topics, topic, _SLICE_S * 100)
         self._member = GroupMember(
             self._settings,
             self._topics.events,
@@ -162,6 +166,7 @@ class Transport:
         if self._settings.standby_replicas:
             own = (self._open_store(), self._member.member_id, self._prepare, self._mailbox.post, self.health)
             self._follower = Follower(self._settings, self._topics, partitions, *own)
+        slot_look.tell()
         self._member.join()
         self.watch.start()
 

@@ -20,6 +20,7 @@ from stream.kafka import client_config
 from stream.kafka.admin import Admin
 from stream.kafka.broker_health import BrokerHealth
 from stream.kafka.broker_probe import BrokerProbe
+from stream.kafka.client_name import clients_of
 from stream.kafka.reader import Reader
 from stream.kafka.registry import Registry
 from stream.kafka.sender import Sender
@@ -123,6 +124,8 @@ def test_a_client_is_named_by_its_worker_and_machine() -> None:
         client_config.admin_client,
     )
     assert {config(settings)["client.id"] for config in make} == {f"shop-3@{gethostname()}"}
+    with clients_of("check"):
+        assert {config(settings)["client.id"] for config in make} == {f"group-check@{gethostname()}"}
     chosen = replace(settings, librdkafka={"client.id": "desk"})
     assert {config(chosen)["client.id"] for config in make} == {"desk"}
 

@@ -35,8 +35,8 @@ class StandbyObserver:
             self._metrics.forget_standby(gone)
         self._partitions = partitions
         warm = [slot for slot in followed if slot.state is TaskState.STANDBY]
-        self._metrics.record_standbys(wanted=owned * self._replicas, warm=len(warm))
         self._health.following(len(followed), len(warm))
         for slot in followed:
             behind = slot.records_behind if slot.state is TaskState.STANDBY else None
             self._metrics.record_standby(slot.task.partition, behind, slot.task.state.state_bytes)
+        self._metrics.record_standbys(wanted=owned * self._replicas, warm=len(warm))

@@ -34,6 +34,9 @@ def test_rule_25_a_killed_worker_s_tasks_are_taken_over_by_the_one_that_followed
         before = sum(app.committed().values())
         second.wait(lambda: sum(app.committed().values()) > before + 2000, "cycles that are followed")
         (theirs,) = {line["partition"] for line in second.said("following a task")}
+        second.wait(lambda: second.total("stream_standbys_warm") == 1, "a warm standby among the metrics")
+        assert second.total("stream_standby_state_bytes", partition=str(theirs)) > 0
+        assert second.get("/readyz") == (200, "running; 1 of 1 followed tasks warm\n")
         first.end(signal.SIGKILL)
         app.expect_end(first)
         wait_for_shares(app, 2)

@@ -16,7 +16,9 @@ from typer.main import get_group
 
 from stream.cli import main as command_line
 from stream.cli.guard import Guard
+from stream.config import KafkaSettings
 from stream.errors import ConfigError
+from stream.kafka.client_name import client_id
 from stream.runtime.settings import OPTIONS, Settings
 from tests.conftest import ROOT
 
@@ -80,6 +82,26 @@ def test_errors_are_one_message(
         command_line.main()
     assert left.value.code == status
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(("command", "name"), [("check", "shop-check"), ("run", "shop-3")])
+def test_only_workers_have_the_names_of_workers(
+    command: str, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In groups, quotas and the brokers' logs; a command that looks at them is told apart."""
+
+    def says(_: str) -> None:
+        print(client_id(KafkaSettings("shop", "shop-3")))
+
+    app = typer.Typer()
+    app.command()(says)
+    monkeypatch.setattr(command_line, "make_app", lambda wanted: app)
+    monkeypatch.setattr(command_line, "keep_order_of_sets", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["stream", command])
+    with pytest.raises(SystemExit):
+        command_line.main()
+    assert capsys.readouterr().out.startswith(f"{name}@")
+    assert client_id(KafkaSettings("shop", "shop-3")).startswith("shop-3@")
 
 
 ORDER = """

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,13 +19,14 @@ from stream.engine.journal import JournalRecord
 from stream.engine.label_table import JOINED
 from stream.engine.labels import rows_waiting
 from stream.engine.plan import Plan
-from stream.engine.protocol import FindTask, TaskFound
+from stream.engine.protocol import Assigned, FindTask, TaskFound
 from stream.engine.slot import Slot
 from stream.engine.snapshot import Checkpoint
 from stream.engine.state import LearnedState
 from stream.engine.task import Task
 from stream.errors import TaskCorrupted
 from stream.records import Array
+from stream.runtime.settings import Settings
 from tests.cli.commands import run
 from tests.engine.build import FORMAT, T0, declare, plan_with_labels
 from tests.engine.conftest import memory
@@ -62,6 +63,19 @@ def found_after(memory: MemoryBroker, snapshot_interval_ms: int) -> TaskFound:
     return found
 
 
+def found_in_the_middle(memory: MemoryBroker) -> TaskFound:
+    """The same after a crash with two snapshots, and cycles before, between and behind them."""
+    running = Running(memory, snapshot_interval_ms=6)
+    running.tell(Assigned((0,)))
+    while running.step():
+        (found,) = running.connection.perform(FindTask(0))
+        assert isinstance(found, TaskFound)
+        cycles = [each.cycle for each in found.checkpoints]
+        if len(cycles) == 2 and 1 < cycles[1] < cycles[0] < cycles_of(found)[-1].cycle:
+            return found
+    raise AssertionError("there was no such moment")
+
+
 def verify(memory: MemoryBroker, found: TaskFound, wanted: str = "", digest: str = PLAN.digest) -> verifying.Verified:
     """Verify it."""
     rebuilder: Any = MemoryRebuilder(memory)
@@ -92,10 +106,9 @@ def test_a_newer_snapshot_that_is_damaged_is_told(
 
 def test_a_task_is_rebuilt_up_to_the_very_cycle_of_its_snapshot(memory: MemoryBroker) -> None:
     """From the beginning, and from the older snapshot: cycles behind the newest one are left out, and all is equal."""
-    found = found_after(memory, 6)
+    found = found_in_the_middle(memory)
     newest, older = found.checkpoints
-    last, records = cycles_of(found)[-1].cycle, {True: 0, False: 0}
-    assert 1 < older.cycle < newest.cycle < last
+    records = {True: 0, False: 0}
     for record in cycles_of(found):
         if record.cycle <= newest.cycle:
             records[record.cycle > older.cycle] += sum(item.count for item in record.ranges)
@@ -163,6 +176,23 @@ def test_a_rebuild_that_fails_is_told_as_a_finding(memory: MemoryBroker) -> None
 
 
 # --- comparing -------------------------------------------------------------------------------------------------------
+
+
+def test_an_error_of_a_task_names_its_stage_where_there_are_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Partition 3 is in each of them."""
+
+    class Remembered:
+        def __enter__(self) -> None:
+            raise TaskCorrupted("partition 3: its journal is damaged")
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(opening, "RememberedTasks", lambda *_: Remembered())
+    alone = opening.OpenedStage(PLAN, Settings(), cast("Any", None), "")
+    for stage, said in ((replace(alone, name="entry"), "stage entry: partition 3"), (alone, "partition 3")):
+        with pytest.raises(TaskCorrupted, match=f"^{said}: its journal"), stage.tasks():
+            pass
 
 
 def test_states_are_compared_bit_for_bit() -> None:

@@ -14,7 +14,7 @@ from stream.records import Bools, FeatureBatch, FeatureLayout, Floats, SparseGro
 ROWS = 20_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stream:
     layout: FeatureLayout
     batch: FeatureBatch
@@ -36,10 +36,12 @@ class Stream:
             rows.append(row)
         return rows
 
+    @functools.cached_property
     def absolute(self) -> "Stream":
         """The same without negative values."""
         return replace(self, batch=replace(self.batch, dense=np.abs(self.batch.dense)))
 
+    @functools.cached_property
     def dense_only(self) -> "Stream":
         """The same without sparse features."""
         return replace(self, layout=replace(self.layout, sparse=()), batch=dense_batch(self.batch.dense))

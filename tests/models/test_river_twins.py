@@ -108,7 +108,7 @@ def test_regressors_agree_with_river(declared: Declaration, stream: str) -> None
 @pytest.mark.slow
 def test_multinomial_naive_bayes_agrees_with_river(task: Task, declared: Declaration, stream: str) -> None:
     """Probabilities of every class are River's, for counts and for other values that are not negative."""
-    assert_twins(declared, STREAMS[stream]().absolute(), task, m.ScaleAt.LABEL)
+    assert_twins(declared, STREAMS[stream]().absolute, task, m.ScaleAt.LABEL)
 
 
 @EVERY_STREAM
@@ -123,7 +123,7 @@ def test_gaussian_naive_bayes_tells_four_classes_apart_as_river_does(stream: str
 def test_half_space_trees_agree_with_river_with_its_own_draws(declared: Declaration, stream: str) -> None:
     """The same seed draws River's trees, and anomaly scores are River's."""
     for scale_at in m.ScaleAt:
-        assert_twins(declared, STREAMS[stream]().dense_only(), m.ANOMALY, scale_at)
+        assert_twins(declared, STREAMS[stream]().dense_only, m.ANOMALY, scale_at)
 
 
 def test_every_parameter_of_every_compiled_model_has_a_twin() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from stream.config import InputTopics, KafkaSettings
 from stream.kafka import slot_look
-from stream.kafka.admin import GroupClient, GroupState
+from stream.kafka.admin import Admin, GroupClient, GroupState
 from stream.kafka.slot_look import SlotLook, in_slot
 from tests.kafka.conftest import MakeWorker
 from tests.kafka.scripted import wait_for
@@ -23,8 +23,8 @@ OTHERS = [GroupClient("shop-4@host-b", "/10.0.0.7"), GroupClient("shop-check@hos
 def look(monkeypatch: pytest.MonkeyPatch, settings: KafkaSettings, *clients: GroupClient) -> None:
     """With a group of these."""
     state = GroupState("STABLE", {}, clients)
-    monkeypatch.setattr(slot_look.Admin, "__init__", lambda *_: None)
-    monkeypatch.setattr(slot_look.Admin, "group", lambda _, name: state if name == "shop" else None)
+    monkeypatch.setattr(Admin, "__init__", lambda *_: None)
+    monkeypatch.setattr(Admin, "group", lambda _, name: state if name == "shop" else None)
     monkeypatch.setattr(slot_look, "_TOLD_WITHIN_S", 30.0)
     SlotLook(settings).tell()
 

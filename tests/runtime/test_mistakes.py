@@ -87,7 +87,7 @@ def test_workers_of_one_command_end_when_it_is_killed(deploy: Deploy) -> None:
 
 def test_of_several_workers_one_that_is_killed_is_named(deploy: Deploy) -> None:
     """The others drain and leave; the command says which process it was, and ends with its status."""
-    app = deploy()
+    app = deploy(group_instance_id="")  # one for both would be one member, of which one process ends
     command = app.start(arguments=["--workers", "2"])
     command.wait_for_log("started", 2)
     children = psutil.Process(command.process.pid).children()

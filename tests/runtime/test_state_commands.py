@@ -82,7 +82,7 @@ def test_tasks_are_shown_verified_and_started_anew(deploy: Deploy, state: Callab
     assert all(each["bytes_by_part"].keys() >= {"features", "labels", "model/champion", "monitor/0"} for each in left)
     part = command("verify", "--from", "snapshot", "--partition", "1", "--json")
     (verified,) = tasks_of(part)
-    assert (part.exit_code, verified["identical"], verified["rebuilt_from"]) == (0, True, "snapshot")
+    assert (part.exit_code, verified["identical"], verified["rebuilt_from"]) == (0, True, "snapshot"), verified
     assert verified["first_cycle"] == left[1]["snapshots"][1]["cycle"] + 1
 
     turn_a_bit(app, 0)

@@ -164,13 +164,13 @@ class Deployment:
 
     def end_of(self, topic: str) -> int:
         """Committed records and markers of a topic, of all partitions together."""
-        partitions = self._asked.list_topics(topic, timeout=60).topics[topic].partitions
-        return sum(end_of_partition(self._asked, TopicPartition(topic, number)) for number in partitions)
+        places = [TopicPartition(topic, number) for number in self._numbers(topic)]
+        return sum(end_of_partition(self._asked, place) for place in places)
 
     def records(self, topic: str, isolation: str = "read_committed") -> list[Message]:
         """All records of a topic, by partition and offset."""
         with self._consumer(isolation) as consumer:
-            partitions = range(len(consumer.list_topics(topic, timeout=60).topics[topic].partitions))
+            partitions = self._numbers(topic)
             consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
             found, unfinished = [], set(partitions)
             while unfinished:
@@ -220,6 +220,11 @@ class Deployment:
     def admin(self) -> Admin:
         """Asks the broker of groups and topics."""
         return Admin(self.kafka)
+
+    def _numbers(self, topic: str) -> list[int]:
+        """Its partitions."""
+        metadata = answer(lambda: self._asked.list_topics(topic, timeout=60), f"partitions of {topic}")
+        return sorted(metadata.topics[topic].partitions)
 
     @cached_property
     def _asked(self) -> Consumer:

@@ -64,6 +64,8 @@ class Flows:
             flow.must_seek = True
             self._set_going(source, flow)
         else:
+            # The client remembers a pause beyond the assignment: what was given back paused would never deliver again.
+            self._consumer.resume([Assignment(*source)])
             self._consumer.incremental_assign([Assignment(*source, offset)])
             flow.is_assigned = True
 

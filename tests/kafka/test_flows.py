@@ -1,13 +1,17 @@
-"""Which records of a consumer are handed over, and that none is twice; with a scripted consumer."""
+"""Which records of a consumer are handed over, and that none is twice; with a scripted consumer, and a real one."""
 
+import time
 from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import Consumer as RealConsumer
+from confluent_kafka import Message, Producer
 
+from stream.cli.broker.local import LocalBroker
 from stream.kafka.flows import Flows
 from stream.records import TopicPartition
+from tests.conftest import MakeTopic
 
 SOURCE = TopicPartition("labels", 0)
 
@@ -125,3 +129,33 @@ def test_a_partition_that_was_not_fetched_is_given_back_and_paused_without_the_c
     flows.remove([SOURCE])
     assert SOURCE not in flows
     assert (consumer.assigned, consumer.unassigned) == ([], [])
+
+
+def test_a_partition_that_was_given_back_paused_delivers_when_it_comes_again(
+    broker: LocalBroker, topic: MakeTopic
+) -> None:
+    """On a real broker: librdkafka would keep it paused for ever, and nobody would be told."""
+    source = TopicPartition(topic("payments"), 0)
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    for _ in range(10):
+        producer.produce(source.topic, b"value", partition=source.partition)
+    producer.flush()
+    consumer = RealConsumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": source.topic})
+    flows = Flows(consumer)
+
+    def next_offset() -> int:
+        give_up_at = time.monotonic() + 60
+        while time.monotonic() < give_up_at:
+            for batch in flows.consume(0.1, 1000):
+                return int(batch.offsets[0])
+        raise AssertionError("nothing came")
+
+    flows.add([source])
+    flows.fetch(source, 3)
+    assert next_offset() == 3
+    flows.pause(source)
+    flows.remove([source])
+    flows.add([source])
+    flows.fetch(source, 5)
+    assert next_offset() == 5
+    consumer.close()

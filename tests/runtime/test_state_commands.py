@@ -2,6 +2,7 @@
 
 import json
 import signal
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -43,9 +44,17 @@ def tasks_of(done: Result) -> list[dict[str, Any]]:
     return found
 
 
-def snapshots_written(app: Deployment, count: int) -> Callable[[], bool]:
-    """Whether so many snapshots of partition 0 were written since its topic was made."""
-    return lambda: sum(message.key().startswith(b"manifest") for message in app.records(app.topics.snapshots)) >= count
+def send_until_each_has_snapshots(app: Deployment, count: int) -> None:
+    """Traffic until so many snapshots of each task were written, each of another cycle."""
+
+    def has_enough() -> bool:
+        app.traffic.send(200)
+        app.wait_until_handled()
+        records = app.records(app.topics.snapshots)
+        written = Counter(each.partition() for each in records if each.key().startswith(b"manifest"))
+        return all(written[number] >= count for number in range(app.partitions))
+
+    wait_until(has_enough, "snapshots of each task")
 
 
 def wait_until_gone(app: Deployment) -> None:
@@ -57,10 +66,7 @@ def test_tasks_are_shown_verified_and_started_anew(deploy: Deploy, state: Callab
     """While a worker runs and after it; a changed bit is found; one task begins anew, the other goes on."""
     app = deploy(snapshot_interval_s="1", group_instance_id="")  # a static member would stay for a while
     worker, command = app.start(), state(app)
-    for _ in range(4):
-        app.traffic.send(200)
-        app.wait_until_handled()
-    wait_until(snapshots_written(app, 2), "snapshots")
+    send_until_each_has_snapshots(app, 2)
 
     # While it runs: nothing is in its way, and it is in nobody's.
     live = tasks_of(command("show", "--json"))

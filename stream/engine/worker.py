@@ -348,6 +348,8 @@ class Worker:
         instructions += self._find_if_settled()
         if self._is_stopping or self._releasing:
             instructions += self._close(now_ms) or self._release_if_done()
+        else:  # where one task or another is always busy, there is no commit interval without a commit
+            instructions += self._snapshots.publish_of_idle(now_ms)
         return instructions + self._stop_if_done(now_ms)
 
     def _settled(self, returned: CommitReturned) -> list[Instruction]:

@@ -128,6 +128,25 @@ def test_a_silence_is_no_reason_to_snapshot_what_is_not_committed_yet(memory: Me
     assert cycles_written(running) == [running.worker.slots[0].task.cycle]
 
 
+def test_rule_22_a_silent_task_is_snapshotted_though_another_of_its_worker_is_never_silent(
+    memory: MemoryBroker,
+) -> None:
+    """One task or the other is committed at each interval: nothing waits for a moment without a commit."""
+    other = TopicPartition("payments", 1)
+    running = Running(memory, snapshot_interval_ms=60_000)
+    running.tell(Assigned((0, 1)))
+    running.finish()
+    silent, busy = running.worker.slots
+    for number, (key, value) in enumerate(payments(200, seed=9)):
+        memory.append(other, key, value, T0 + number)
+        running.now_ms += 1000
+        running.step()
+    written = [each.checkpoint for each in running.seen if isinstance(each, PublishSnapshot)]
+    assert [each.cycle for each in written if each.partition == 0] == [silent.task.cycle]
+    assert len([each for each in written if each.partition == 1]) == 3
+    assert busy.task.cycle > 3
+
+
 def test_a_worker_that_is_left_with_failed_tasks_alone_ends_with_the_reason(memory: MemoryBroker) -> None:
     """The one that was well is given back: nobody would serve the other, and few would notice."""
     other = TopicPartition("payments", 1)

@@ -1,7 +1,7 @@
 """Who follows which task (rule 25): all members of a group come to the same plan by the group's description."""
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -118,9 +118,13 @@ def _matched(choices: Mapping[int, Sequence[Member]], room: int, held: Mapping[s
                     return True
         return False
 
+    # By `most`: members from which no path leads to room, nor ever will, for what is added there has its choices there.
+    # (Without, three workers on one machine, one on another and 512 partitions took 2 s; twice as many, eight times it.)
+    full: defaultdict[int, set[str]] = defaultdict(set)
     for partition in sorted(choices):
         most = room
-        while not has_place(partition, most, set()):
+        while not has_place(partition, most, seen := set(full[most])):
+            full[most] = seen
             most += 1
     by_id = {member.id: member for each in choices.values() for member in each}
     return {partition: by_id[name] for name, partitions in given.items() for partition in partitions}

@@ -118,8 +118,8 @@ def _matched(choices: Mapping[int, Sequence[Member]], room: int, held: Mapping[s
                     return True
         return False
 
-    # By `most`: members from which no path leads to room, nor ever will, for what is added there has its choices there.
-    # (Without, three workers on one machine, one on another and 512 partitions took 2 s; twice as many, eight times it.)
+    # By `most`: members from which no path leads to room, nor will: what is added there has its choices there.
+    # (Without, three workers on one machine, one on another and 512 partitions took 2 s; twice as many, 16 s.)
     full: defaultdict[int, set[str]] = defaultdict(set)
     for partition in sorted(choices):
         most = room

@@ -76,7 +76,7 @@ def test_where_hosts_have_equally_many_workers_all_follow_equally_many_tasks(
 
 
 def test_who_follows_whom_is_soon_known_however_lopsided_the_hosts_are() -> None:
-    """It is asked every 3 s beside the worker's own work: 0.1 s of it, where each path anew would take half a minute."""
+    """It is asked every 3 s beside the worker's own work: 0.1 s of it, and half a minute without a memory."""
     members = group("big", "big", "big", "small", partitions=1024)
     began_s = time.process_time()
     load = Counter(member for chosen in followers(members, 1).values() for member in chosen)

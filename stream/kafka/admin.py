@@ -208,9 +208,9 @@ class Admin:
                 raise RetriableError(f"topics {', '.join(unseen)} were created, but {self._servers} does not show them")
             time.sleep(_VISIBLE_AGAIN_S)
 
-    def _metadata(self) -> Any:
+    def _metadata(self, topic: str | None = None) -> Any:
         try:
-            return self._client.list_topics(timeout=self._timeout_s)
+            return self._client.list_topics(topic, timeout=self._timeout_s)
         except KafkaException as raised:
             raise_if_refused(raised.args[0], "cluster")
             self._client.poll(0)  # lets the client say what it noticed meanwhile
@@ -246,8 +246,11 @@ class Admin:
                 return {source: answer_to(answers[position], self._timeout_s) for source, position in wanted.items()}
             except KafkaException as raised:
                 error = raised.args[0]
+                topics = {each.topic for each in wanted}
                 if error.code() not in _NOT_LED_YET or time.monotonic() > give_up_at:
-                    raise self._no_offsets(error, {each.topic for each in wanted}) from raised
+                    raise self._no_offsets(error, topics) from raised
+            for topic in topics:  # or the client goes on with the leader that it knew, for minutes (librdkafka 2.16)
+                self._metadata(topic)
             time.sleep(_VISIBLE_AGAIN_S)
         return {}
 

@@ -88,6 +88,7 @@ class Reader:
         try:
             (found,) = self._consumer.offsets_for_times([Position(*source, time_ms)], timeout=_REQUEST_S)
         except KafkaException as raised:
+            self.partitions(source.topic)  # where it has no leader the client asks nobody who leads it now
             raise no_offsets(raised.args[0], source.topic) from raised
         if found.error is not None:
             raise no_offsets(found.error, source.topic)

@@ -12,7 +12,7 @@ from typing import Any
 
 import fastavro
 import orjson
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
@@ -247,9 +247,15 @@ class Deployment:
 
 def end_of_partition(consumer: Consumer, place: TopicPartition) -> int:
     """Its end, once it has a leader."""
-    low_and_high = answer(
-        lambda: consumer.get_watermark_offsets(place, timeout=60), f"the end of {place.topic}[{place.partition}]"
-    )
+
+    def ask() -> Any:
+        try:
+            return consumer.get_watermark_offsets(place, timeout=60)
+        except KafkaException:
+            consumer.list_topics(place.topic, timeout=60)  # or it goes on with what it was told while nobody led it
+            raise
+
+    low_and_high = answer(ask, f"the end of {place.topic}[{place.partition}]")
     return int(low_and_high[1])
 
 

@@ -46,6 +46,7 @@ class GroupClient:
     client_id: str
     host: str  # as the broker sees it, such as /10.0.0.7
     instance_id: str = ""  # of a static member
+    member_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,10 @@ class Admin:
             )
             for member in group.members
         }
-        clients = (GroupClient(each.client_id, each.host, each.group_instance_id or "") for each in group.members)
+        clients = (
+            GroupClient(each.client_id, each.host, each.group_instance_id or "", each.member_id)
+            for each in group.members
+        )
         return GroupState(group.state.name, members, tuple(clients))
 
     def end(self, source: TopicPartition) -> int:

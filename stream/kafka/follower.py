@@ -14,10 +14,10 @@ from stream.engine.protocol import Corrupted, Event, Fetched, Following, Journal
 from stream.engine.snapshot_store import SnapshotStore
 from stream.errors import StreamError
 from stream.kafka import client_config
-from stream.kafka.admin import Admin
 from stream.kafka.broker_health import BrokerHealth
 from stream.kafka.clients import make_client
 from stream.kafka.flows import Flows
+from stream.kafka.group_process import GroupProcess
 from stream.kafka.reader import Reader
 from stream.kafka.standby_plan import members_of, to_follow
 from stream.kafka.task_finder import TaskFinder
@@ -75,6 +75,7 @@ class Follower:
         self._store = store
         self._finder = TaskFinder(settings, topics, store, self._is_over.is_set)
         self._finding = ThreadPoolExecutor(1, thread_name_prefix="stream-standby-finder")
+        self._group = GroupProcess(settings)
         self._looking = threading.Thread(target=self._look, name="stream-standbys", daemon=True)
         self._looking.start()
 
@@ -106,6 +107,7 @@ class Follower:
     def close(self) -> None:
         """End the threads and let go of the connections."""
         self._is_over.set()
+        self._group.close()
         self._finding.shutdown(wait=True, cancel_futures=True)
         self._looking.join()
         self._finder.close()
@@ -133,15 +135,14 @@ class Follower:
 
     def _look(self) -> None:
         """Ask the group again and again, and tell what is to be followed."""
-        admin = Admin(self._settings)
         followed: tuple[int, ...] = ()
         while not self._is_over.wait(_LOOK_EVERY_S):
             try:
-                group = admin.group(self._settings.group_id)
+                group = self._group.group()
             except StreamError as error:
                 _log.debug("the group could not be described", error=str(error))
                 continue
-            members = members_of(group.members, self._topics.events)
+            members = members_of(group, self._topics.events)
             replicas = self._settings.standby_replicas
             followed = to_follow(members, self._member_id(), replicas, followed, self._partitions)
             self._post(Following(followed))

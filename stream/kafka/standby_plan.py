@@ -5,6 +5,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from stream.kafka.admin import GroupState
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -16,27 +18,27 @@ class Member:
     partitions: tuple[int, ...]
 
 
-def members_of(described: Mapping[str, Collection[tuple[str, int]]], topic: str) -> tuple[Member, ...]:
+def members_of(group: GroupState, topic: str) -> tuple[Member, ...]:
     """The members of a group, with their partitions of this topic.
 
     A worker's host is what its client id has behind the @ (the machine's name, unless `[librdkafka] client.id` says
     something else), or the address that the broker sees.
 
     Args:
-        described: see stream.kafka.admin.GroupState: partitions by client id, address and member id.
+        group: as it is described.
         topic: the event topic.
     """
-    parts = {each: each.rsplit(" ", 2) for each in described}
-    names = Counter(name for name, _, _ in parts.values())
-    return tuple(
+    names = Counter(client.client_id for client in group.clients)
+    found = [
         Member(
-            identity,
-            name if names[name] == 1 else each,
-            name.rpartition("@")[2] if "@" in name else address,
-            tuple(number for source, number in described[each] if source == topic),
+            client.member_id,
+            client.client_id if names[client.client_id] == 1 else f"{client.client_id} {client.member_id}",
+            client.client_id.rpartition("@")[2] if "@" in client.client_id else client.host,
+            tuple(number for source, number in partitions if source == topic),
         )
-        for each, (name, address, identity) in sorted(parts.items())
-    )
+        for client, partitions in zip(group.clients, group.members.values(), strict=True)
+    ]
+    return tuple(sorted(found, key=lambda member: (member.name, member.id)))
 
 
 def to_follow(

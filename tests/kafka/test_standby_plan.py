@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream.kafka.admin import GroupClient, GroupState
 from stream.kafka.standby_plan import Member, followers, members_of, to_follow
 
 
@@ -17,6 +18,12 @@ def group(*hosts: str, partitions: int) -> tuple[Member, ...]:
     """Workers on these hosts, who have taken partitions in turn."""
     own = [tuple(range(number, partitions, len(hosts))) for number in range(len(hosts))]
     return tuple(Member(f"id-{n}", f"shop-{n}@{host}", host, own[n]) for n, host in enumerate(hosts))
+
+
+def described_group(members: Mapping[str, tuple[tuple[str, int], ...]]) -> GroupState:
+    """By client id, address and member id."""
+    parts = [each.rsplit(" ", 2) for each in members]
+    return GroupState("STABLE", members, tuple(GroupClient(name, host, "", identity) for name, host, identity in parts))
 
 
 @st.composite
@@ -135,7 +142,7 @@ def test_two_workers_of_one_machine_do_not_follow_each_other_where_there_is_anot
         "shop-1@m1 /10.0.0.1 a-03": (("payments", 2), ("chargebacks", 2)),
         "shop-2@m2 /10.0.0.2 b-02": (("payments", 3),),
     }
-    members = members_of(described, "payments")
+    members = members_of(described_group(described), "payments")
 
     assert [member.partitions for member in members] == [(0, 1), (2,), (3,)]
     assert to_follow(members, "b-02", 1, (), 4) == (0, 1, 2)
@@ -149,11 +156,18 @@ def test_without_a_machine_in_client_ids_addresses_are_the_hosts() -> None:
         "shop /10.0.0.1 b": (("payments", 1),),
         "shop /10.0.0.2 c": (("payments", 2),),
     }
-    members = members_of(described, "payments")
+    members = members_of(described_group(described), "payments")
 
     assert [member.host for member in members] == ["/10.0.0.1", "/10.0.0.1", "/10.0.0.2"]
     assert len({member.name for member in members}) == 3
     assert to_follow(members, "c", 1, (), 3) == (0, 1)
+
+
+def test_a_client_id_may_be_of_several_words() -> None:
+    """Ids of members in classic groups begin with it."""
+    client = GroupClient("desk 1@m1", "/10.0.0.1", "", "desk 1@m1-3f2a")
+    (member,) = members_of(GroupState("STABLE", {"one": (("payments", 0),)}, (client,)), "payments")
+    assert (member.id, member.host, member.partitions) == ("desk 1@m1-3f2a", "m1", (0,))
 
 
 def test_a_member_alone_follows_nobody_and_one_that_has_not_joined_what_it_followed() -> None:

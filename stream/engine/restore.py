@@ -13,7 +13,8 @@ from stream.errors import ConfigError, TaskCorrupted
 from stream.records import Ints, TopicPartition
 
 RESET = "reset"  # committed beside the offsets of a task whose reset has begun: they stand for no cycle
-HOW_TO_RESET = '`stream state reset`; docs/guarantees.md, "Starting a task anew"'  # for errors that a reset ends
+# For errors that a reset ends.
+HOW_TO_RESET = '`stream state reset APP --partition NUMBER`; docs/guarantees.md, "Starting a task anew"'
 _CHANGED_OFFSETS = (
     "To go on where the journal ends, delete the group's offsets (kafka-consumer-groups --delete-offsets): they are "
     f"then taken from the journal. To read from elsewhere, reset the task ({HOW_TO_RESET})"

@@ -312,7 +312,7 @@ class Slot:
         beginning = self._beginning(whole)
         self.task.backfill = beginning.backfill
         self._replay = self._replay.resumed(beginning.replay)
-        self._snapshot_cycle, self.snapshot_ms = self._warm[0], now_ms
+        self._snapshot_cycle, self.snapshot_ms = 0, now_ms  # its owner's last ones are older, or unknown
         starts = {source: max(at, self.task.next_offsets[source]) for source, at in beginning.starts.items()}
         self._next_offsets = dict(starts)
         self._pacing.begin(starts, found.ends, now_ms)

@@ -238,7 +238,8 @@ class TransactionProducer:
         if verdict is Verdict.FENCED and self._was_fenced_by_another():
             raise Fenced(
                 f"another worker uses the transactional id {self._settings.transactional_id}: two workers must not "
-                "share a slot (rule 6). Give each a slot of its own: `--slot 1`, or the setting `slot`"
+                "share a slot (rule 6). Stop the other one, or give it a slot that no worker has: `--slot NAME`, or "
+                "the setting `slot`"
             )
         raise ProducerOver(error.str())
 

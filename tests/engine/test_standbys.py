@@ -82,6 +82,21 @@ def test_rule_25_a_followed_task_is_taken_over_with_the_state_that_it_has(
     assert standby.worker.standbys == ()
 
 
+def test_what_was_taken_over_has_a_snapshot_behind_a_stop_though_nothing_came(memory: MemoryBroker) -> None:
+    """Its owner's last snapshot is older: a start behind the stop would replay what came since."""
+    owner = half_done(memory)
+    standby = following(memory)
+    owner.finish()
+    tell_journal(standby, memory)
+    while standby.step():
+        pass
+    standby.tell(Assigned((0,)))
+    (slot,) = standby.worker.slots
+    standby.tell(StopRequested())
+    written = [each.checkpoint.cycle for each in standby.seen if isinstance(each, PublishSnapshot)]
+    assert written == [slot.task.cycle]
+
+
 @pytest.mark.parametrize("replayed", [0, 7, 30])
 def test_a_takeover_in_the_midst_of_a_cycle_goes_on_in_its_midst(memory: MemoryBroker, replayed: int) -> None:
     """So many records of what was committed are replayed; the rest follows after the assignment, none twice."""

@@ -310,7 +310,7 @@ def test_a_fenced_producer_says_who_may_have_fenced_it(script: Script, commit: A
 
     assert answer.outcome is CommitOutcome.FENCED
     assert "another worker uses the transactional id app-0" in answer.message
-    assert "Give each a slot of its own: `--slot 1`, or the setting `slot`" in answer.message
+    assert "give it a slot that no worker has: `--slot NAME`, or the setting `slot`" in answer.message
     assert script.ids == ["app-0"]
 
 

@@ -14,6 +14,7 @@ from confluent_kafka import Producer
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
 from tests.runtime.app import CHARGEBACK, PAYMENT
+from tests.runtime.waiting import LIMIT_S
 
 UNKNOWN_SCHEMA_ID = 99_999
 SHOULD = "should"  # header: "predict", or the reason of the rejection
@@ -85,7 +86,8 @@ class Traffic:
 
     def flush(self) -> None:
         """Wait until all is acknowledged."""
-        assert self._producer.flush(60) == 0
+        left = self._producer.flush(LIMIT_S)
+        assert left == 0, f"{left} records are not acknowledged"
 
     def _send_one(self) -> None:
         number, card = self.sent, f"card{self._draw.randrange(_CARDS)}"

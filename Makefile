@@ -12,10 +12,10 @@ ARGS ?=
 PYTHON ?= python3.13 python3.12 python3.11 python3 python
 PYTHON_FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 
-# For the smallest machine that this is tested on, which has two cores: three processes with a broker each, whose tests
-# wait a third of the time (for sessions that end, brokers that restart, commits), and two that compute in what those
-# leave. Each module runs in one process, in the order of tests/conftest.py. (`loadgroup` with a group of its own for
-# each test would count all tests again after each: 5 s of 1,800.)
+# For the smallest machine that this is tested on, which has two cores: two processes that compute, and behind them three
+# with a broker each, whose tests mostly wait: for sessions that end, brokers that restart, commits. Each module runs in
+# one process, in the order of tests/conftest.py. (`loadgroup` with a group of its own for each test would count all
+# tests again after each: 5 s of 1,800.)
 PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 # Also where a machine is told to keep no bytecode: pytest would rewrite, and each worker compile, the same modules again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -26,7 +26,7 @@ INSTALL = $(UV) pip install --python $(BIN)/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check lint types walls archives kafka beside unit docs lock eval-streams simulate
+.PHONY: help install demo test check lint types walls archives unit docs lock eval-streams simulate
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -35,8 +35,9 @@ demo: $(STAMP) ## a real Kafka, a worker and a stream of events (make demo ARGS=
 	@$(BIN)/stream demo $(ARGS)
 
 test: $(STAMP) ## everything: lint, types, walls and all tests, real Kafka included
-	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target lint walls archives
-	@$(MAKE) --no-print-directory --jobs 2 kafka beside
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target types lint walls archives
+	$(PYTEST) -n 2 -m "not kafka" --durations 10
+	$(PYTEST) -n 3 -m kafka --durations 10
 
 check: $(STAMP) ## the quick loop: lint, types, walls and the tests that need no Kafka and are not slow
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target unit types lint walls
@@ -65,16 +66,6 @@ walls: $(STAMP)
 # Some twenty brokers start in the tests: with archives of their classes each takes 3.4 s of a processor less.
 archives: $(STAMP)
 	@$(BIN)/python -m stream.cli.broker.archives
-
-kafka: $(STAMP)
-	$(PYTEST) -n 3 -m kafka --durations 10
-
-# What is shown of it is shown in one piece, when it has ended.
-BESIDE := build/beside.txt
-beside: $(STAMP)
-	@mkdir -p $(dir $(BESIDE))
-	@nice $(BIN)/mypy > $(BESIDE) 2>&1 && nice $(PYTEST) -n 2 -m "not kafka" --durations 10 >> $(BESIDE) 2>&1; \
-	status=$$?; cat $(BESIDE); exit $$status
 
 unit: $(STAMP)
 	$(PYTEST) -n 2 -m "not kafka and not slow"

@@ -130,6 +130,7 @@ def test_every_instance_answers_for_all_partitions(control: Control) -> None:
     send(control.servers, control.topic, alerts(*range(1, 7)))
     other = Control(control.app, control.topic, control.servers, control.folder, free_port())
     control.start()
+    control.wait(lambda: control.get("/v1/alerts")[1].get("total") == 6, "list six alerts")
     other.start()
     try:
         for one in (control, other):

@@ -13,8 +13,9 @@ from stream.kafka.log_context import with_log_context
 
 _log = structlog.get_logger("stream.kafka")
 
-# The group answers within some ms, while the transactional id is taken over; a start does not wait for a slow one.
-_ANSWER_WITHIN_S = 5.0
+# The group answers within some ms, while the transactional id is taken over; a start does not wait for a slow one. The
+# question itself may last: librdkafka may abort a process in which its time is over (see stream.kafka.group_process).
+_ANSWER_WITHIN_S = 60.0
 _TOLD_WITHIN_S = 0.2
 _TAKEN_OVER = (
     "the place of a static member is taken over: of one that was stopped or killed, or of one that ends by this"

@@ -83,6 +83,7 @@ _log = structlog.get_logger("stream.kafka")
 
 # How long one wait for records may be: answers of helper threads and labels are looked at in between.
 _SLICE_S = 0.005
+_LABELS_WITHIN_S = 0.5  # what is looked for next, tasks, waits for it where no broker answers
 _START_WITHIN_S = 30.0
 
 Handle = Callable[[Event], Sequence[Instruction]]
@@ -152,7 +153,7 @@ class Transport:
         self._label_consumer = make_client(Consumer, {**label_config, "error_cb": self.health.on_error})
         self._labels = Flows(self._label_consumer)
         for topic in self._topics.labels:  # an idle client hears of a topic with its look once a second
-            self._finding.submit(self._label_consumer.list_topics, topic, _SLICE_S * 100)
+            self._finding.submit(self._label_consumer.list_topics, topic, _LABELS_WITHIN_S)
         self._member = GroupMember(
             self._settings,
             self._topics.events,

@@ -51,16 +51,22 @@ def following(memory: MemoryBroker) -> Running:
     return standby
 
 
-def test_rule_25_a_followed_task_is_taken_over_with_the_state_that_it_has(
-    memory: MemoryBroker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It was loaded once, replayed what its owner committed, and goes on from there without being loaded again."""
+def followed_whole(memory: MemoryBroker) -> Running:
+    """A standby that has replayed all that the owner committed."""
     owner = half_done(memory)
     standby = following(memory)
     owner.finish()
     tell_journal(standby, memory)
     while standby.step():
         pass
+    return standby
+
+
+def test_rule_25_a_followed_task_is_taken_over_with_the_state_that_it_has(
+    memory: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was loaded once, replayed what its owner committed, and goes on from there without being loaded again."""
+    standby = followed_whole(memory)
     (slot,) = standby.worker.standbys
     assert (slot.state, slot.task.state.digest()) == (TaskState.STANDBY, state_of_journal(memory))
     assert not [each for each in standby.seen if isinstance(each, Produce | Send | Commit | PublishSnapshot)]
@@ -84,12 +90,7 @@ def test_rule_25_a_followed_task_is_taken_over_with_the_state_that_it_has(
 
 def test_what_was_taken_over_has_a_snapshot_behind_a_stop_though_nothing_came(memory: MemoryBroker) -> None:
     """Its owner's last snapshot is older: a start behind the stop would replay what came since."""
-    owner = half_done(memory)
-    standby = following(memory)
-    owner.finish()
-    tell_journal(standby, memory)
-    while standby.step():
-        pass
+    standby = followed_whole(memory)
     standby.tell(Assigned((0,)))
     (slot,) = standby.worker.slots
     standby.tell(StopRequested())
